@@ -1,0 +1,15 @@
+//! The SQL engines: one schema, one meaning, three dialects.
+//! It must not know routes or guards; what a write means stands in `semantics`.
+
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+/// The schema that this version writes; `mainstay_meta` holds the one that a database has.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// How long a tombstone is kept, by the engine's clock: longer than any write or fill may be under way.
+pub const TOMBSTONE_KEPT_MS: i64 = 3_600_000;

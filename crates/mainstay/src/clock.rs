@@ -1,0 +1,95 @@
+//! Time as an argument: a monotonic clock, a wall clock, and deadlines.
+//! It must not know who asks; under tokio's paused clock both clocks follow the virtual time.
+
+use std::{sync::Arc, time::Duration};
+
+/// A point on the monotonic clock.
+pub type Instant = tokio::time::Instant;
+
+/// The clock of a storage. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Origin>);
+
+#[derive(Debug)]
+struct Origin {
+    instant: Instant,
+    unix_ms: i64,
+}
+
+impl Clock {
+    /// The system's clock. Must be called inside a tokio runtime when its time is paused.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "the one place where time comes in"
+    )]
+    pub fn system() -> Self {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        let unix_ms =
+            since_epoch.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
+        Self::starting_at(unix_ms)
+    }
+
+    /// A clock whose wall time starts here, for tests and simulations.
+    #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+    pub fn starting_at(unix_ms: i64) -> Self {
+        Self(Arc::new(Origin { instant: Instant::now(), unix_ms }))
+    }
+
+    /// Now, monotonic.
+    #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Milliseconds since the Unix epoch. Steps of the system's clock after start are not followed.
+    pub fn unix_ms(&self) -> i64 {
+        let elapsed = self.now().duration_since(self.0.instant).as_millis();
+        self.0.unix_ms.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub fn unix_us(&self) -> u64 {
+        let elapsed = self.now().duration_since(self.0.instant).as_micros();
+        let base = u64::try_from(self.0.unix_ms).unwrap_or(0).saturating_mul(1000);
+        base.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// A deadline this far away.
+    pub fn deadline_in(&self, timeout: Duration) -> Deadline {
+        Deadline(self.now() + timeout)
+    }
+}
+
+/// The instant by which an answer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// A deadline at this instant.
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// The instant.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// Time left; zero when it has passed.
+    pub fn left(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
+    }
+
+    /// Whether it has passed.
+    pub fn passed(self, now: Instant) -> bool {
+        now >= self.0
+    }
+
+    /// The earlier of this and `timeout` from now.
+    #[must_use]
+    pub fn within(self, now: Instant, timeout: Duration) -> Self {
+        Self(self.0.min(now + timeout))
+    }
+}

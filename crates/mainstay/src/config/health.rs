@@ -1,0 +1,97 @@
+//! Probes and reconnection of one backend.
+//! It must not know the breaker.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{invalid, text};
+use crate::error::Result;
+
+/// Active probes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// Time between probes while the backend is up, ±10 %. Default 5 s.
+    #[serde(with = "text::duration")]
+    pub interval: Duration,
+    /// Time for one probe. Default 1 s.
+    #[serde(with = "text::duration")]
+    pub timeout: Duration,
+    /// Down after this many failed probes in a row. Default 2.
+    pub down_after: u32,
+    /// Up after this many good probes in a row. Default 3.
+    pub up_after: u32,
+    /// Every so many probes one writes and reads back. Default 6; 0: never.
+    pub write_every: u32,
+    /// Time between probes while the verdict is open (failing, or coming back). Default 200 ms.
+    #[serde(with = "text::duration")]
+    pub confirm_interval: Duration,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            down_after: 2,
+            up_after: 3,
+            write_every: 6,
+            confirm_interval: Duration::from_millis(200),
+        }
+    }
+}
+
+impl HealthConfig {
+    pub(super) fn validate(&self, path: &str) -> Result<()> {
+        if self.interval < Duration::from_millis(10)
+            || self.confirm_interval < Duration::from_millis(10)
+        {
+            return Err(invalid(path, "interval and confirm_interval are at least 10ms"));
+        }
+        if self.timeout.is_zero() || self.down_after == 0 || self.up_after == 0 {
+            return Err(invalid(path, "timeout, down_after and up_after are above 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Reconnection: for ever, each attempt visible.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReconnectConfig {
+    /// The first wait; half of it fixed, half random. Default 100 ms.
+    #[serde(with = "text::duration")]
+    pub base: Duration,
+    /// The wait doubles up to this. Default 3 s: a backend that returns is found within this time.
+    #[serde(with = "text::duration")]
+    pub max: Duration,
+    /// After this many attempts without progress the client is torn down and built anew. Default 50.
+    pub stuck_after: u32,
+    /// Or after this long. Default 60 s.
+    #[serde(with = "text::duration")]
+    pub stuck_time: Duration,
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_millis(100),
+            max: Duration::from_secs(3),
+            stuck_after: 50,
+            stuck_time: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ReconnectConfig {
+    pub(super) fn validate(&self, path: &str) -> Result<()> {
+        if self.base < Duration::from_millis(10) || self.max < self.base || self.stuck_after == 0 {
+            return Err(invalid(
+                path,
+                "base is at least 10ms, max at least base, stuck_after at least 1",
+            ));
+        }
+        Ok(())
+    }
+}

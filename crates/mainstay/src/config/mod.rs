@@ -1,0 +1,68 @@
+//! What a storage is made of: plain structs with defaults and checks, one file a topic.
+//! It must not know where the values came from (file, environment, code), nor open anything.
+
+mod backend;
+mod guard;
+mod health;
+mod limits;
+mod route;
+pub mod text;
+
+pub use backend::{BackendConfig, Engine, MemoryConfig};
+pub use guard::{BreakerConfig, HedgeConfig, RetryConfig};
+pub use health::{HealthConfig, ReconnectConfig};
+pub use limits::LimitsConfig;
+pub use route::{RouteConfig, Select};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A whole storage. `Config::default()` is the embedded one: a SQLite record in `./mainstay-data`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The engines, by name. None: SQLite.
+    pub backends: std::collections::BTreeMap<String, BackendConfig>,
+    /// The memory backend, always there, always last.
+    pub memory: MemoryConfig,
+    /// Key prefixes and what serves them; the longest match counts. None matches: the default route, which follows
+    /// from the backends.
+    #[serde(rename = "route")]
+    pub routes: Vec<RouteConfig>,
+    /// Sizes and deadlines.
+    pub limits: LimitsConfig,
+}
+
+impl Config {
+    /// The name of the memory backend.
+    pub const MEMORY: &'static str = "memory";
+
+    /// Checks every value and every name that refers to another.
+    ///
+    /// # Errors
+    /// `InvalidArgument`; the message begins with the path of the value (`backends.db.timeout: ...`) and names the fix.
+    pub fn validate(&self) -> Result<()> {
+        for (name, backend) in &self.backends {
+            if name == Self::MEMORY || name.is_empty() {
+                return Err(invalid(
+                    &format!("backends.{name}"),
+                    "is a reserved name; choose another",
+                ));
+            }
+            backend.validate(&format!("backends.{name}"))?;
+        }
+        self.memory.validate("memory")?;
+        self.limits.validate("limits")?;
+        for (index, route) in self.routes.iter().enumerate() {
+            route.validate(&format!("route[{index}]"), |name| {
+                name == Self::MEMORY || self.backends.contains_key(name)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// An error about the value at `path`.
+pub(crate) fn invalid(path: &str, problem: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("{path}: {problem}"))
+}

@@ -1,0 +1,93 @@
+//! Key prefixes and what serves them.
+//! It must not know more of a backend than its name.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{invalid, text};
+use crate::error::Result;
+
+/// How a failover route chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// The first that is available, and it stays chosen until it fails.
+    #[default]
+    Failover,
+    /// Always the first in order that is available.
+    Priority,
+    /// Reads in turn over those that are up; writes go to the first.
+    RoundRobin,
+}
+
+/// One route. Either a record route (`record`, with `cache` in front) or a failover route (`backends`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteConfig {
+    /// Keys that begin with this. Empty: all that no other route takes.
+    pub prefix: String,
+    /// Copies, nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<String>,
+    /// The truth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The backends of a failover route, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<String>,
+    /// How a failover route chooses. Default `failover`.
+    pub select: Select,
+    /// The TTL of a key that is written without one. Default: none.
+    #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
+    /// The longest life of a copy or record on each backend, by name. Default for a cache: 1 h.
+    #[serde(with = "text::durations", skip_serializing_if = "BTreeMap::is_empty")]
+    pub ttl_max: BTreeMap<String, Duration>,
+    /// Served, marked stale, when nothing else can be. Default: an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+impl RouteConfig {
+    pub(super) fn validate(&self, path: &str, known: impl Fn(&str) -> bool) -> Result<()> {
+        match (&self.record, self.backends.is_empty(), self.cache.is_empty()) {
+            (Some(_), true, _) | (None, false, true) => {}
+            (None, true, _) => {
+                return Err(invalid(
+                    path,
+                    "names a `record`, or the `backends` of a failover route",
+                ));
+            }
+            _ => {
+                return Err(invalid(
+                    path,
+                    "is a record route (`record`, `cache`) or a failover route (`backends`), not both",
+                ));
+            }
+        }
+        let names =
+            self.cache.iter().chain(&self.record).chain(&self.backends).chain(self.ttl_max.keys());
+        if let Some(unknown) = names.into_iter().find(|name| !known(name)) {
+            return Err(invalid(
+                path,
+                &format!("names `{unknown}`, which is not under [backends]"),
+            ));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = self
+            .cache
+            .iter()
+            .chain(&self.record)
+            .chain(&self.backends)
+            .find(|name| !seen.insert(*name))
+        {
+            return Err(invalid(path, &format!("names `{twice}` twice")));
+        }
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) || self.ttl_max.values().any(Duration::is_zero)
+        {
+            return Err(invalid(path, "a TTL is above 0"));
+        }
+        Ok(())
+    }
+}

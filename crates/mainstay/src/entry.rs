@@ -1,0 +1,143 @@
+//! What is stored under a key, and what a read says about it.
+//! It must not know which backend stores it, nor how it is encoded there.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+/// A key: any bytes. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Bytes);
+
+impl Key {
+    /// The longest key in bytes that every backend can index (PostgreSQL's B-tree allows 2,704 a row).
+    pub const LEN_MAX: usize = 2048;
+
+    /// A key over these bytes; lengths are checked once, in `storage::execute`.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, shared.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl From<&str> for Key {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+}
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl From<Bytes> for Key {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// The version of a key, given by the commit point inside the write, never by a client's clock.
+///
+/// The epoch rises when the record's own history may have forked (restore, failover with loss). The counter rises
+/// with each write to the key; a key that is created anew starts at the commit point's clock in microseconds, so that
+/// no version repeats after a tombstone was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// Rises when history may have forked.
+    pub epoch: u32,
+    /// Rises with each write to the key.
+    pub counter: u64,
+}
+
+impl Version {
+    /// The version after this one in the same epoch.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { epoch: self.epoch, counter: self.counter + 1 }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.counter)
+    }
+}
+
+impl FromStr for Version {
+    type Err = crate::error::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text
+            .split_once('-')
+            .and_then(|(epoch, counter)| Some((epoch.parse().ok()?, counter.parse().ok()?)));
+        let Some((epoch, counter)) = parts else {
+            return Err(crate::error::Error::new(
+                crate::error::ErrorKind::InvalidArgument,
+                "a version reads EPOCH-COUNTER, such as 1-17",
+            ));
+        };
+        Ok(Self { epoch, counter })
+    }
+}
+
+/// What one backend holds under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The value.
+    pub value: Bytes,
+    /// The version, where the backend gives one.
+    pub version: Option<Version>,
+    /// Time left to live, to the millisecond. `None`: no expiry, or not asked for (see `Op::Get::with_ttl`).
+    pub ttl: Option<Duration>,
+}
+
+/// What a read of the storage returns: the value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// The version, where the backend gives one.
+    pub version: Option<Version>,
+    /// The backend that answered.
+    pub source: Arc<str>,
+    /// Whether the value is known to be possibly older than the last acknowledged write.
+    pub stale: bool,
+    /// How long ago the copy was taken from the record, when a cache answered.
+    pub age: Option<Duration>,
+    /// Time left to live, where known.
+    pub ttl: Option<Duration>,
+}
+
+/// The answer to a question for a TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// There is no such key.
+    Missing,
+    /// The key does not expire.
+    Persistent,
+    /// Time left, to the millisecond.
+    Left(Duration),
+}

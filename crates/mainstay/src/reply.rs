@@ -1,0 +1,99 @@
+//! What comes back up the road: one `Reply` for one `Op`.
+//! It must not know who asked, nor add where it came from (that is `Entry`).
+
+use bytes::Bytes;
+
+use crate::{
+    entry::{Key, Record, Ttl, Version},
+    error::{Error, ErrorKind, Result},
+};
+
+/// The reply to an `Op`; which one, says the documentation of each `Op`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// One key.
+    Record(Option<Record>),
+    /// Many keys, in the order they were asked for.
+    Records(Vec<Option<Record>>),
+    /// A time to live.
+    Ttl(Ttl),
+    /// A count or a length.
+    Integer(i64),
+    /// Part of a value.
+    Bytes(Bytes),
+    /// Some keys.
+    Page(Page),
+    /// The outcome of a write to one key, or of a many-key write as one.
+    Written(Written),
+}
+
+/// The outcome of a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Whether the condition held and the write was applied.
+    pub applied: bool,
+    /// The version the key has now, where the backend gives one and the write was applied to one key.
+    pub version: Option<Version>,
+    /// What the key held before, where it was asked for.
+    pub previous: Option<Record>,
+    /// What a relative write computed.
+    pub outcome: Outcome,
+}
+
+/// What a relative write computed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    #[default]
+    None,
+    /// A counter's value or a length.
+    Integer(i64),
+    /// A float counter's value, as stored.
+    Text(Bytes),
+}
+
+/// A page of a scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The keys.
+    pub keys: Vec<Key>,
+    /// Where to go on; `None`: this was the last page. Opaque.
+    pub next: Option<Bytes>,
+}
+
+macro_rules! take {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// `Internal` when the backend gave another kind of reply.
+        pub fn $name(self) -> Result<$type> {
+            match self {
+                Reply::$variant(inner) => Ok(inner),
+                other => Err(mismatch(stringify!($variant), &other)),
+            }
+        }
+    };
+}
+
+impl Reply {
+    take!(/// The one record.
+        into_record, Record, Option<Record>);
+    take!(/// The records.
+        into_records, Records, Vec<Option<Record>>);
+    take!(/// The time to live.
+        into_ttl, Ttl, Ttl);
+    take!(/// The number.
+        into_integer, Integer, i64);
+    take!(/// The bytes.
+        into_bytes, Bytes, Bytes);
+    take!(/// The page.
+        into_page, Page, Page);
+    take!(/// The outcome of a write.
+        into_written, Written, Written);
+}
+
+fn mismatch(expected: &str, got: &Reply) -> Error {
+    Error::new(ErrorKind::Internal, format!("a backend answered {got:?} where {expected} was due"))
+}

@@ -1,0 +1,276 @@
+//! The state of a storage as plain data: what `status`, the HTTP API, the metrics and the dashboard read.
+//! It must not know how the state is kept.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+/// The health of one backend, or of the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Serves.
+    Up,
+    /// Serves, but slowly, with errors, or without some of its parts; used last.
+    Degraded,
+    /// Does not serve.
+    Down,
+}
+
+impl Health {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Up => "up",
+            Health::Degraded => "degraded",
+            Health::Down => "down",
+        }
+    }
+}
+
+/// The states of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// A few calls pass as probes.
+    HalfOpen,
+    /// Refused by hand, until it expires.
+    Isolated,
+}
+
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::HalfOpen, Self::Isolated];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
+            BreakerState::Isolated => "isolated",
+        }
+    }
+}
+
+/// The breaker of one backend.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BreakerStatus {
+    /// The state.
+    pub state: BreakerState,
+    /// Whether an operator forced it.
+    pub forced: bool,
+    /// Why it is in this state.
+    pub reason: String,
+    /// How long it has been in this state.
+    #[serde(serialize_with = "as_millis", rename = "since_ms")]
+    pub since: Duration,
+    /// When it will let calls through again, when it is open or isolated.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "retry_in_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_in: Option<Duration>,
+    /// Failures among the calls in the window.
+    pub failures: u64,
+    /// Calls in the window.
+    pub calls: u64,
+}
+
+/// The last error of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// `ErrorKind::as_str`.
+    pub kind: &'static str,
+    /// The server's text, without secrets.
+    pub message: String,
+    /// How long ago.
+    #[serde(serialize_with = "as_millis", rename = "age_ms")]
+    pub age: Duration,
+}
+
+/// How the reconnection of one backend stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReconnectStatus {
+    /// Whether a connection stands.
+    pub connected: bool,
+    /// Failed attempts since it was lost.
+    pub attempts: u64,
+    /// Attempts since start.
+    pub attempts_total: u64,
+    /// Successful reconnections since start, the first connection not counted.
+    pub reconnects_total: u64,
+    /// How often a stuck reconnection was torn down and begun anew.
+    pub stuck_resets_total: u64,
+    /// Time to the next attempt or probe.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "next_in_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub next_in: Option<Duration>,
+}
+
+/// Calls through the guard of one backend since start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CallCounts {
+    /// Answered, the caller's own errors included.
+    pub success: u64,
+    /// The backend's fault.
+    pub failure: u64,
+    /// Given up by the caller before an answer.
+    pub abandoned: u64,
+    /// Refused by the breaker.
+    pub refused: u64,
+    /// Refused by the bulkhead.
+    pub shed: u64,
+    /// Over the slow threshold, among `success` and `failure`.
+    pub slow: u64,
+}
+
+/// A latency histogram: cumulative counts by upper bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LatencySnapshot {
+    /// (upper bound in seconds, calls at or below it).
+    pub buckets: Vec<(f64, u64)>,
+    /// All calls.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_seconds: f64,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackendStatus {
+    /// Its configured name.
+    pub name: Arc<str>,
+    /// The engine's word.
+    pub engine: &'static str,
+    /// Its health.
+    pub health: Health,
+    /// How long it has had this health.
+    #[serde(serialize_with = "as_millis", rename = "health_since_ms")]
+    pub health_since: Duration,
+    /// Whether an operator took it out of use.
+    pub drained: bool,
+    /// Its breaker.
+    pub breaker: BreakerStatus,
+    /// Its connection.
+    pub reconnect: ReconnectStatus,
+    /// The last error, also one that has been recovered from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+    /// Calls in flight.
+    pub inflight: u64,
+    /// The bulkhead's limit.
+    pub inflight_max: u64,
+    /// Calls waiting for the bulkhead.
+    pub queued: u64,
+    /// Calls since start.
+    pub calls: CallCounts,
+    /// Median latency of late, by the driver's calls.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "latency_p50_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub latency_p50: Option<Duration>,
+    /// 99th percentile of late.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "latency_p99_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub latency_p99: Option<Duration>,
+    /// Latencies since start.
+    #[serde(skip)]
+    pub latency: LatencySnapshot,
+    /// What the last probe learned: server version, role.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouteStatus {
+    /// Keys that begin with this; empty: all others.
+    pub prefix: String,
+    /// `redis -> db(record)` and the like.
+    pub description: String,
+    /// What it promises, in words.
+    pub promise: String,
+    /// Whether reads can be served now.
+    pub readable: bool,
+    /// Whether writes can be served now.
+    pub writable: bool,
+}
+
+/// Operations through the road since start, for one route, operation and outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestCount {
+    /// The route's prefix; `*` for the default route.
+    pub route: Arc<str>,
+    /// `read`, `write` or `strict`.
+    pub op: &'static str,
+    /// The backend that answered; empty when none did.
+    pub source: Arc<str>,
+    /// `ok` or an error's word.
+    pub outcome: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// Fallbacks since start: an operation that was not served by the backend it would normally be served by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FallbackCount {
+    /// The backend it would normally be served by.
+    pub from: Arc<str>,
+    /// The one that served.
+    pub to: Arc<str>,
+    /// Why: an error's word.
+    pub reason: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// The whole storage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// Up: every backend is; down: no route can serve; degraded: in between.
+    pub health: Health,
+    /// One sentence for people.
+    pub sentence: String,
+    /// Since `open`.
+    #[serde(serialize_with = "as_millis", rename = "uptime_ms")]
+    pub uptime: Duration,
+    /// In the order of the configuration, memory last.
+    pub backends: Vec<BackendStatus>,
+    /// Longest prefix first.
+    pub routes: Vec<RouteStatus>,
+    /// Requests by route, operation, source and outcome.
+    pub requests: Vec<RequestCount>,
+    /// Fallbacks.
+    pub fallbacks: Vec<FallbackCount>,
+    /// Hedged reads since start.
+    pub hedges: u64,
+    /// Keys whose cache copies wait to be made absent.
+    pub missed_invalidations: u64,
+}
+
+fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn as_optional_millis<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => serializer.serialize_some(&(duration.as_secs_f64() * 1000.0)),
+        None => serializer.serialize_none(),
+    }
+}
