@@ -2,16 +2,22 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+mod cache;
 pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod entry;
 pub mod error;
 pub mod event;
+mod exec;
+mod guard;
+mod node;
 pub mod op;
 pub mod reply;
+mod route;
 pub mod status;
 pub mod storage;
+mod sync;
 pub mod task;
 
 pub use clock::{Clock, Deadline, Instant};
@@ -22,5 +28,6 @@ pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
-pub use storage::{Answer, BreakerCommand, Builder, CallOptions, Storage};
+pub use status::{BreakerCommand, Status};
+pub use storage::{Answer, Builder, CallOptions, SetOptions, Storage};
 pub use task::Tasks;

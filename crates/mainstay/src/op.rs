@@ -63,7 +63,7 @@ pub enum Op {
         /// Whether `Record::ttl` is wanted (costs Redis a second command in the same round trip).
         with_ttl: bool,
     },
-    /// → `Reply::Records`, in the order of the keys. TTLs are not filled in.
+    /// → `Reply::Records`, in the order of the keys. TTLs are filled in by engines with `Capabilities::versions`.
     GetMany {
         /// The keys; one may stand more than once.
         keys: Vec<Key>,

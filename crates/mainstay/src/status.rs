@@ -274,3 +274,32 @@ fn as_optional_millis<S: serde::Serializer>(
         None => serializer.serialize_none(),
     }
 }
+
+/// Whether the guard would let a call through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Yes.
+    Ready,
+    /// No, with this kind of error.
+    Refused(crate::error::ErrorKind),
+}
+
+/// What routing sees of a node: plain data, a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Whether the guard would let a call through.
+    pub availability: Availability,
+    /// Its health.
+    pub health: Health,
+}
+
+/// What an operator may tell a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerCommand {
+    /// Refuse all calls for this long, at most one day.
+    ForceOpen(Duration),
+    /// Let all calls pass for this long, at most one day.
+    ForceClosed(Duration),
+    /// Decide by itself again.
+    Auto,
+}

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::{clock::Deadline, error::Result, op::Op, reply::Reply};
 
 pub mod memory;
+pub mod open;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod semantics;

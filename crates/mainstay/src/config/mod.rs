@@ -42,6 +42,11 @@ impl Config {
     /// # Errors
     /// `InvalidArgument`; the message begins with the path of the value (`backends.db.timeout: ...`) and names the fix.
     pub fn validate(&self) -> Result<()> {
+        self.validate_with(|_| false)
+    }
+
+    /// The same, with further backends under names that are known elsewhere (custom ones of a builder).
+    pub(crate) fn validate_with(&self, known: impl Fn(&str) -> bool) -> Result<()> {
         for (name, backend) in &self.backends {
             if name == Self::MEMORY || name.is_empty() {
                 return Err(invalid(
@@ -55,7 +60,7 @@ impl Config {
         self.limits.validate("limits")?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
-                name == Self::MEMORY || self.backends.contains_key(name)
+                name == Self::MEMORY || known(name) || self.backends.contains_key(name)
             })?;
         }
         Ok(())

@@ -12,10 +12,10 @@ use crate::error::Result;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
-    /// The first that is available, and it stays chosen until it fails.
+    /// The first that is up; degraded ones after those that are up.
     #[default]
     Failover,
-    /// Always the first in order that is available.
+    /// The first that is available, degraded or not.
     Priority,
     /// Reads in turn over those that are up; writes go to the first.
     RoundRobin,

@@ -1,33 +1,43 @@
 //! The storage as its user meets it: open, the verbs, status, control, close.
-//! It must not know how an operation is routed or guarded; it hands it to the road.
+//! It must not know how an operation is planned or guarded; it hands it to the road.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, Instant},
     config::Config,
     error::{Error, ErrorKind, Result},
-    event::Events,
+    event::{EventKind, Events},
+    exec::{self, Road},
+    node::Node,
     op::Op,
     reply::Reply,
-    status::Status,
+    status::{BreakerCommand, Status},
 };
 
-/// One storage. Cheap to clone; the last `close` ends it.
+mod builder;
+mod limits;
+mod summary;
+mod verbs;
+
+pub use builder::Builder;
+pub use verbs::SetOptions;
+
+#[cfg(test)]
+mod tests;
+
+/// One storage. Cheap to clone; `close` ends it for all clones.
 #[derive(Clone, Debug)]
 pub struct Storage(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    clock: Clock,
+    road: Arc<Road>,
     events: Events,
-}
-
-/// Builds a storage from parts: custom backends, a clock and a seed for tests.
-#[derive(Debug, Default)]
-pub struct Builder {
-    config: Config,
+    opened: Instant,
+    /// The answer's source when a route's default was served.
+    default_source: Arc<str>,
 }
 
 /// What one call may ask for.
@@ -42,7 +52,7 @@ pub struct CallOptions {
 pub struct Answer {
     /// The reply.
     pub reply: Reply,
-    /// The backend that answered.
+    /// The backend that answered; `default` when the route's default was served.
     pub source: Arc<str>,
     /// Whether what was read is possibly older than the last acknowledged write.
     pub stale: bool,
@@ -50,38 +60,48 @@ pub struct Answer {
     pub age: Option<Duration>,
 }
 
-/// What an operator may tell a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerCommand {
-    /// Refuse all calls for this long, at most one day.
-    ForceOpen(Duration),
-    /// Let all calls pass for this long, at most one day.
-    ForceClosed(Duration),
-    /// Decide by itself again.
-    Auto,
-}
+/// A forced breaker expires after a day at most.
+const FORCE_MAX: Duration = Duration::from_secs(86_400);
 
 impl Storage {
-    /// Opens a storage. A backend that is down never fails this: it is reconnected in the background.
+    /// Opens a storage. A backend that is down never fails this: it is reconnected in the background. Returns when each
+    /// backend has had one chance to connect, for at most 300 ms.
     ///
     /// # Errors
     /// `InvalidArgument` for a configuration that does not validate; `Unsupported` for an engine whose feature is off.
     pub async fn open(config: Config) -> Result<Self> {
-        Builder { config }.open().await
+        Self::builder(config).open().await
+    }
+
+    /// Parts to open a storage from: a configuration, custom backends, a clock and a seed.
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
     }
 
     /// Performs one operation.
     ///
     /// # Errors
     /// See `ErrorKind`. `Unavailable` names each backend and its reason.
-    pub async fn execute(&self, op: &Op, _options: CallOptions) -> Result<Answer> {
-        let _ = op;
-        Err(Error::new(ErrorKind::Closed, "not open"))
+    pub async fn execute(&self, op: &Op, options: CallOptions) -> Result<Answer> {
+        let road = &self.0.road;
+        if road.tasks.is_closing() {
+            return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
+        }
+        limits::check(op, &self.0.config.limits)?;
+        let deadline = options
+            .deadline
+            .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
+        let served = exec::run(road, op, deadline).await?;
+        let source = match served.node {
+            Some(node) => Arc::clone(&road.nodes[node].name),
+            None => Arc::clone(&self.0.default_source),
+        };
+        Ok(Answer { reply: served.reply, source, stale: served.stale, age: served.age })
     }
 
     /// The state of everything, now.
     pub fn status(&self) -> Status {
-        todo!()
+        summary::status(&self.0.road, self.0.opened)
     }
 
     /// The event bus.
@@ -91,10 +111,10 @@ impl Storage {
 
     /// The clock.
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.0.road.clock
     }
 
-    /// The configuration as opened. Its `Debug` and `Serialize` redact secrets.
+    /// The configuration as opened, the embedded default filled in. Its `Debug` and `Serialize` redact secrets.
     pub fn config(&self) -> &Config {
         &self.0.config
     }
@@ -103,34 +123,45 @@ impl Storage {
     ///
     /// # Errors
     /// `InvalidArgument` for an unknown backend or a duration over a day.
-    pub fn breaker(&self, _backend: &str, _command: BreakerCommand, _reason: &str) -> Result<()> {
-        todo!()
+    pub fn breaker(&self, backend: &str, command: BreakerCommand, reason: &str) -> Result<()> {
+        if let BreakerCommand::ForceOpen(time) | BreakerCommand::ForceClosed(time) = command
+            && (time.is_zero() || time > FORCE_MAX)
+        {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "a breaker is forced for more than 0 and at most 24h",
+            ));
+        }
+        self.node(backend)?.force(command, reason);
+        Ok(())
     }
 
     /// Takes a backend out of use, or back into use.
     ///
     /// # Errors
     /// `InvalidArgument` for an unknown backend.
-    pub fn drain(&self, _backend: &str, _drained: bool, _reason: &str) -> Result<()> {
-        todo!()
+    pub fn drain(&self, backend: &str, drained: bool, reason: &str) -> Result<()> {
+        self.node(backend)?.drain(drained, reason);
+        Ok(())
     }
 
     /// Ends the background tasks, finishes what must not be lost, closes the connections; at most `limit`.
     /// False: something was still running.
-    pub async fn close(&self, _limit: Duration) -> bool {
-        todo!()
+    pub async fn close(&self, limit: Duration) -> bool {
+        self.0.events.publish(None, EventKind::Storage { state: "closing" }, "asked to close");
+        let clean = self.0.road.tasks.close(limit).await;
+        for node in &self.0.road.nodes {
+            node.backend.close().await;
+        }
+        clean
     }
-}
 
-impl Builder {
-    /// Opens it.
-    ///
-    /// # Errors
-    /// As `Storage::open`.
-    pub async fn open(self) -> Result<Storage> {
-        self.config.validate()?;
-        let clock = Clock::system();
-        let events = Events::new(clock.clone());
-        Ok(Storage(Arc::new(Inner { config: self.config, clock, events })))
+    fn node(&self, name: &str) -> Result<&Arc<Node>> {
+        let nodes = &self.0.road.nodes;
+        nodes.iter().find(|node| &*node.name == name).ok_or_else(|| {
+            let known: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+            let message = format!("there is no backend `{name}`; there are {}", known.join(", "));
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
     }
 }

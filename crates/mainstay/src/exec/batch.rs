@@ -1,0 +1,89 @@
+//! One operation over several routes: a part for each, the replies put together again.
+//! It must not know how a part is performed.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{Road, Served, run_on};
+use crate::{
+    clock::Deadline,
+    entry::Key,
+    error::{Error, ErrorKind, Result},
+    op::Op,
+    reply::{Reply, Written},
+    route::Route,
+};
+
+struct Part {
+    route: Arc<Route>,
+    /// Where its keys stand in the whole.
+    indices: Vec<usize>,
+}
+
+pub(super) async fn across_routes(road: &Arc<Road>, op: &Op, deadline: Deadline) -> Result<Served> {
+    let parts = parts_of(road, op);
+    let ops: Vec<(Arc<Route>, Op)> = parts
+        .iter()
+        .map(|part| Ok((Arc::clone(&part.route), part_op(op, part)?)))
+        .collect::<Result<_>>()?;
+    let replies = join_all(ops.iter().map(|(route, op)| run_on(road, route, op, deadline))).await;
+    let mut served = Vec::with_capacity(replies.len());
+    for reply in replies {
+        served.push(reply?);
+    }
+    together(op, &parts, served)
+}
+
+fn parts_of(road: &Road, op: &Op) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut index = 0;
+    op.for_each_key(|key| {
+        let route = road.table.of(key);
+        match parts.iter_mut().find(|part| part.route.id == route.id) {
+            Some(part) => part.indices.push(index),
+            None => parts.push(Part { route: Arc::clone(route), indices: vec![index] }),
+        }
+        index += 1;
+    });
+    parts
+}
+
+fn part_op(op: &Op, part: &Part) -> Result<Op> {
+    let pick = |keys: &[Key]| part.indices.iter().map(|index| keys[*index].clone()).collect();
+    match op {
+        Op::GetMany { keys } => Ok(Op::GetMany { keys: pick(keys) }),
+        Op::Exists { keys } => Ok(Op::Exists { keys: pick(keys) }),
+        Op::DeleteMany { keys } => Ok(Op::DeleteMany { keys: pick(keys) }),
+        Op::SetMany { entries, ttl, all_absent: false } => {
+            let entries = part.indices.iter().map(|index| entries[*index].clone()).collect();
+            Ok(Op::SetMany { entries, ttl: *ttl, all_absent: false })
+        }
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{} over keys of several routes; use keys of one route", op.name()),
+        )),
+    }
+}
+
+fn together(op: &Op, parts: &[Part], served: Vec<Served>) -> Result<Served> {
+    let node = served.first().and_then(|served| served.node);
+    let stale = served.iter().any(|served| served.stale);
+    let reply = match op {
+        Op::GetMany { keys } => {
+            let mut records = vec![None; keys.len()];
+            for (part, served) in parts.iter().zip(served) {
+                for (index, record) in part.indices.iter().zip(served.reply.into_records()?) {
+                    records[*index] = record;
+                }
+            }
+            Reply::Records(records)
+        }
+        Op::SetMany { .. } => Reply::Written(Written { applied: true, ..Written::default() }),
+        _ => {
+            let counts = served.into_iter().map(|served| served.reply.into_integer());
+            Reply::Integer(counts.sum::<Result<i64>>()?)
+        }
+    };
+    Ok(Served { reply, node, stale, age: None })
+}

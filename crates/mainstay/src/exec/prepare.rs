@@ -1,0 +1,89 @@
+//! What a route adds to an operation before it goes down: its TTL.
+//! It must not know nodes.
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::{
+    clock::Clock,
+    op::{Op, TtlChange},
+    route::{Route, Shape},
+};
+
+/// A key that is written without a TTL gets the route's; no TTL is longer than the authority allows.
+pub(super) fn with_route_ttl<'a>(op: &'a Op, route: &Route, clock: &Clock) -> Cow<'a, Op> {
+    let cap = match &route.shape {
+        Shape::Record { record, .. } => route.ttl_max[*record],
+        Shape::Failover { .. } => None,
+    };
+    if route.ttl.is_none() && cap.is_none() {
+        return Cow::Borrowed(op);
+    }
+    capped(op, route.ttl, cap, clock)
+}
+
+/// The same for one node of a failover route.
+pub(super) fn with_node_ttl<'a>(op: &'a Op, cap: Option<Duration>, clock: &Clock) -> Cow<'a, Op> {
+    match cap {
+        None => Cow::Borrowed(op),
+        cap => capped(op, None, cap, clock),
+    }
+}
+
+fn capped<'a>(
+    op: &'a Op,
+    default: Option<Duration>,
+    cap: Option<Duration>,
+    clock: &Clock,
+) -> Cow<'a, Op> {
+    let current = match op {
+        Op::Set { ttl, .. } | Op::SetMany { ttl, .. } | Op::Expire { ttl, .. } => *ttl,
+        _ => return Cow::Borrowed(op),
+    };
+    let wanted = change(current, default.filter(|_| !matches!(op, Op::Expire { .. })), cap, clock);
+    if wanted == current {
+        return Cow::Borrowed(op);
+    }
+    let mut op = op.clone();
+    if let Op::Set { ttl, .. } | Op::SetMany { ttl, .. } | Op::Expire { ttl, .. } = &mut op {
+        *ttl = wanted;
+    }
+    Cow::Owned(op)
+}
+
+fn change(
+    ttl: TtlChange,
+    default: Option<Duration>,
+    cap: Option<Duration>,
+    clock: &Clock,
+) -> TtlChange {
+    let far = cap.unwrap_or(Duration::MAX);
+    match ttl {
+        TtlChange::Clear => {
+            default.or(cap).map_or(TtlChange::Clear, |ttl| TtlChange::For(ttl.min(far)))
+        }
+        TtlChange::For(ttl) => TtlChange::For(ttl.min(far)),
+        TtlChange::At(at) => match cap.and_then(|cap| i64::try_from(cap.as_millis()).ok()) {
+            Some(cap) => TtlChange::At(at.min(clock.unix_ms().saturating_add(cap))),
+            None => TtlChange::At(at),
+        },
+        TtlChange::Keep => TtlChange::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cap_shortens_and_a_default_fills_in() {
+        let (clock, s) = (Clock::starting_at(1_000), Duration::from_secs);
+        assert_eq!(change(TtlChange::Clear, Some(s(9)), None, &clock), TtlChange::For(s(9)));
+        assert_eq!(change(TtlChange::Clear, Some(s(9)), Some(s(5)), &clock), TtlChange::For(s(5)));
+        assert_eq!(
+            change(TtlChange::For(s(3)), Some(s(9)), Some(s(5)), &clock),
+            TtlChange::For(s(3))
+        );
+        assert_eq!(change(TtlChange::Keep, Some(s(9)), Some(s(5)), &clock), TtlChange::Keep);
+        assert_eq!(change(TtlChange::At(2_000), None, Some(s(5)), &clock), TtlChange::At(2_000));
+    }
+}

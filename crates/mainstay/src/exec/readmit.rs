@@ -1,0 +1,137 @@
+//! A backend is back: before it serves again its copies are made true, and what others took for it is moved up.
+//! It must not declare it up; the supervisor does, when this has succeeded.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Road;
+use crate::{
+    backend::Scope,
+    cache::copy,
+    clock::Deadline,
+    entry::Key,
+    error::Result,
+    guard,
+    op::{Condition, Op, TtlChange},
+    reply::Reply,
+    route::{NodeId, Shape},
+};
+
+/// Keys of one round trip.
+const BATCH: usize = 500;
+
+/// Batches of one readmission at most; what is left stays missed, and the drain goes on with it.
+const BATCHES_MAX: usize = 1000;
+
+/// Time for one round trip of a readmission.
+const STEP: Duration = Duration::from_secs(2);
+
+/// Makes a returning node fit to serve; returns how many keys were made absent, moved or discarded.
+///
+/// # Errors
+/// The node's, when it fails again meanwhile: it must not be declared up.
+pub(crate) async fn readmit(road: &Arc<Road>, id: NodeId) -> Result<u64> {
+    let mut handled = 0;
+    if road.missed[id].is_all() {
+        handled += empty_cache(road, id).await?;
+    }
+    handled += drain(road, id, true).await?;
+    for route in road.table.routes() {
+        if let Shape::Failover { .. } = route.shape
+            && route.authority() == id
+        {
+            handled += move_up(road, id, route.id).await?;
+        }
+    }
+    Ok(handled)
+}
+
+/// Makes missed copies absent, in batches. `out_of_band`: past the breaker, for a node that is not up yet.
+pub(crate) async fn drain(road: &Arc<Road>, id: NodeId, out_of_band: bool) -> Result<u64> {
+    let mut handled = 0;
+    for _ in 0..BATCHES_MAX {
+        let due = road.missed[id].due(road.clock.now(), BATCH);
+        if due.is_empty() {
+            break;
+        }
+        let op = Op::DeleteMany { keys: due.iter().map(|due| copy::key_of(&due.key)).collect() };
+        perform(road, id, &op, out_of_band).await?;
+        road.missed[id].made_true(&due);
+        handled += due.len() as u64;
+    }
+    Ok(handled)
+}
+
+/// Too many keys were missed: every copy goes.
+async fn empty_cache(road: &Arc<Road>, id: NodeId) -> Result<u64> {
+    road.missed[id].begin_all();
+    let emptied = delete_all_copies(road, id).await;
+    if emptied.is_err() {
+        road.missed[id].distrust_all();
+    }
+    emptied
+}
+
+async fn delete_all_copies(road: &Arc<Road>, id: NodeId) -> Result<u64> {
+    let (mut handled, mut cursor) = (0, None);
+    loop {
+        let op = Op::Scan { prefix: bytes::Bytes::from_static(copy::PREFIX), cursor, limit: BATCH };
+        let page = perform(road, id, &op, true).await?.into_page()?;
+        if !page.keys.is_empty() {
+            handled += page.keys.len() as u64;
+            perform(road, id, &Op::DeleteMany { keys: page.keys }, true).await?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(handled);
+        }
+    }
+}
+
+/// What lower backends of a failover route took: shared and durable values move up, volatile ones are discarded.
+async fn move_up(road: &Arc<Road>, to: NodeId, route: usize) -> Result<u64> {
+    let mut handled = 0;
+    for _ in 0..BATCHES_MAX {
+        let due = road.overflow[route].due(to, BATCH);
+        if due.is_empty() {
+            break;
+        }
+        for (key, from) in due {
+            if road.nodes[from].capabilities.scope != Scope::Process {
+                move_key(road, &key, from, to).await?;
+            }
+            perform(road, from, &delete(&key), false).await?;
+            road.overflow[route].settled(&key, from);
+            handled += 1;
+        }
+    }
+    Ok(handled)
+}
+
+async fn move_key(road: &Arc<Road>, key: &Key, from: NodeId, to: NodeId) -> Result<()> {
+    let get = Op::Get { key: key.clone(), with_ttl: true };
+    let op = match perform(road, from, &get, false).await?.into_record()? {
+        None => delete(key),
+        Some(record) => Op::Set {
+            key: key.clone(),
+            value: record.value,
+            ttl: record.ttl.filter(|ttl| !ttl.is_zero()).map_or(TtlChange::Clear, TtlChange::For),
+            condition: Condition::Always,
+            want_previous: false,
+        },
+    };
+    perform(road, to, &op, true).await.map(drop)
+}
+
+fn delete(key: &Key) -> Op {
+    Op::Delete { key: key.clone(), condition: Condition::Always, want_previous: false }
+}
+
+async fn perform(road: &Arc<Road>, id: NodeId, op: &Op, out_of_band: bool) -> Result<Reply> {
+    let deadline: Deadline = road.clock.deadline_in(STEP);
+    let node = &road.nodes[id];
+    if out_of_band {
+        guard::call_unguarded(node, op, deadline).await
+    } else {
+        guard::call(node, op, deadline).await
+    }
+}

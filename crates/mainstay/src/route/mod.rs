@@ -1,0 +1,136 @@
+//! Which route a key takes: prefixes, roles, TTLs. Resolved once at `open`, pure afterwards.
+//! It must not know backends, guards or tokio; a node is a number here.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+pub(crate) use crate::config::Select;
+use crate::{
+    entry::Key,
+    error::{Error, ErrorKind, Result},
+    op::Op,
+};
+
+mod plan;
+mod table;
+
+pub(crate) use plan::{Plan, plan};
+pub(crate) use table::{NodeInfo, build};
+
+#[cfg(test)]
+mod tests;
+
+/// A node's number in the storage.
+pub(crate) type NodeId = usize;
+
+/// One route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Route {
+    /// Its number in the table.
+    pub(crate) id: usize,
+    /// Keys that begin with this.
+    pub(crate) prefix: Bytes,
+    /// The prefix for people; `*` for the default route.
+    pub(crate) label: Arc<str>,
+    /// Who serves it.
+    pub(crate) shape: Shape,
+    /// The TTL of a key that is written without one.
+    pub(crate) ttl: Option<Duration>,
+    /// The longest life on each node, by node.
+    pub(crate) ttl_max: Vec<Option<Duration>>,
+    /// Served, marked stale, when nothing else can be.
+    pub(crate) default: Option<Bytes>,
+}
+
+/// The two shapes of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The record is the truth, the caches hold copies.
+    Record {
+        /// Nearest first.
+        caches: Vec<NodeId>,
+        /// The truth.
+        record: NodeId,
+    },
+    /// The first that is available.
+    Failover {
+        /// Best first.
+        backends: Vec<NodeId>,
+        /// How reads choose.
+        select: Select,
+    },
+}
+
+impl Route {
+    /// The node that would serve a write if all were well.
+    pub(crate) fn authority(&self) -> NodeId {
+        match &self.shape {
+            Shape::Record { record, .. } => *record,
+            Shape::Failover { backends, .. } => backends.first().copied().unwrap_or(0),
+        }
+    }
+
+    /// Every node of the route, best first for reads.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let (many, last) = match &self.shape {
+            Shape::Record { caches, record } => (caches, Some(*record)),
+            Shape::Failover { backends, .. } => (backends, None),
+        };
+        many.iter().copied().chain(last)
+    }
+}
+
+/// All routes, longest prefix first; the last takes every key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    routes: Vec<Arc<Route>>,
+}
+
+impl Table {
+    /// The routes, longest prefix first.
+    pub(crate) fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The route of a key.
+    pub(crate) fn of(&self, key: &Key) -> &Arc<Route> {
+        let found = self.routes.iter().find(|route| key.as_bytes().starts_with(&route.prefix));
+        // `build` ends the table with the empty prefix, which every key begins with.
+        found.unwrap_or(&self.routes[self.routes.len() - 1])
+    }
+
+    /// The one route of an operation; `None` when its keys take several, or it names no key.
+    pub(crate) fn of_op(&self, op: &Op) -> Option<&Arc<Route>> {
+        let mut found: Option<&Arc<Route>> = None;
+        let mut several = false;
+        op.for_each_key(|key| {
+            let route = self.of(key);
+            several |= found.is_some_and(|first| first.id != route.id);
+            found = Some(route);
+        });
+        found.filter(|_| !several)
+    }
+
+    /// The nodes that hold the keys under a prefix, each once.
+    pub(crate) fn authorities_under(&self, prefix: &[u8]) -> Vec<NodeId> {
+        let mut nodes = Vec::new();
+        for route in &self.routes {
+            let touches = route.prefix.starts_with(prefix) || prefix.starts_with(&route.prefix);
+            if touches && !nodes.contains(&route.authority()) {
+                nodes.push(route.authority());
+            }
+            if prefix.starts_with(&route.prefix) {
+                break;
+            }
+        }
+        nodes
+    }
+}
+
+fn misrouted(path: &str, problem: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("{path}: {problem}"))
+}
+
+/// What `build` gives.
+type Built = Result<Table>;

@@ -1,0 +1,152 @@
+//! From the configuration's names to the table: routes as written, and the default route from what is configured.
+//! It must not know more of a node than its name and whether it is shared and durable.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Built, NodeId, Route, Select, Shape, Table, misrouted};
+use crate::config::{Config, RouteConfig};
+
+/// A copy in a cache lives at most this long unless the route says otherwise.
+const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
+
+/// What the table needs to know of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeInfo {
+    /// Its configured name.
+    pub(crate) name: Arc<str>,
+    /// Whether an acknowledged write survives a crash of the engine: it can be a record.
+    pub(crate) durable: bool,
+    /// Whether other processes see what is written.
+    pub(crate) shared: bool,
+}
+
+/// Builds the table. `nodes` are all nodes in the order of their ids, the memory node last.
+///
+/// # Errors
+/// `InvalidArgument` for a route that names an unknown node, or a record that is not durable.
+pub(crate) fn build(config: &Config, nodes: &[NodeInfo]) -> Built {
+    let by_name: BTreeMap<&str, NodeId> =
+        nodes.iter().enumerate().map(|(id, node)| (&*node.name, id)).collect();
+    let mut routes = Vec::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        routes.push(resolve(&format!("route[{index}]"), route, nodes, &by_name)?);
+    }
+    if !routes.iter().any(|route| route.prefix.is_empty()) {
+        routes.push(Route {
+            shape: default_shape(nodes),
+            label: Arc::from("*"),
+            ttl_max: vec![None; nodes.len()],
+            ..Route::empty()
+        });
+    }
+    routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+    for (id, route) in routes.iter_mut().enumerate() {
+        route.id = id;
+        cap_copies(route);
+    }
+    if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
+        return Err(misrouted(
+            "route",
+            &format!("two routes take the prefix {:?}", pair[0].prefix),
+        ));
+    }
+    Ok(Table { routes: routes.into_iter().map(Arc::new).collect() })
+}
+
+impl Route {
+    fn empty() -> Self {
+        Self {
+            id: 0,
+            prefix: Bytes::new(),
+            label: Arc::from("*"),
+            shape: Shape::Failover { backends: Vec::new(), select: Select::Failover },
+            ttl: None,
+            ttl_max: Vec::new(),
+            default: None,
+        }
+    }
+}
+
+fn resolve(
+    path: &str,
+    config: &RouteConfig,
+    nodes: &[NodeInfo],
+    by_name: &BTreeMap<&str, NodeId>,
+) -> Result<Route> {
+    let find = |name: &String| {
+        by_name
+            .get(name.as_str())
+            .copied()
+            .ok_or_else(|| misrouted(path, &format!("names `{name}`, which is not a backend")))
+    };
+    let all = |names: &[String]| names.iter().map(find).collect::<Result<Vec<_>>>();
+    let shape = match &config.record {
+        Some(record) => {
+            let record = find(record)?;
+            if !nodes[record].durable {
+                let name = &nodes[record].name;
+                return Err(misrouted(
+                    path,
+                    &format!(
+                        "`{name}` cannot be a record: it forgets; name it under `backends` of a failover route"
+                    ),
+                ));
+            }
+            Shape::Record { caches: all(&config.cache)?, record }
+        }
+        None => Shape::Failover {
+            backends: with_memory(all(&config.backends)?, nodes),
+            select: config.select,
+        },
+    };
+    let mut ttl_max = vec![None; nodes.len()];
+    for (name, ttl) in &config.ttl_max {
+        ttl_max[find(name)?] = Some(*ttl);
+    }
+    let label = if config.prefix.is_empty() { "*" } else { &config.prefix };
+    Ok(Route {
+        id: 0,
+        prefix: Bytes::from(config.prefix.clone()),
+        label: Arc::from(label),
+        shape,
+        ttl: config.ttl,
+        ttl_max,
+        default: config.default.clone().map(Bytes::from),
+    })
+}
+
+/// Memory stands at the end of every failover route: the last line of defence.
+fn with_memory(mut backends: Vec<NodeId>, nodes: &[NodeInfo]) -> Vec<NodeId> {
+    let memory = nodes.len() - 1;
+    if !backends.contains(&memory) {
+        backends.push(memory);
+    }
+    backends
+}
+
+/// A durable backend is the record (one named `db` before others); what is shared and forgets is its cache. Without a
+/// durable backend: a failover route over all, memory last.
+fn default_shape(nodes: &[NodeInfo]) -> Shape {
+    let durable = |id: &NodeId| nodes[*id].durable;
+    let ids = 0..nodes.len();
+    let record = ids.clone().filter(durable).min_by_key(|id| (&*nodes[*id].name != "db", *id));
+    match record {
+        Some(record) => {
+            let caches = ids.filter(|id| !nodes[*id].durable && nodes[*id].shared).collect();
+            Shape::Record { caches, record }
+        }
+        None => Shape::Failover { backends: ids.collect(), select: Select::Failover },
+    }
+}
+
+fn cap_copies(route: &mut Route) {
+    if let Shape::Record { caches, .. } = &route.shape {
+        for cache in caches {
+            route.ttl_max[*cache].get_or_insert(COPY_TTL_MAX);
+        }
+    }
+}
+
+type Result<T> = crate::error::Result<T>;

@@ -1,0 +1,193 @@
+//! Opening: adapters from URLs, nodes around them, the table of routes, the background tasks.
+//! It must not perform operations.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::{Inner, Storage};
+use crate::{
+    backend::{Backend, Durability, Scope, memory::Memory, open},
+    clock::Clock,
+    config::{BackendConfig, Config},
+    entropy::Entropy,
+    error::Result,
+    event::{EventKind, Events},
+    exec::{FILLS_MAX, Road, count::Counts, readmit},
+    node::Node,
+    route::{self, NodeInfo},
+    sync::{missed::Missed, overflow::Overflow},
+    task::Tasks,
+};
+
+/// The embedded record when nothing else is configured.
+const EMBEDDED_NAME: &str = "sqlite";
+const EMBEDDED_URL: &str = "sqlite:./mainstay-data/mainstay.db";
+
+/// `open` waits this long for first connections, so that the first operation finds them.
+const FIRST_CONNECT_WAIT: Duration = Duration::from_millis(300);
+
+/// Time between two looks for missed keys that a cache, now up, can be relieved of.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Parts to open a storage from.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    custom: BTreeMap<String, (Arc<dyn Backend>, BackendConfig)>,
+    clock: Option<Clock>,
+    entropy: Option<Entropy>,
+}
+
+impl Builder {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config, custom: BTreeMap::new(), clock: None, entropy: None }
+    }
+
+    /// Adds a backend of one's own under a name, which routes may use. The URL of its configuration is ignored.
+    #[must_use]
+    pub fn backend(
+        mut self,
+        name: impl Into<String>,
+        backend: Arc<dyn Backend>,
+        config: BackendConfig,
+    ) -> Self {
+        self.custom.insert(name.into(), (backend, config));
+        self
+    }
+
+    /// Another clock than the system's, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// A seed, for tests: the same seed gives the same choices.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Entropy) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As `Storage::open`.
+    pub async fn open(mut self) -> Result<Storage> {
+        self.fill_in_default();
+        self.config.validate_with(|name| self.custom.contains_key(name))?;
+        let clock = self.clock.take().unwrap_or_else(Clock::system);
+        let entropy = self.entropy.take().unwrap_or_else(Entropy::system);
+        let events = Events::new(clock.clone());
+        let tasks = Tasks::new();
+        let nodes = self.nodes(&clock, &entropy, &events)?;
+        let table =
+            route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
+        let road = Arc::new(Road {
+            missed: nodes.iter().map(|_| Missed::default()).collect(),
+            overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
+            counts: Counts::new(table.routes().len(), nodes.len()),
+            fills: Arc::new(Semaphore::new(FILLS_MAX)),
+            table,
+            nodes,
+            clock,
+            entropy,
+            tasks,
+        });
+        start(&road).await;
+        events.publish(None, EventKind::Storage { state: "open" }, "opened");
+        let opened = road.clock.now();
+        let default_source = Arc::from("default");
+        Ok(Storage(Arc::new(Inner { config: self.config, road, events, opened, default_source })))
+    }
+
+    fn fill_in_default(&mut self) {
+        if self.config.backends.is_empty()
+            && self.custom.is_empty()
+            && self.config.routes.is_empty()
+        {
+            self.config.backends.insert(EMBEDDED_NAME.to_owned(), BackendConfig::at(EMBEDDED_URL));
+        }
+    }
+
+    fn nodes(&self, clock: &Clock, entropy: &Entropy, events: &Events) -> Result<Vec<Arc<Node>>> {
+        let value_max = usize::try_from(self.config.limits.value_max).unwrap_or(usize::MAX);
+        let mut parts: Vec<(&str, Arc<dyn Backend>, BackendConfig)> = Vec::new();
+        for (name, config) in &self.config.backends {
+            parts.push((name, open::open(config, value_max, clock)?, config.clone()));
+        }
+        for (name, (backend, config)) in &self.custom {
+            parts.push((name, Arc::clone(backend), config.clone()));
+        }
+        let memory = Memory::new(&self.config.memory, value_max, clock.clone());
+        let of_memory = BackendConfig { inflight_max: Some(100_000), ..BackendConfig::default() };
+        parts.push((Config::MEMORY, Arc::new(memory), of_memory));
+        let node =
+            |(id, (name, backend, config)): (usize, (&str, Arc<dyn Backend>, BackendConfig))| {
+                Arc::new(Node::new(
+                    id,
+                    Arc::from(name),
+                    backend,
+                    &config,
+                    clock.clone(),
+                    entropy.clone(),
+                    events.clone(),
+                ))
+            };
+        Ok(parts.into_iter().enumerate().map(node).collect())
+    }
+}
+
+fn info(node: &Node) -> NodeInfo {
+    let capabilities = node.capabilities;
+    NodeInfo {
+        name: Arc::clone(&node.name),
+        durable: capabilities.durability >= Durability::Crash,
+        shared: capabilities.scope == Scope::Shared,
+    }
+}
+
+/// Starts every node's supervisor, and one drain per cache; waits a little for first connections.
+async fn start(road: &Arc<Road>) {
+    for (id, node) in road.nodes.iter().enumerate() {
+        let weak = Arc::downgrade(road);
+        node.on_readmit(Arc::new(move || {
+            let weak = Weak::clone(&weak);
+            Box::pin(async move {
+                match weak.upgrade() {
+                    Some(road) => readmit::readmit(&road, id).await,
+                    None => Ok(0),
+                }
+            })
+        }));
+        node.start(&road.tasks);
+        if road
+            .table
+            .routes()
+            .iter()
+            .any(|route| route.nodes().any(|cache| cache == id && route.authority() != id))
+        {
+            road.tasks.spawn(keep_draining(Arc::clone(road), id));
+        }
+    }
+    let connected = join_all(road.nodes.iter().map(|node| node.first_attempt()));
+    // Late ones connect in the background.
+    drop(tokio::time::timeout(FIRST_CONNECT_WAIT, connected).await);
+}
+
+/// Keys that were missed while the cache was up (a late confirmation, a write in doubt) are made true soon after.
+async fn keep_draining(road: Arc<Road>, id: usize) {
+    loop {
+        tokio::time::sleep(DRAIN_INTERVAL).await;
+        if !road.missed[id].is_empty() && road.nodes[id].is_ready(road.clock.now()) {
+            // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
+            drop(readmit::drain(&road, id, false).await);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What no backend should be asked: keys and values over their limits.
+//! It must not know backends.
+
+use crate::{
+    config::LimitsConfig,
+    error::{Error, ErrorKind, Result},
+    op::Op,
+};
+
+pub(super) fn check(op: &Op, limits: &LimitsConfig) -> Result<()> {
+    let (mut keys, mut longest) = (0_usize, 0);
+    op.for_each_key(|key| {
+        keys += 1;
+        longest = longest.max(key.as_bytes().len());
+    });
+    if longest > limits.key_max {
+        let message =
+            format!("a key of {longest} bytes is over the limit of {} bytes", limits.key_max);
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    if keys > limits.keys_max {
+        let message = format!(
+            "{keys} keys at once are over the limit of {}; split the call",
+            limits.keys_max
+        );
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    check_value(op, usize::try_from(limits.value_max).unwrap_or(usize::MAX))
+}
+
+fn check_value(op: &Op, value_max: usize) -> Result<()> {
+    let length = match op {
+        Op::Set { value, .. } | Op::Append { value, .. } => value.len(),
+        Op::SetRange { value, offset, .. } => {
+            usize::try_from(*offset).unwrap_or(usize::MAX).saturating_add(value.len())
+        }
+        Op::SetMany { entries, .. } => {
+            entries.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
+        }
+        _ => 0,
+    };
+    if length > value_max {
+        let message = format!("a value of {length} bytes is over the limit of {value_max} bytes");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok(())
+}

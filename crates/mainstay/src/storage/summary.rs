@@ -1,0 +1,113 @@
+//! The status document: every node, every route, and one sentence for people.
+//! It must not change anything.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Instant,
+    exec::Road,
+    route::{Route, Select, Shape},
+    status::{Availability, BackendStatus, Health, NodeView, RouteStatus, Status},
+};
+
+pub(super) fn status(road: &Road, opened: Instant) -> Status {
+    let now = road.clock.now();
+    let backends: Vec<BackendStatus> = road.nodes.iter().map(|node| node.status(now)).collect();
+    let views = road.views();
+    let routes: Vec<RouteStatus> =
+        road.table.routes().iter().map(|route| describe(road, route, &views)).collect();
+    let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
+    let health = overall(road, &backends, &routes);
+    Status {
+        health,
+        sentence: sentence(health, &backends, &routes),
+        uptime: now.saturating_duration_since(opened),
+        requests: road.counts.requests(&road.table, &names),
+        fallbacks: road.counts.fallbacks(&names),
+        hedges: road.counts.hedges(),
+        missed_invalidations: road.missed.iter().map(crate::sync::missed::Missed::len).sum(),
+        backends,
+        routes,
+    }
+}
+
+/// Up: every backend is, and every route serves. Down: no route serves reads or writes.
+fn overall(road: &Road, backends: &[BackendStatus], routes: &[RouteStatus]) -> Health {
+    let in_use =
+        |id: usize| road.table.routes().iter().any(|route| route.nodes().any(|node| node == id));
+    let ailing =
+        backends.iter().enumerate().any(|(id, backend)| in_use(id) && backend.health != Health::Up);
+    if routes.iter().all(|route| !route.readable && !route.writable) {
+        Health::Down
+    } else if ailing || routes.iter().any(|route| !route.readable || !route.writable) {
+        Health::Degraded
+    } else {
+        Health::Up
+    }
+}
+
+fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
+    let name = |id: &usize| road.nodes[*id].name.to_string();
+    let ready = |id: &usize| views[*id].availability == Availability::Ready;
+    let (description, promise, readable, writable) = match &route.shape {
+        Shape::Record { caches, record } => {
+            let chain = caches.iter().map(name).chain([format!("{}(record)", name(record))]);
+            let promise = "acknowledged writes are durable; caches hold copies";
+            let readable = ready(record) || caches.iter().any(ready) || route.default.is_some();
+            (chain.collect::<Vec<_>>().join(" -> "), promise, readable, ready(record))
+        }
+        Shape::Failover { backends, select } => {
+            let chain = backends.iter().map(name).collect::<Vec<_>>().join(" -> ");
+            let how = match select {
+                Select::Failover => "failover",
+                Select::Priority => "priority",
+                Select::RoundRobin => "round robin",
+            };
+            let promise =
+                "available while any backend is; no agreement between backends; memory is volatile";
+            let any = backends.iter().any(ready);
+            (format!("{chain} ({how})"), promise, any || route.default.is_some(), any)
+        }
+    };
+    RouteStatus {
+        prefix: route.label.to_string(),
+        description,
+        promise: promise.to_owned(),
+        readable,
+        writable,
+    }
+}
+
+fn sentence(health: Health, backends: &[BackendStatus], routes: &[RouteStatus]) -> String {
+    let ailing: Vec<String> =
+        backends.iter().filter(|backend| backend.health != Health::Up).map(ail).collect();
+    let refused: Vec<&str> =
+        routes.iter().filter(|route| !route.writable).map(|route| &*route.prefix).collect();
+    match health {
+        Health::Up => "Every backend is up.".to_owned(),
+        Health::Down => format!("Nothing can be served. {}", ailing.join(" ")),
+        Health::Degraded if refused.is_empty() => {
+            format!("Everything is served. {}", ailing.join(" "))
+        }
+        Health::Degraded => {
+            format!("Writes to {} are refused. {}", refused.join(", "), ailing.join(" "))
+        }
+    }
+}
+
+fn ail(backend: &BackendStatus) -> String {
+    let next = backend.reconnect.next_in.or(backend.breaker.retry_in);
+    let last =
+        backend.last_error.as_ref().map_or(String::new(), |error| format!(" ({})", error.message));
+    let next = next.map_or(String::new(), |next| format!(", next try in {}", seconds(next)));
+    let state = if backend.drained { "out of use" } else { backend.health.as_str() };
+    format!("{} is {state} since {}{last}{next}.", backend.name, seconds(backend.health_since))
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{} s", duration.as_secs())
+    }
+}
