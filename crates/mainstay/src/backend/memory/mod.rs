@@ -234,7 +234,9 @@ fn shard_of(key: &Key) -> usize {
     let hash = key.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0)
+    // The last bytes of a key reach only the low bits so far; the product carries them to the top.
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from((mixed >> 32) % SHARDS as u64).unwrap_or(0)
 }
 
 impl fmt::Debug for Memory {

@@ -287,3 +287,13 @@ async fn reads_of_every_kind_agree() {
         assert_eq!(run(&memory, Op::TimeToLive { key }).await.unwrap(), Reply::Ttl(ttl));
     }
 }
+
+#[test]
+fn like_keys_spread_over_the_shards() {
+    let mut counts = [0; SHARDS];
+    for number in 0..1600 {
+        counts[shard_of(&Key::from(format!("user:{number}:profile")))] += 1;
+        counts[shard_of(&Key::from(format!("k{number}")))] += 1;
+    }
+    assert!(counts.iter().all(|count| (120..280).contains(count)), "{counts:?}");
+}

@@ -125,7 +125,7 @@ async fn agree(memory: &Memory, model: &Model) {
         assert_eq!(count(memory, prefix).await, under.len() as i64);
         assert_eq!(scan(memory, prefix, 3).await, under);
     }
-    for (key, _) in &model.map {
+    for key in model.map.keys() {
         let expected = model.live(key, now).map(|stored| Record {
             value: stored.value,
             version: Some(stored.version),
