@@ -1,0 +1,243 @@
+//! One server process and its descendants: launched, stopped, continued and killed as a whole.
+//! Knows nothing of what the process serves.
+
+use super::error::io_error;
+use super::user::User;
+use super::{ServerError, binary};
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
+
+/// How long a server may take to be ready, on a machine with much else to do.
+const READY: Duration = Duration::from_secs(40);
+const PAUSE: Duration = Duration::from_millis(10);
+const LOG_TAIL: usize = 2_000;
+
+/// How a server is started; the same again at each restart.
+#[derive(Debug, Clone)]
+pub(super) struct Launch {
+    pub(super) program: &'static str,
+    pub(super) args: Vec<OsString>,
+    pub(super) dir: PathBuf,
+    pub(super) user: Option<User>,
+}
+
+/// A server process, or the place where one was.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    launch: Launch,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    pub(super) fn new(launch: Launch) -> Self {
+        Self { launch, child: None }
+    }
+
+    /// Starts the process and waits until `ready` says yes.
+    pub(super) async fn start(
+        &mut self,
+        ready: impl AsyncFnMut() -> bool,
+    ) -> Result<(), ServerError> {
+        self.kill();
+        self.child = Some(launch(&self.launch)?);
+        self.wait(ready).await
+    }
+
+    /// Waits until `ready` says yes; fails as soon as the process has ended.
+    pub(super) async fn wait(
+        &mut self,
+        mut ready: impl AsyncFnMut() -> bool,
+    ) -> Result<(), ServerError> {
+        let deadline = tokio::time::Instant::now() + READY;
+        while tokio::time::Instant::now() < deadline {
+            if !self.running() {
+                return Err(self.not_ready("exited".to_owned()));
+            }
+            if ready().await {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(self.not_ready(format!("did not answer within {READY:?}")))
+    }
+
+    /// Waits until the process has ended by itself; false if it has not within `limit`.
+    pub(super) async fn ended(&mut self, limit: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.running() {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        true
+    }
+
+    pub(super) fn running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// SIGKILL to the process and its descendants; returns when all are gone.
+    pub(super) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if matches!(child.try_wait(), Ok(None)) {
+            // Stopped first, so that it cannot have a child that the list lacks.
+            signal("STOP", &[child.id()]);
+            let descendants = descendants(child.id());
+            signal("KILL", &descendants);
+            let _already_dead = child.kill();
+            let _status = child.wait();
+            await_end(&descendants);
+        }
+    }
+
+    /// SIGSTOP: connected clients get no answer, new ones are accepted by the kernel.
+    pub(super) fn stop(&self) {
+        let Some(pid) = self.pid() else { return };
+        signal("STOP", &[pid]);
+        signal("STOP", &descendants(pid));
+    }
+
+    /// SIGCONT, the reverse of [`Daemon::stop`].
+    pub(super) fn cont(&self) {
+        let Some(pid) = self.pid() else { return };
+        signal("CONT", &descendants(pid));
+        signal("CONT", &[pid]);
+    }
+
+    fn not_ready(&self, why: String) -> ServerError {
+        let log = fs::read_to_string(log_path(&self.launch.dir)).unwrap_or_default();
+        let tail = log.char_indices().rev().nth(LOG_TAIL).map_or(0, |(start, _)| start);
+        ServerError::NotReady {
+            server: self.launch.program.to_owned(),
+            why,
+            log: log[tail..].to_owned(),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn log_path(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+fn launch(launch: &Launch) -> Result<Child, ServerError> {
+    let program = binary::find(launch.program)?;
+    let mut command = match binary::find("setpriv") {
+        Ok(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        Err(_) => Command::new(program),
+    };
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log_path(&launch.dir))
+        .map_err(io_error("open a log"))?;
+    let errors = log.try_clone().map_err(io_error("open a log"))?;
+    command.args(&launch.args).current_dir(&launch.dir).process_group(0);
+    command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    if let Some(user) = launch.user {
+        command.uid(user.uid).gid(user.gid);
+    }
+    spawn(command).map_err(io_error(format!("start {}", launch.program)))
+}
+
+type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// Spawns from a thread that lives as long as the process: the parent-death signal follows the thread, not the process.
+fn spawn(command: Command) -> std::io::Result<Child> {
+    static LAUNCHER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let launcher = LAUNCHER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in orders {
+                let _asker_gone = reply.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (reply, answer) = mpsc::channel();
+    let gone = || std::io::Error::other("the launcher thread is gone");
+    launcher.send((command, reply)).map_err(|_| gone())?;
+    answer.recv().map_err(|_| gone())?
+}
+
+/// Sends a signal through the shell's own `kill`: no program to install, no unsafe code.
+fn signal(name: &str, pids: &[u32]) {
+    if pids.is_empty() {
+        return;
+    }
+    let pids = pids.iter().map(u32::to_string);
+    let _some_are_gone = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$@\" 2>/dev/null", name])
+        .args(pids)
+        .status();
+}
+
+/// All processes below `root`. PostgreSQL puts each of its children into a session of its own, so a signal to the
+/// process group would miss them.
+fn descendants(root: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = pids().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// Kills every process whose working directory lies inside an abandoned directory of ours.
+pub(super) fn kill_inside(dir: &Path) {
+    let inside =
+        |pid: &u32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+    let left: Vec<u32> = pids().filter(inside).collect();
+    signal("KILL", &left);
+    await_end(&left);
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.1.parse().ok()
+}
+
+/// State and parent: the two fields behind the name, which may itself hold spaces and brackets.
+fn stat(pid: u32) -> Option<(String, String)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+}
+
+/// Waits until killed processes that are not our own children are gone (or are zombies that nobody reaps).
+fn await_end(pids: &[u32]) {
+    for _ in 0..500 {
+        if pids.iter().all(|pid| stat(*pid).is_none_or(|(state, _)| state == "Z")) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[cfg(test)]
+mod tests;
