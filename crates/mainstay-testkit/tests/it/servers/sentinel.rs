@@ -7,7 +7,7 @@ async fn one_sentinel_promotes_the_replica() {
     let mut set = Sentinel::start_with(SentinelOptions { sentinels: 1 }).await.unwrap();
     assert_eq!(set.primary_port().await.unwrap(), set.primary.port());
     set.primary.redis_cli(&["SET", "k", "v"]).await.unwrap();
-    set.primary.redis_cli(&["WAIT", "1", "5000"]).await.unwrap();
+    while set.replica.redis_cli(&["GET", "k"]).await.unwrap() != "v" {}
     let refused = set.replica.redis_cli(&["SET", "k", "w"]).await.unwrap_err();
     assert!(refused.to_string().contains("READONLY"), "{refused}");
     set.primary.kill();
