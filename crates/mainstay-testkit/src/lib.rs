@@ -2,7 +2,11 @@
 //!
 //! - [`servers`]: real engines on free ports, gone when dropped.
 //! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
+//! - [`conformance`]: the suite that every backend passes.
+//! - [`model`]: the smallest backend that does.
 #![warn(missing_docs)]
 
+pub mod conformance;
+pub mod model;
 pub mod proxy;
 pub mod servers;

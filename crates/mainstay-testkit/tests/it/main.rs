@@ -1,5 +1,6 @@
 //! Every throw-away server and the proxy, on the real engines.
 //! Knows nothing of Mainstay's own backends: their suites are in the library's tests.
 
+mod conformance;
 mod proxy;
 mod servers;
