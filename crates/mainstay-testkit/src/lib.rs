@@ -3,10 +3,12 @@
 //! - [`servers`]: real engines on free ports, gone when dropped.
 //! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
 //! - [`conformance`]: the suite that every backend passes.
+//! - [`load`]: a closed-loop load over RESP that checks what it reads.
 //! - [`model`]: the smallest backend that does.
 #![warn(missing_docs)]
 
 pub mod conformance;
+pub mod load;
 pub mod model;
 pub mod proxy;
 pub mod servers;

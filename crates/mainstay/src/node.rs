@@ -30,7 +30,13 @@ impl Node {
     }
     pub fn start(self: &Arc<Self>, tasks: &Tasks) {}
     pub fn on_readmit(&self, hook: Readmit) {}
-    pub async fn first_attempt(&self) { drop(self.backend.connect(Deadline::at(crate::clock::Clock::system().now() + Duration::from_secs(1))).await); }
+    pub async fn first_attempt(&self) {
+        drop(
+            self.backend
+                .connect(Deadline::at(crate::clock::Clock::system().now() + Duration::from_secs(1)))
+                .await,
+        );
+    }
     pub fn view(&self, now: Instant) -> NodeView {
         NodeView { availability: Availability::Ready, health: Health::Up }
     }
