@@ -1,4 +1,36 @@
 //! A storage layer that keeps working, and keeps telling the truth, when Redis or the database does not.
+//!
+//! One API over Redis, PostgreSQL, MySQL/MariaDB, SQLite and memory, with a circuit breaker and a bulkhead per backend,
+//! health checks, reconnection, hedged reads, and routes that say what they promise.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use mainstay::{Config, SetOptions, Storage, TtlChange, config::BackendConfig};
+//!
+//! # async fn example() -> mainstay::Result<()> {
+//! let mut config = Config::default();
+//! config.backends.insert("redis".into(), BackendConfig::at("redis://127.0.0.1:6379"));
+//! config.backends.insert("db".into(), BackendConfig::at("postgres://app@127.0.0.1/app"));
+//! let storage = Storage::open(config).await?; // succeeds also while Redis or the database is down
+//!
+//! let options = SetOptions { ttl: TtlChange::For(Duration::from_secs(1800)), ..SetOptions::default() };
+//! storage.set_with("session:1", "ada", options).await?; // committed in PostgreSQL, absent in Redis
+//! if let Some(entry) = storage.get("session:1").await? {
+//!     println!("{:?} from {}, stale: {}", entry.value, entry.source, entry.stale);
+//! }
+//! println!("{}", storage.status().sentence);
+//! storage.close(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The default route follows from what is configured: a durable backend is the *record*, a Redis before it is its
+//! *cache*; a Redis alone is a *failover route* with memory behind it; nothing at all is a SQLite file. Routes by key
+//! prefix are in [`config::RouteConfig`].
+//!
+//! Every operation is a value, [`Op`]; the verbs of [`Storage`] are typed calls over [`Storage::execute`]. An [`Error`]
+//! is a kind, an effect (whether a failed write may have been applied) and a place. A backend of one's own implements
+//! [`backend::Backend`] and joins through [`Storage::builder`].
 #![warn(missing_docs)]
 
 pub mod backend;

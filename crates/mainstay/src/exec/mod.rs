@@ -31,6 +31,9 @@ mod scan;
 mod turn;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use count::Counts;
 
 /// Everything that an operation meets on its way.

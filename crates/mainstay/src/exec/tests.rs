@@ -1,0 +1,378 @@
+//! The road on the paused clock: a record and a cache whose cables can be pulled.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    CallOptions, Clock, Config, Deadline, Effect, Error, ErrorKind, Op, Reply, Result, Storage,
+    TtlChange,
+    backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, memory::Memory},
+    config::{BackendConfig, RouteConfig, Select},
+    status::Health,
+};
+
+const WELL: u8 = 0;
+const REFUSES: u8 = 1;
+const HANGS: u8 = 2;
+/// Performs the operation, then loses the reply.
+const SWALLOWS: u8 = 3;
+
+/// Memory that claims to be shared, behind a cable.
+#[derive(Debug)]
+struct Remote {
+    memory: Memory,
+    durability: Durability,
+    state: AtomicU8,
+    calls: AtomicU64,
+}
+
+impl Remote {
+    fn new(durability: Durability) -> Arc<Self> {
+        let memory = Memory::new(&Config::default().memory, 1 << 20, Clock::system());
+        Arc::new(Self { memory, durability, state: AtomicU8::new(WELL), calls: AtomicU64::new(0) })
+    }
+
+    fn is(&self, state: u8) {
+        self.state.store(state, Relaxed);
+    }
+
+    async fn cable(&self) -> Result<()> {
+        match self.state.load(Relaxed) {
+            REFUSES => Err(Error::new(ErrorKind::Disconnected, "Connection refused")),
+            HANGS => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands under a key, past every guard.
+    async fn holds(&self, key: &str) -> Option<Bytes> {
+        let op = Op::Get { key: key.into(), with_ttl: false };
+        let reply =
+            self.memory.execute(&op, Clock::system().deadline_in(Duration::from_secs(1))).await;
+        reply.unwrap().into_record().unwrap().map(|record| record.value)
+    }
+}
+
+impl Backend for Remote {
+    fn engine(&self) -> &'static str {
+        "remote"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            scope: Scope::Shared,
+            durability: self.durability,
+            ..self.memory.capabilities()
+        }
+    }
+
+    fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.cable().await?;
+            self.memory.connect(deadline).await
+        })
+    }
+
+    fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> BoxFuture<'a, Result<Reply>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Relaxed);
+            self.cable().await?;
+            // A network's round trip, so that operations interleave.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let reply = self.memory.execute(op, deadline).await;
+            if self.state.load(Relaxed) == SWALLOWS {
+                return Err(Error::new(ErrorKind::Timeout, "the reply was lost")
+                    .with_effect(Effect::Unknown));
+            }
+            reply
+        })
+    }
+
+    fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
+        Box::pin(async move {
+            self.cable().await?;
+            self.memory.probe(depth, deadline).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.memory.close()
+    }
+}
+
+struct World {
+    storage: Storage,
+    cache: Arc<Remote>,
+    record: Arc<Remote>,
+}
+
+async fn world(route: RouteConfig) -> World {
+    let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
+    let timeouts =
+        BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
+    let storage = Storage::builder(Config { routes: vec![route], ..Config::default() })
+        .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, timeouts.clone())
+        .backend("db", Arc::clone(&record) as Arc<dyn Backend>, timeouts)
+        .open()
+        .await
+        .unwrap();
+    World { storage, cache, record }
+}
+
+fn record_route() -> RouteConfig {
+    RouteConfig { cache: vec!["cache".into()], record: Some("db".into()), ..RouteConfig::default() }
+}
+
+fn failover_route() -> RouteConfig {
+    RouteConfig {
+        backends: vec!["cache".into(), "db".into()],
+        select: Select::Failover,
+        ..RouteConfig::default()
+    }
+}
+
+impl World {
+    async fn value(&self, key: &str) -> Option<String> {
+        let entry = self.storage.get(key).await.unwrap();
+        entry.map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+    }
+
+    async fn source(&self, key: &str) -> String {
+        self.storage.get(key).await.unwrap().unwrap().source.to_string()
+    }
+
+    async fn until(&self, backend: &str, health: Health) {
+        for _ in 0..10_000 {
+            let status = self.storage.status();
+            if status.backends.iter().any(|found| &*found.name == backend && found.health == health)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{backend} is never {health:?}: {}", self.storage.status().sentence);
+    }
+
+    async fn until_cached(&self, key: &str) {
+        for _ in 0..1_000 {
+            if self.source(key).await == "cache" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{key} is never cached");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_fills_the_copy_and_a_write_makes_it_absent() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    assert_eq!(world.source("k").await, "db");
+    world.until_cached("k").await;
+    world.storage.set("k", "new").await.unwrap();
+    assert_eq!(world.cache.holds("mainstay:0:k").await, None);
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_fill_never_brings_an_old_value_back() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "0").await.unwrap();
+    for round in 1..200 {
+        let (written, _) =
+            tokio::join!(world.storage.set("k", round.to_string()), world.storage.get("k"));
+        written.unwrap();
+        assert_eq!(world.value("k").await, Some(round.to_string()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stale_comes_back_with_the_cache() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    world.cache.is(REFUSES);
+    world.storage.set("k", "new").await.unwrap();
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+    world.until("cache", Health::Down).await;
+    assert!(world.cache.holds("mainstay:0:k").await.is_some(), "the cache still has the old copy");
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+    world.until_cached("k").await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_cache_costs_at_most_its_patience() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    world.cache.is(HANGS);
+    let clock = world.storage.clock().clone();
+    let mut longest = Duration::ZERO;
+    for _ in 0..500 {
+        let begun = clock.now();
+        assert_eq!(world.value("k").await.as_deref(), Some("v"));
+        world.storage.set("k", "v").await.unwrap();
+        longest = longest.max(clock.now() - begun);
+    }
+    assert!(longest <= Duration::from_millis(160 + 110), "{longest:?}");
+    let begun = clock.now();
+    world.value("k").await;
+    assert!(
+        clock.now() - begun <= Duration::from_millis(5),
+        "the breaker is open: the hang costs nothing"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_caller_goes_away_leaves_no_stale_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    for micros in (0..4_000).step_by(250) {
+        let write = world.storage.set("k", format!("new {micros}"));
+        let _ = tokio::time::timeout(Duration::from_micros(micros), write).await;
+        let truth = world.record.holds("k").await;
+        let read = world.storage.get("k").await.unwrap().map(|entry| entry.value);
+        assert!(
+            read == truth || read == world.record.holds("k").await,
+            "{read:?} instead of {truth:?}"
+        );
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.until_cached("k").await;
+        assert_eq!(
+            world.storage.get("k").await.unwrap().map(|entry| entry.value),
+            world.record.holds("k").await
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_operation_is_never_repeated_when_it_may_have_been_applied() {
+    let world = world(record_route()).await;
+    world.storage.increment("n", 1).await.unwrap();
+    world.record.is(SWALLOWS);
+    let error = world.storage.increment("n", 1).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown);
+    world.record.is(WELL);
+    assert_eq!(world.record.holds("n").await.as_deref(), Some(&b"2"[..]));
+    world.until("db", Health::Up).await;
+    assert_eq!(
+        world.value("n").await.as_deref(),
+        Some("2"),
+        "the copy is not trusted after an unknown outcome"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn cached_keys_are_read_while_the_record_is_down_and_the_error_names_everyone() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    world.record.is(REFUSES);
+    world.until("db", Health::Down).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
+    let error = world.storage.set("k", "w").await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
+    assert!(error.to_string().contains("db: ") && error.retry_hint().is_some(), "{error}");
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    let error = world.storage.get("k").await.unwrap_err().to_string();
+    assert!(error.contains("db: ") && error.contains("cache: "), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_is_served_stale_when_nothing_else_can_be() {
+    let world = world(RouteConfig { default: Some("[]".into()), ..record_route() }).await;
+    world.record.is(REFUSES);
+    world.until("db", Health::Down).await;
+    let entry = world.storage.get("k").await.unwrap().unwrap();
+    assert_eq!((&*entry.value, entry.stale, &*entry.source), (&b"[]"[..], true, "default"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lower_backend_took_is_moved_up_before_the_higher_one_serves() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.storage.set("gone", "old").await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.storage.set("k", "new").await.unwrap();
+    world.storage.delete("gone").await.unwrap();
+    assert_eq!(world.source("k").await, "db");
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(
+        (world.value("k").await.as_deref(), world.source("k").await.as_str()),
+        (Some("new"), "cache")
+    );
+    assert_eq!(world.value("gone").await, None);
+    assert_eq!(world.record.holds("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_memory_took_is_discarded_when_a_shared_backend_returns() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "shared").await.unwrap();
+    world.cache.is(REFUSES);
+    world.record.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.until("db", Health::Down).await;
+    world.storage.set("k", "volatile").await.unwrap();
+    assert_eq!(world.source("k").await, "memory");
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("shared"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_operation_goes_on_to_the_next_backend_only_when_it_was_not_applied() {
+    let world = world(failover_route()).await;
+    world.cache.is(REFUSES);
+    assert_eq!(world.storage.increment("n", 1).await.unwrap(), 1);
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    world.cache.is(SWALLOWS);
+    let error = world.storage.increment("n", 1).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expiry_reaches_the_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.storage.expire("k", TtlChange::For(Duration::from_secs(30))).await.unwrap();
+    world.until_cached("k").await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_come_from_copies_and_record_together() {
+    let world = world(record_route()).await;
+    for key in ["a", "b", "c"] {
+        world.storage.set(key, key).await.unwrap();
+    }
+    world.until_cached("a").await;
+    let keys = || ["a", "b", "none", "c", "a"].map(crate::Key::from).to_vec();
+    let expected = [Some("a"), Some("b"), None, Some("c"), Some("a")]
+        .map(|value| value.map(Bytes::from))
+        .to_vec();
+    assert_eq!(world.storage.get_many(keys()).await.unwrap(), expected);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = world.record.calls.load(Relaxed);
+    let op = Op::GetMany { keys: ["a", "b", "c"].map(crate::Key::from).to_vec() };
+    let answer = world.storage.execute(&op, CallOptions::default()).await.unwrap();
+    assert_eq!((&*answer.source, world.record.calls.load(Relaxed)), ("cache", before));
+}
