@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test | tidy | bench | gen-docs`.
+//! Standard library only, so that it builds in a second.
+#![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
+
+mod bench;
+mod docs;
+mod install;
+mod step;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [--quick]   the whole test command; --quick leaves out clippy and the documentation
+cargo xtask tidy             the rules of the source tree
+cargo xtask bench            benchmarks
+cargo xtask gen-docs         generated pages";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) =
+        arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    match command {
+        "test" => test::run(&root(), rest),
+        "tidy" => tidy::run(&root()),
+        "bench" => bench::run(rest),
+        "gen-docs" => docs::run(&root()),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        unknown => usage(&format!("unknown command `{unknown}`")),
+    }
+}
+
+/// What was wrong with the command line, and what would be right. Exit code 2.
+fn usage(problem: &str) -> ExitCode {
+    println!("{problem}\n\n{USAGE}");
+    ExitCode::from(2)
+}
+
+/// The root of the workspace: the parent of this crate's folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}

@@ -5,7 +5,8 @@ use futures_util::future::BoxFuture;
 use mainstay::backend::semantics::{self, Bounds, Change, Slot, Stored};
 use mainstay::backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope};
 use mainstay::{
-    Clock, Deadline, Error, ErrorKind, Key, Op, Page, Record, Reply, Result, Ttl, Version, Written,
+    Clock, Condition, Deadline, Error, ErrorKind, Key, Op, Page, Record, Reply, Result, Ttl,
+    Version, Written,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,9 @@ impl ModelBackend {
         if !state.open {
             return Err(Error::new(ErrorKind::OutOfUse, "not connected"));
         }
+        if !self.capabilities.versions && names_version(op) {
+            return Err(Error::new(ErrorKind::Unsupported, "this engine gives no versions"));
+        }
         let live = |state: &State, key: &Key| {
             state.rows.get(key).filter(|row| row.expires_at.is_none_or(|at| at > now)).cloned()
         };
@@ -96,6 +100,10 @@ impl ModelBackend {
             other => other,
         }
     }
+}
+
+fn names_version(op: &Op) -> bool {
+    matches!(op, Op::Set { condition, .. } | Op::Delete { condition, .. } if matches!(condition, Condition::VersionIs(_)))
 }
 
 fn change(rows: &mut BTreeMap<Key, Stored>, slot: Slot) {
