@@ -1,9 +1,20 @@
-//! Benchmarks.
-//! There are none yet: the command says so, and fails.
+//! Benchmarks: builds what is measured in release mode, then runs the bench crate.
+//! It must not know what is measured.
 
+use crate::step::Step;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the benchmarks named.
-pub(crate) fn run(_names: &[String]) -> ExitCode {
-    crate::usage("bench: no benchmark is defined yet")
+const STEPS: &[Step] = &[
+    Step::new("cargo build --release --package mainstay-cli"),
+    Step::new("cargo run --release --package mainstay-bench -- target/release/mainstay"),
+];
+
+/// Runs the benchmarks; they print their table.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
+    if !arguments.is_empty() {
+        return crate::usage(&format!("bench: unknown arguments {arguments:?}"));
+    }
+    let outcome = STEPS.iter().try_for_each(|step| step.run(root));
+    outcome.map_or_else(|code| code, |()| ExitCode::SUCCESS)
 }

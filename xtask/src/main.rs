@@ -15,7 +15,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [--quick]   the whole test command; --quick leaves out clippy and the documentation
 cargo xtask tidy             the rules of the source tree
-cargo xtask bench            benchmarks
+cargo xtask bench            the benchmarks, in release mode
 cargo xtask gen-docs         generated pages";
 
 fn main() -> ExitCode {
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match command {
         "test" => test::run(&root(), rest),
         "tidy" => tidy::run(&root()),
-        "bench" => bench::run(rest),
+        "bench" => bench::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

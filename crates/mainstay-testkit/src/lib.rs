@@ -2,12 +2,14 @@
 //!
 //! - [`servers`]: real engines on free ports, gone when dropped.
 //! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
+//! - [`fault`]: a backend that fails to order.
 //! - [`conformance`]: the suite that every backend passes.
 //! - [`load`]: a closed-loop load over RESP that checks what it reads.
 //! - [`model`]: the smallest backend that does.
 #![warn(missing_docs)]
 
 pub mod conformance;
+pub mod fault;
 pub mod load;
 pub mod model;
 pub mod proxy;

@@ -55,10 +55,10 @@ fn opens_module(line: &str) -> bool {
     line.starts_with("mod ") && line.ends_with('{')
 }
 
-/// All Rust files under `crates/` and `xtask/`, sorted by path.
+/// All Rust files of the workspace, sorted by path.
 pub(super) fn load(root: &Path) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for folder in ["crates", "xtask"] {
+    for folder in ["bench", "crates", "xtask"] {
         collect(root, &root.join(folder), &mut sources)?;
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));

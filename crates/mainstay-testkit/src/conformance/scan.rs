@@ -19,23 +19,6 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// More pages than any scan here needs: a cursor that runs in circles ends here.
-const PAGES_MAX: usize = 20_000;
-
-async fn all(s: &Subject, prefix: &Bytes, limit: usize) -> BTreeSet<Key> {
-    let (mut found, mut cursor) = (BTreeSet::new(), None);
-    for _ in 0..PAGES_MAX {
-        let page = s.page(prefix, cursor, limit).await;
-        found.extend(page.keys);
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return found,
-        }
-    }
-    assert_eq!(cursor, None, "the scan never ended");
-    found
-}
-
 fn under(s: &Subject, name: &[u8]) -> Bytes {
     s.key(name).bytes().clone()
 }
@@ -48,7 +31,7 @@ async fn fill(s: &Subject, names: &[&[u8]]) {
 async fn expect(s: &Subject, prefix: &[u8], names: &[&[u8]]) {
     let expected: BTreeSet<Key> = names.iter().map(|name| s.key(name)).collect();
     assert_eq!(
-        all(s, &under(s, prefix), 10).await,
+        s.scan(&under(s, prefix), 10).await,
         expected,
         "under {:?}",
         prefix.escape_ascii().to_string()
@@ -69,7 +52,7 @@ async fn prefixes(s: Subject) {
     expect(&s, b"user", &[b"user", b"user:1", b"user:2", b"user:10"]).await;
     expect(&s, b"zebra", &[b"zebra"]).await;
     expect(&s, b"zebras", &[]).await;
-    let everything = all(&s, &Bytes::new(), 500).await;
+    let everything = s.scan(&Bytes::new(), 500).await;
     assert!(
         everything.contains(&s.key("zebra")) && everything.contains(&s.key("User:1")),
         "the empty prefix"
@@ -107,12 +90,12 @@ async fn pages(s: Subject) {
     fill(&s, &names.iter().map(String::as_bytes).collect::<Vec<_>>()).await;
     let expected: BTreeSet<Key> = names.iter().map(|name| s.key(name)).collect();
     for limit in [1, 2, 7, 56, 57, 58, 10_000] {
-        assert_eq!(all(&s, &s.prefix(), limit).await, expected, "pages of {limit}");
+        assert_eq!(s.scan(&s.prefix(), limit).await, expected, "pages of {limit}");
     }
 }
 
 async fn nothing(s: Subject) {
-    assert_eq!(all(&s, &s.prefix(), 10).await, BTreeSet::new());
+    assert_eq!(s.scan(&s.prefix(), 10).await, BTreeSet::new());
     assert_eq!(s.count(&s.prefix()).await, 0);
 }
 
@@ -148,7 +131,7 @@ async fn while_writing(s: Subject) {
         writers.spawn(churn(s.clone(), worker));
     }
     for limit in [3, 17, 100] {
-        let found = all(&s, &s.prefix(), limit).await;
+        let found = s.scan(&s.prefix(), limit).await;
         let missed: Vec<&String> =
             names.iter().filter(|name| !found.contains(&s.key(name))).collect();
         assert!(missed.is_empty(), "pages of {limit} missed {missed:?}");

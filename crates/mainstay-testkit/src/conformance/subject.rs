@@ -7,6 +7,7 @@ use mainstay::{
     Condition, Deadline, ErrorKind, Key, Op, Outcome, Page, Record, Reply, Ttl, TtlChange, Version,
     Written,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use tokio::time::Instant;
 const LIMIT: Duration = Duration::from_secs(30);
 /// `Conflict` means "nothing was applied, try again".
 const TRIES: u32 = 200;
+/// More pages than any scan here needs: a cursor that runs in circles ends here.
+const PAGES_MAX: usize = 20_000;
 
 /// The backend under test and a prefix for the keys of one check.
 #[derive(Debug, Clone)]
@@ -147,9 +150,24 @@ impl Subject {
         self.written(Op::Delete { key: key.clone(), condition, want_previous: false }).await.applied
     }
 
-    pub(super) async fn page(&self, prefix: &Bytes, cursor: Option<Bytes>, limit: usize) -> Page {
+    async fn page(&self, prefix: &Bytes, cursor: Option<Bytes>, limit: usize) -> Page {
         let op = Op::Scan { prefix: prefix.clone(), cursor, limit };
         self.done(op).await.into_page().expect("Scan answers Page")
+    }
+
+    /// All pages of a scan, each aiming for so many keys.
+    pub(super) async fn scan(&self, prefix: &Bytes, limit: usize) -> BTreeSet<Key> {
+        let (mut found, mut cursor) = (BTreeSet::new(), None);
+        for _ in 0..PAGES_MAX {
+            let page = self.page(prefix, cursor, limit).await;
+            found.extend(page.keys);
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return found,
+            }
+        }
+        assert_eq!(cursor, None, "the scan never ended");
+        found
     }
 
     pub(super) async fn count(&self, prefix: &Bytes) -> i64 {

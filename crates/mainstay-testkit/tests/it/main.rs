@@ -2,5 +2,6 @@
 //! Knows nothing of Mainstay's own backends: their suites are in the library's tests.
 
 mod conformance;
+mod memory;
 mod proxy;
 mod servers;
