@@ -66,7 +66,7 @@ pub(crate) async fn live() -> Response {
 
 /// Whether it can serve
 ///
-/// 503 while it drains, and when no route can serve reads; a backend that is down is no reason by itself.
+/// 503 while it drains, and when no route can serve; a backend that is down is no reason by itself.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("verbose" = Option<bool>, Query, description = "Names each check; wants the token, if there is one")),
     responses((status = 200, description = "It can", body = String, content_type = "text/plain"),
@@ -74,7 +74,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
     let verbose = Query::parse(&uri, &["verbose"])?.flag("verbose")?;
     let status = api.storage().status();
-    let serves = can_serve(&status);
+    let serves = status.health != Health::Down;
     let ready = serves && !api.is_draining();
     if !verbose && ready {
         return Ok(([TEXT], "ok\n").into_response());
@@ -141,18 +141,13 @@ pub(crate) async fn storage(
     Ok(response)
 }
 
-fn can_serve(status: &Status) -> bool {
-    status.routes.iter().any(|route| route.readable)
-}
-
 /// Nothing can serve: down. All is well with every backend: up. A forced or drained backend is not well.
 fn overall(status: &Status) -> Health {
-    if !can_serve(status) {
-        return Health::Down;
+    let all_well = status.backends.iter().all(|b| b.health == Health::Up && usable(b));
+    match status.health {
+        Health::Up if !all_well => Health::Degraded,
+        health => health,
     }
-    let all_well =
-        status.backends.iter().all(|backend| backend.health == Health::Up && usable(backend));
-    if all_well { Health::Up } else { Health::Degraded }
 }
 
 fn usable(backend: &BackendStatus) -> bool {

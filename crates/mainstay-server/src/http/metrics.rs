@@ -84,14 +84,16 @@ struct StatusCollector(Storage);
 
 impl Collector for StatusCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let status = self.0.status();
-        let mut families = Families(encoder);
-        process(&mut families, &status)?;
-        states(&mut families, &status)?;
-        calls(&mut families, &status)?;
-        connections(&mut families, &status)?;
-        requests(&mut families, &status)
+        write(&mut Families(encoder), &self.0.status())
     }
+}
+
+fn write(families: &mut Families<'_>, status: &Status) -> fmt::Result {
+    process(families, status)?;
+    states(families, status)?;
+    calls(families, status)?;
+    connections(families, status)?;
+    requests(families, status)
 }
 
 fn process(families: &mut Families<'_>, status: &Status) -> fmt::Result {

@@ -1,0 +1,1 @@
+//! Status, control, events, health and metrics.
