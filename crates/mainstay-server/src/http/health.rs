@@ -121,11 +121,7 @@ pub(crate) async fn storage(
     let strict = Query::parse(&uri, &["strict"])?.flag("strict")?;
     let status = api.storage().status();
     let overall = overall(&status);
-    let code = match overall {
-        Health::Up => StatusCode::OK,
-        Health::Degraded if !strict => StatusCode::OK,
-        Health::Degraded | Health::Down => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    let code = code(overall, strict);
     let accepted =
         headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
     let mut response = if accepted.contains("application/health+json") {
@@ -139,6 +135,14 @@ pub(crate) async fn storage(
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     Ok(response)
+}
+
+fn code(health: Health, strict: bool) -> StatusCode {
+    match health {
+        Health::Up => StatusCode::OK,
+        Health::Degraded if !strict => StatusCode::OK,
+        Health::Degraded | Health::Down => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 /// Nothing can serve: down. All is well with every backend: up. A forced or drained backend is not well.
@@ -216,4 +220,91 @@ fn health_json(status: &Status, overall: Health) -> serde_json::Value {
         "releaseId": env!("CARGO_PKG_VERSION"),
         "checks": checks,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use mainstay::status::{BreakerStatus, CallCounts, LatencySnapshot, ReconnectStatus};
+
+    use super::*;
+
+    fn backend(name: &str, health: Health, breaker: BreakerState) -> BackendStatus {
+        BackendStatus {
+            name: Arc::from(name),
+            engine: "memory",
+            health,
+            health_since: Duration::ZERO,
+            drained: false,
+            breaker: BreakerStatus {
+                state: breaker,
+                forced: false,
+                reason: String::new(),
+                since: Duration::from_millis(1500),
+                retry_in: None,
+                failures: 5,
+                calls: 9,
+            },
+            reconnect: ReconnectStatus::default(),
+            last_error: None,
+            inflight: 0,
+            inflight_max: 1,
+            queued: 0,
+            calls: CallCounts::default(),
+            latency_p50: None,
+            latency_p99: None,
+            latency: LatencySnapshot::default(),
+            facts: Vec::new(),
+        }
+    }
+
+    fn status(health: Health, backends: Vec<BackendStatus>) -> Status {
+        Status {
+            health,
+            sentence: String::new(),
+            uptime: Duration::ZERO,
+            backends,
+            routes: Vec::new(),
+            requests: Vec::new(),
+            fallbacks: Vec::new(),
+            hedges: 0,
+            missed_invalidations: 0,
+        }
+    }
+
+    #[test]
+    fn a_backend_behind_an_open_breaker_degrades_and_is_not_active() {
+        let redis = backend("redis", Health::Down, BreakerState::Open);
+        let db = backend("db", Health::Up, BreakerState::Closed);
+        let status = status(Health::Degraded, vec![redis, db]);
+        let health = storage_health(&status, overall(&status));
+        let json = serde_json::to_value(health).unwrap();
+        assert_eq!(json["status"], "degraded");
+        assert_eq!(json["activeBackend"], "db");
+        assert_eq!(json["backends"]["redis"]["health"], "unhealthy");
+        assert_eq!(json["backends"]["redis"]["circuitOpenForMs"], 1500);
+        assert_eq!(json["backends"]["db"]["circuitOpen"], false);
+    }
+
+    #[test]
+    fn only_the_strict_take_degraded_for_an_outage() {
+        assert_eq!(code(Health::Up, true), StatusCode::OK);
+        assert_eq!(code(Health::Degraded, false), StatusCode::OK);
+        assert_eq!(code(Health::Degraded, true), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(code(Health::Down, false), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn healthy_wants_every_breaker_closed() {
+        for (breaker, expected) in [
+            (BreakerState::Closed, Health::Up),
+            (BreakerState::HalfOpen, Health::Degraded),
+            (BreakerState::Isolated, Health::Degraded),
+        ] {
+            let status = status(Health::Up, vec![backend("db", Health::Up, breaker)]);
+            assert_eq!(overall(&status), expected, "{breaker:?}");
+        }
+        assert_eq!(overall(&status(Health::Down, Vec::new())), Health::Down);
+    }
 }

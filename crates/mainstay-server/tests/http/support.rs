@@ -11,43 +11,43 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 /// A storage on memory alone.
-pub async fn storage() -> Storage {
+pub(crate) async fn storage() -> Storage {
     let route = RouteConfig { backends: vec![Config::MEMORY.to_owned()], ..RouteConfig::default() };
     Storage::open(Config { routes: vec![route], ..Config::default() }).await.unwrap()
 }
 
 /// The interface of such a storage.
-pub async fn api() -> Api {
+pub(crate) async fn api() -> Api {
     api_with(HttpConfig::default()).await
 }
 
-pub async fn api_with(config: HttpConfig) -> Api {
+pub(crate) async fn api_with(config: HttpConfig) -> Api {
     Api::new(config, storage().await, Sections::new()).unwrap()
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: axum::http::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_str().unwrap()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
     /// Checks that this is a whole problem document with this status.
-    pub fn problem(&self, status: u16) -> Value {
+    pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
@@ -63,11 +63,11 @@ impl Answer {
 }
 
 /// A request with a loopback Host.
-pub fn request(method: Method, target: &str) -> axum::http::request::Builder {
+pub(crate) fn request(method: Method, target: &str) -> axum::http::request::Builder {
     Request::builder().method(method).uri(target).header(header::HOST, "localhost:6391")
 }
 
-pub async fn send(api: &Api, request: Request<Body>) -> Answer {
+pub(crate) async fn send(api: &Api, request: Request<Body>) -> Answer {
     let response = open(api, request).await;
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
@@ -75,35 +75,41 @@ pub async fn send(api: &Api, request: Request<Body>) -> Answer {
 }
 
 /// Sends, and leaves the body unread.
-pub async fn open(api: &Api, request: Request<Body>) -> Response {
+pub(crate) async fn open(api: &Api, request: Request<Body>) -> Response {
     api.router().oneshot(request).await.unwrap()
 }
 
-pub async fn get(api: &Api, target: &str) -> Answer {
+pub(crate) async fn get(api: &Api, target: &str) -> Answer {
     send(api, request(Method::GET, target).body(Body::empty()).unwrap()).await
 }
 
-pub async fn get_with(api: &Api, target: &str, name: &str, value: &str) -> Answer {
+pub(crate) async fn get_with(api: &Api, target: &str, name: &str, value: &str) -> Answer {
     send(api, request(Method::GET, target).header(name, value).body(Body::empty()).unwrap()).await
 }
 
-pub async fn put(api: &Api, target: &str, value: impl Into<Body>) -> Answer {
+pub(crate) async fn put(api: &Api, target: &str, value: impl Into<Body>) -> Answer {
     send(api, request(Method::PUT, target).body(value.into()).unwrap()).await
 }
 
-pub async fn put_if(api: &Api, target: &str, name: &str, tag: &str, value: &'static str) -> Answer {
+pub(crate) async fn put_if(
+    api: &Api,
+    target: &str,
+    name: &str,
+    tag: &str,
+    value: &'static str,
+) -> Answer {
     send(api, request(Method::PUT, target).header(name, tag).body(value.into()).unwrap()).await
 }
 
-pub async fn delete(api: &Api, target: &str) -> Answer {
+pub(crate) async fn delete(api: &Api, target: &str) -> Answer {
     send(api, request(Method::DELETE, target).body(Body::empty()).unwrap()).await
 }
 
-pub async fn post(api: &Api, target: &str) -> Answer {
+pub(crate) async fn post(api: &Api, target: &str) -> Answer {
     send(api, request(Method::POST, target).body(Body::empty()).unwrap()).await
 }
 
-pub async fn post_json(api: &Api, target: &str, json: &Value) -> Answer {
+pub(crate) async fn post_json(api: &Api, target: &str, json: &Value) -> Answer {
     let request = request(Method::POST, target).header("content-type", "application/json");
     send(
         api,

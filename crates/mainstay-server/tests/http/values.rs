@@ -174,29 +174,35 @@ async fn a_key_that_ends_in_incr_is_a_key_but_for_post() {
     assert_eq!(refused.header("allow"), "GET, HEAD, PUT, DELETE");
 }
 
+/// All keys, page by page, with their encodings, sorted.
+async fn list(api: &Api, query: &str) -> Vec<String> {
+    let (mut keys, mut target) = (Vec::new(), format!("/v1/kv?{query}"));
+    loop {
+        let page = get(api, &target).await.json();
+        for key in page["keys"].as_array().unwrap() {
+            let (name, encoding) =
+                (key["key"].as_str().unwrap(), key["encoding"].as_str().unwrap());
+            keys.push(format!("{name} {encoding}"));
+        }
+        let Some(cursor) = page["cursor"].as_str() else { break };
+        target = format!("/v1/kv?{query}&cursor={cursor}");
+    }
+    keys.sort();
+    keys
+}
+
 #[tokio::test]
 async fn keys_are_listed_page_by_page() {
     let api = api().await;
     for key in ["p:1", "p:2", "p:3", "p:%FF", "q:1"] {
         put(&api, &format!("/v1/kv/{key}"), "v").await;
     }
-    let (mut keys, mut target) = (Vec::new(), "/v1/kv?prefix=p:&limit=2".to_owned());
-    loop {
-        let page = get(&api, &target).await.json();
-        for key in page["keys"].as_array().unwrap() {
-            keys.push(format!(
-                "{} {}",
-                key["key"].as_str().unwrap(),
-                key["encoding"].as_str().unwrap()
-            ));
-        }
-        let Some(cursor) = page["cursor"].as_str() else { break };
-        target = format!("/v1/kv?prefix=p:&limit=2&cursor={cursor}");
-    }
-    keys.sort();
-    assert_eq!(keys, ["cDr/ base64", "p:1 utf8", "p:2 utf8", "p:3 utf8"]);
-    let bytes = get(&api, "/v1/kv?prefix=p:%FF").await.json();
-    assert_eq!(bytes["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        list(&api, "prefix=p:&limit=2").await,
+        ["cDr/ base64", "p:1 utf8", "p:2 utf8", "p:3 utf8"]
+    );
+    assert_eq!(list(&api, "prefix=p:%FF").await, ["cDr/ base64"]);
+    assert_eq!(list(&api, "").await.len(), 5);
     get(&api, "/v1/kv?limit=1001").await.problem(400);
     get(&api, "/v1/kv?limit=0").await.problem(400);
     get(&api, "/v1/kv?cursor=a%20b").await.problem(400);
