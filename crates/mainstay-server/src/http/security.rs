@@ -1,0 +1,265 @@
+//! Who may come in: the Host a request is for, the Origin it comes from, the token it carries, the type of its body.
+//! It must not know what a path does beyond reading or changing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use subtle::ConstantTimeEq;
+
+use super::{Api, problem::Problem};
+
+/// Paths that a probe without a token may ask for: they tell nothing but one word.
+const OPEN: [&str; 2] = ["/livez", "/readyz"];
+
+/// Refuses what must not come in, and adds the headers that every response carries.
+pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let mut response = match admit(&api, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        // A stored value must never become a page of this origin.
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
+    let host = host_of(request.uri(), request.headers())?;
+    if !api.hosts().allow(host.host()) {
+        let detail = format!("this server does not answer for the host `{}`", clip(host.host()));
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "Unknown host",
+            detail,
+        )
+        .hint("add the name to http.allowed_hosts"));
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes {
+        check_origin(request.headers(), &host)?;
+        check_body_type(request)?;
+    }
+    match api.token() {
+        Some(token) if !is_open(request.uri()) => token.check(request.headers()),
+        _ => Ok(()),
+    }
+}
+
+fn is_open(uri: &Uri) -> bool {
+    OPEN.contains(&uri.path()) && uri.query().is_none()
+}
+
+/// The host and port that a request is for.
+fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (first, more) = (hosts.next(), hosts.next().is_some());
+    let named = first.and_then(|value| value.to_str().ok()?.parse::<Authority>().ok());
+    match (named, uri.authority()) {
+        (Some(named), None) if !more => Ok(named),
+        // A target in absolute form outranks Host (RFC 9112, 3.2.2); here both have to agree.
+        (Some(named), Some(target)) if !more && named == *target => Ok(named),
+        _ => Err(Problem::bad_request("a request carries exactly one valid Host header")),
+    }
+}
+
+/// A page of another origin must not change anything here; programs send no Origin.
+fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let same = origin.is_some_and(|origin| {
+        let default = match origin.scheme_str() {
+            Some("http") => 80,
+            Some("https") => 443,
+            _ => return false,
+        };
+        let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
+        origin.authority().is_some_and(|from| {
+            from.host().eq_ignore_ascii_case(host.host()) && port(from) == port(host)
+        })
+    });
+    if same {
+        return Ok(());
+    }
+    let detail = "a page of another origin may not change anything here";
+    Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin", detail))
+}
+
+/// A form of another page cannot send JSON, so only JSON is taken; a value's PUT may be of any type.
+fn check_body_type(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let has_body = has_length || headers.contains_key(header::TRANSFER_ENCODING);
+    if !has_body || request.method() == Method::PUT {
+        return Ok(());
+    }
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Problem::new(
+        status,
+        "unsupported_media_type",
+        "Unsupported media type",
+        "the body must be JSON",
+    )
+    .hint("send Content-Type: application/json"))
+}
+
+/// The names under which this server may be addressed.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    names: Vec<String>,
+    any_address: bool,
+}
+
+impl Hosts {
+    /// A foreign name that resolves to this machine (DNS rebinding) is not among them. A literal address cannot be
+    /// rebound, so where the server is reachable by one, it may be used.
+    pub(crate) fn new(allowed: &[String], listen: SocketAddr) -> Self {
+        Self {
+            names: allowed.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            any_address: !listen.ip().is_loopback(),
+        }
+    }
+
+    fn allow(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return address.is_loopback()
+                || self.any_address
+                || self.names.iter().any(|name| name == bare);
+        }
+        host == "localhost" || host.ends_with(".localhost") || self.names.contains(&host)
+    }
+}
+
+/// The secret that opens the door.
+pub(crate) struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+impl Token {
+    pub(crate) fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.split_once(' '));
+        let matches = given.is_some_and(|(scheme, token)| {
+            // In constant time: how far a guess was right must not show.
+            scheme.eq_ignore_ascii_case("bearer")
+                && bool::from(token.trim().as_bytes().ct_eq(self.0.as_bytes()))
+        });
+        if matches {
+            return Ok(());
+        }
+        let detail = "this server wants a token";
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+            .hint("send Authorization: Bearer TOKEN (http.token or http.token_file)"))
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(listen: &str) -> Hosts {
+        Hosts::new(&["Storage.internal".to_owned()], listen.parse().unwrap())
+    }
+
+    #[test]
+    fn on_loopback_only_loopback_names_and_configured_ones() {
+        let hosts = hosts("127.0.0.1:6391");
+        for good in [
+            "localhost",
+            "LOCALHOST",
+            "app.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "[::1]",
+            "storage.internal",
+        ] {
+            assert!(hosts.allow(good), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "localhost.evil.example",
+            "192.0.2.1",
+            "[2001:db8::1]",
+            "127.0.0.1.nip.io",
+            "",
+        ] {
+            assert!(!hosts.allow(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_addresses_too() {
+        let hosts = hosts("0.0.0.0:6391");
+        assert!(hosts.allow("192.0.2.1"));
+        assert!(!hosts.allow("evil.example"));
+    }
+
+    #[test]
+    fn origins_compare_host_and_port() {
+        let check = |origin: &str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            check_origin(&headers, &host.parse().unwrap()).is_ok()
+        };
+        assert!(check("http://localhost:6391", "localhost:6391"));
+        assert!(check("https://storage.internal", "storage.internal"));
+        assert!(check("http://storage.internal:80", "storage.internal"));
+        assert!(!check("http://localhost:3000", "localhost:6391"));
+        assert!(!check("http://evil.example", "localhost:6391"));
+        assert!(!check("null", "localhost:6391"));
+    }
+
+    #[test]
+    fn a_token_matches_whole_or_not() {
+        let token = Token::new("correct-horse".to_owned());
+        let check = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            token.check(&headers).is_ok()
+        };
+        assert!(check("Bearer correct-horse"));
+        assert!(check("bearer correct-horse"));
+        for bad in [
+            "Bearer correct-hors",
+            "Bearer correct-horse1",
+            "Basic correct-horse",
+            "Bearer",
+            "correct-horse",
+        ] {
+            assert!(!check(bad), "{bad}");
+        }
+        assert!(token.check(&HeaderMap::new()).is_err());
+    }
+}

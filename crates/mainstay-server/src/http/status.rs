@@ -1,0 +1,173 @@
+//! The state of the storage: as JSON for programs, as text for people.
+//! It must not compute anything that `Storage::status` does not say.
+
+use std::fmt::Write;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{Uri, header},
+    response::{IntoResponse, Response},
+};
+use mainstay::{
+    config::text::format_duration,
+    status::{BackendStatus, Status},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Api, problem::Problem, query::Query};
+
+/// The state of everything.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusDocument {
+    /// The version of this program.
+    version: &'static str,
+    /// Whether it is about to stop.
+    draining: bool,
+    /// health, sentence, uptime_ms, backends, routes, requests, fallbacks, hedges.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    status: Status,
+}
+
+/// The backends.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BackendList {
+    /// In the order of the configuration, memory last.
+    #[schema(value_type = Vec<Object>)]
+    backends: Vec<BackendStatus>,
+}
+
+impl StatusDocument {
+    pub(crate) fn now(api: &Api) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            draining: api.is_draining(),
+            status: api.storage().status(),
+        }
+    }
+}
+
+/// The state of everything
+#[utoipa::path(get, path = "/v1/status", tag = "state",
+    responses((status = 200, description = "Health, backends, routes, counters", body = StatusDocument)))]
+pub(crate) async fn json(
+    State(api): State<Api>,
+    uri: Uri,
+) -> Result<Json<StatusDocument>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(StatusDocument::now(&api)))
+}
+
+/// The backends
+#[utoipa::path(get, path = "/v1/backends", tag = "state",
+    responses((status = 200, description = "Health, breaker, connection, latency and calls of each", body = BackendList)))]
+pub(crate) async fn backends(
+    State(api): State<Api>,
+    uri: Uri,
+) -> Result<Json<BackendList>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(BackendList { backends: api.storage().status().backends }))
+}
+
+/// The state, for people
+#[utoipa::path(get, path = "/status.txt", tag = "state",
+    responses((status = 200, description = "A page of text", body = String, content_type = "text/plain")))]
+pub(crate) async fn text(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    Query::parse(&uri, &[])?;
+    let written = describe(&StatusDocument::now(&api));
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], written).into_response())
+}
+
+/// `HEALTHY`, `DEGRADED`, `DOWN`, or `DRAINING`.
+pub(crate) fn headline(document: &StatusDocument) -> &'static str {
+    use mainstay::status::Health;
+    match document.status.health {
+        _ if document.draining => "DRAINING",
+        Health::Up => "HEALTHY",
+        Health::Degraded => "DEGRADED",
+        Health::Down => "DOWN",
+    }
+}
+
+/// What a breaker does now, in a few words.
+pub(crate) fn breaker_words(backend: &BackendStatus) -> String {
+    let breaker = &backend.breaker;
+    let mut words = breaker.state.as_str().replace('_', "-");
+    if breaker.forced {
+        words.push_str(" (forced)");
+    }
+    if let Some(retry_in) = breaker.retry_in {
+        words.push_str(", next probe in ");
+        words.push_str(&rounded(retry_in));
+    }
+    words
+}
+
+/// The last error and its age, or a dash.
+pub(crate) fn error_words(backend: &BackendStatus) -> String {
+    backend.last_error.as_ref().map_or_else(
+        || "-".to_owned(),
+        |last| format!("{} ({} ago)", last.message, rounded(last.age)),
+    )
+}
+
+impl StatusDocument {
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+}
+
+fn describe(document: &StatusDocument) -> String {
+    let status = &document.status;
+    let mut page = format!(
+        "mainstay {}  {}  up {}\n{}\n\n",
+        document.version,
+        headline(document),
+        rounded(status.uptime),
+        status.sentence
+    );
+    let width =
+        status.backends.iter().map(|backend| backend.name.chars().count()).max().unwrap_or(0);
+    for backend in &status.backends {
+        let drained = if backend.drained { ", drained" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            page,
+            "{:width$}  {:8}  {}{drained}; breaker {}; {} in flight; last error: {}",
+            backend.name,
+            backend.engine,
+            backend.health.as_str(),
+            breaker_words(backend),
+            backend.inflight,
+            error_words(backend),
+        );
+    }
+    page.push('\n');
+    for route in &status.routes {
+        let prefix = if route.prefix.is_empty() { "*" } else { &route.prefix };
+        let state = match (route.readable, route.writable) {
+            (true, true) => "serves",
+            (true, false) => "reads only",
+            (false, true) => "writes only",
+            (false, false) => "does not serve",
+        };
+        let _ =
+            writeln!(page, "route {prefix}  {}  {state}  ({})", route.description, route.promise);
+    }
+    page
+}
+
+/// A duration without needless digits: whole seconds from one second on.
+pub(crate) fn rounded(duration: std::time::Duration) -> String {
+    use std::time::Duration;
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..120 => format_duration(Duration::from_secs(seconds)),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
