@@ -1,0 +1,239 @@
+//! Commands that take more than one operation. They run alone on their connection; other connections may come between
+//! their operations.
+//! It must not know the protocol.
+
+use bytes::Bytes;
+use mainstay::{
+    Answer, CallOptions, Error, ErrorKind, ExpireCondition, Key, Op, Result, Storage, Ttl,
+    TtlChange,
+};
+
+use crate::resp::{
+    cursor::{Cursors, Place},
+    glob,
+    reply::Output,
+};
+
+/// Keys that KEYS lists at most.
+const KEYS_MAX: usize = 1_000_000;
+
+/// Keys of one operation of a long sequence.
+const BATCH: usize = 1000;
+
+/// What a command does, step by step.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::resp) enum Sequence {
+    /// GETEX: the value, then its expiry.
+    GetAndExpire { key: Key, ttl: TtlChange },
+    /// EXPIRE XX LT: only where there is a later expiry.
+    ExpireSooner { key: Key, ttl: TtlChange },
+    /// COPY: 0 without a source.
+    Copy { from: Key, to: Key, replace: bool },
+    /// One page.
+    Scan { prefix: Bytes, cursor: Option<Bytes>, limit: usize, filter: Filter },
+    /// All pages.
+    Keys { filter: Filter },
+    /// One key of the first page.
+    AnyKey { choice: u64 },
+    /// Deletes everything, page by page.
+    Flush,
+}
+
+/// Which keys of a page are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::resp) enum Filter {
+    Everything,
+    Nothing,
+    /// Those under the literal prefix: there is nothing left to match.
+    Prefix(Bytes),
+    Pattern(Bytes),
+}
+
+impl Filter {
+    /// The filter for a MATCH pattern.
+    pub(in crate::resp) fn of(pattern: Option<Bytes>) -> Self {
+        match pattern {
+            None => Self::Everything,
+            Some(pattern) if glob::is_prefix_only(&pattern) => {
+                Self::Prefix(pattern.slice(..pattern.len() - 1))
+            }
+            Some(pattern) => Self::Pattern(pattern),
+        }
+    }
+
+    /// What every wanted key begins with.
+    pub(in crate::resp) fn prefix(&self) -> Bytes {
+        match self {
+            Self::Everything | Self::Nothing => Bytes::new(),
+            Self::Prefix(prefix) => prefix.clone(),
+            Self::Pattern(pattern) => Bytes::from(glob::literal_prefix(pattern)),
+        }
+    }
+
+    fn wants(&self, key: &Key) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Nothing => false,
+            Self::Prefix(prefix) => key.as_bytes().starts_with(prefix),
+            Self::Pattern(pattern) => glob::matches(pattern, key.as_bytes()),
+        }
+    }
+}
+
+/// What a sequence answers.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::resp) enum Outcome {
+    Value(Option<Bytes>),
+    Applied(bool),
+    Page { keys: Vec<Key>, next: Option<Place> },
+    Keys(Vec<Key>),
+    Done,
+}
+
+/// Performs a sequence.
+pub(in crate::resp) async fn run(storage: &Storage, sequence: Sequence) -> Result<Outcome> {
+    match sequence {
+        Sequence::GetAndExpire { key, ttl } => get_and_expire(storage, key, ttl).await,
+        Sequence::ExpireSooner { key, ttl } => {
+            let left = execute(storage, Op::TimeToLive { key: key.clone() }).await?;
+            let has_one = matches!(left.reply.into_ttl()?, Ttl::Left(_));
+            Ok(Outcome::Applied(
+                has_one && expire(storage, key, ttl, ExpireCondition::Less).await?,
+            ))
+        }
+        Sequence::Copy { from, to, replace } => {
+            match execute(storage, Op::Move { from, to, keep_source: true, replace }).await {
+                Ok(answer) => Ok(Outcome::Applied(answer.reply.into_written()?.applied)),
+                Err(error) if error.kind() == ErrorKind::NoSuchKey => Ok(Outcome::Applied(false)),
+                Err(error) => Err(error),
+            }
+        }
+        Sequence::Scan { prefix, cursor, limit, filter } => {
+            scan(storage, prefix, cursor, limit, filter).await
+        }
+        Sequence::Keys { filter } => keys(storage, filter).await,
+        Sequence::AnyKey { choice } => any_key(storage, choice).await,
+        Sequence::Flush => flush(storage).await,
+    }
+}
+
+async fn execute(storage: &Storage, op: Op) -> Result<Answer> {
+    storage.execute(&op, CallOptions::default()).await
+}
+
+async fn expire(
+    storage: &Storage,
+    key: Key,
+    ttl: TtlChange,
+    condition: ExpireCondition,
+) -> Result<bool> {
+    let answer = execute(storage, Op::Expire { key, ttl, condition }).await?;
+    Ok(answer.reply.into_written()?.applied)
+}
+
+async fn get_and_expire(storage: &Storage, key: Key, ttl: TtlChange) -> Result<Outcome> {
+    let answer = execute(storage, Op::Get { key: key.clone(), with_ttl: false }).await?;
+    let record = answer.reply.into_record()?;
+    if record.is_some() {
+        expire(storage, key, ttl, ExpireCondition::Always).await?;
+    }
+    Ok(Outcome::Value(record.map(|record| record.value)))
+}
+
+async fn page(
+    storage: &Storage,
+    prefix: &Bytes,
+    cursor: Option<Bytes>,
+    limit: usize,
+) -> Result<mainstay::Page> {
+    let op = Op::Scan { prefix: prefix.clone(), cursor, limit };
+    execute(storage, op).await?.reply.into_page()
+}
+
+async fn scan(
+    storage: &Storage,
+    prefix: Bytes,
+    cursor: Option<Bytes>,
+    limit: usize,
+    filter: Filter,
+) -> Result<Outcome> {
+    let mut page = page(storage, &prefix, cursor, limit).await?;
+    page.keys.retain(|key| filter.wants(key));
+    Ok(Outcome::Page { keys: page.keys, next: page.next.map(|next| Place { prefix, next }) })
+}
+
+async fn keys(storage: &Storage, filter: Filter) -> Result<Outcome> {
+    let prefix = filter.prefix();
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = page(storage, &prefix, cursor, BATCH).await?;
+        found.extend(page.keys.into_iter().filter(|key| filter.wants(key)));
+        if found.len() > KEYS_MAX {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "KEYS found over a million keys: use SCAN",
+            ));
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            // A scan may name a key twice.
+            found.sort_unstable();
+            found.dedup();
+            return Ok(Outcome::Keys(found));
+        }
+    }
+}
+
+async fn any_key(storage: &Storage, choice: u64) -> Result<Outcome> {
+    let mut cursor = None;
+    loop {
+        let page = page(storage, &Bytes::new(), cursor, 64).await?;
+        if !page.keys.is_empty() {
+            let nth = usize::try_from(choice % page.keys.len() as u64).unwrap_or(0);
+            return Ok(Outcome::Value(page.keys.get(nth).map(|key| key.bytes().clone())));
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(Outcome::Value(None));
+        }
+    }
+}
+
+async fn flush(storage: &Storage) -> Result<Outcome> {
+    let (prefix, mut cursor) = (Bytes::new(), None);
+    loop {
+        let page = page(storage, &prefix, cursor, BATCH).await?;
+        if !page.keys.is_empty() {
+            execute(storage, Op::DeleteMany { keys: page.keys }).await?.reply.into_integer()?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(Outcome::Done);
+        }
+    }
+}
+
+impl Outcome {
+    /// Writes the answer.
+    pub(in crate::resp) fn encode(self, cursors: &Cursors, out: &mut Output) {
+        match self {
+            Self::Value(value) => out.optional(value),
+            Self::Applied(applied) => out.integer(i64::from(applied)),
+            Self::Page { keys, next } => {
+                let cursor = next.map_or(0, |place| cursors.issue(place));
+                out.array(2);
+                out.bulk(cursor.to_string().as_bytes());
+                write_keys(&keys, out);
+            }
+            Self::Keys(keys) => write_keys(&keys, out),
+            Self::Done => out.ok(),
+        }
+    }
+}
+
+fn write_keys(keys: &[Key], out: &mut Output) {
+    out.array(keys.len());
+    for key in keys {
+        out.bulk(key.as_bytes());
+    }
+}

@@ -1,0 +1,168 @@
+//! The `[resp]` section: where to listen, and what a client may take.
+//! It must not know the storage's own limits.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use mainstay::{
+    Error, ErrorKind, Result,
+    config::text::{optional_duration, size},
+};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::parse::Limits;
+
+/// The RESP front door.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RespConfig {
+    /// Where to listen. Default `127.0.0.1:6390`; elsewhere than on loopback only with a password.
+    pub listen: SocketAddr,
+    /// Connections at most. Default 10,000.
+    pub connections_max: usize,
+    /// Arguments of one command at most. Default and ceiling 1,048,576.
+    pub args_max: usize,
+    /// The longest argument. Default 64 MiB.
+    #[serde(with = "size")]
+    pub bulk_max: u64,
+    /// The longest request. Default 128 MiB.
+    #[serde(with = "size")]
+    pub frame_max: u64,
+    /// Commands of one connection in flight at most. Default and ceiling 128.
+    pub pipeline_max: usize,
+    /// A connection whose unsent replies exceed this is closed. Default 256 MiB.
+    #[serde(with = "size")]
+    pub output_max: u64,
+    /// A connection that neither sends nor takes anything for this long is closed. Default: never.
+    #[serde(with = "optional_duration")]
+    pub idle_timeout: Option<Duration>,
+    /// What AUTH has to give (user `default`). Default: nothing is asked.
+    #[serde(serialize_with = "redacted")]
+    pub password: Option<String>,
+    /// Whether FLUSHDB and FLUSHALL delete. Default no: they are refused.
+    pub allow_flush: bool,
+}
+
+impl Default for RespConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 6390)),
+            connections_max: 10_000,
+            args_max: Limits::ARGS_MAX,
+            bulk_max: 64 << 20,
+            frame_max: 128 << 20,
+            pipeline_max: Self::PIPELINE_CEILING,
+            output_max: 256 << 20,
+            idle_timeout: None,
+            password: None,
+            allow_flush: false,
+        }
+    }
+}
+
+impl RespConfig {
+    /// As many as a connection has bits to be woken by.
+    const PIPELINE_CEILING: usize = super::wake::SLOTS_MAX;
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// `InvalidArgument`; the message begins with the path of the value and names the fix.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |condition: bool, problem: &str| match condition {
+            true => Err(Error::new(ErrorKind::InvalidArgument, format!("resp.{problem}"))),
+            false => Ok(()),
+        };
+        let between = |value: usize, max: usize| (1..=max).contains(&value);
+        refuse(
+            !self.listen.ip().is_loopback() && self.password.is_none(),
+            "listen: is not a loopback address; set resp.password too",
+        )?;
+        refuse(self.password.as_deref() == Some(""), "password: is empty; leave it out or set one")?;
+        refuse(self.connections_max == 0, "connections_max: is above 0")?;
+        refuse(!between(self.args_max, Limits::ARGS_MAX), "args_max: is between 1 and 1048576")?;
+        refuse(
+            !between(self.pipeline_max, Self::PIPELINE_CEILING),
+            "pipeline_max: is between 1 and 128",
+        )?;
+        refuse(
+            self.bulk_max == 0 || self.bulk_max > 512 << 20,
+            "bulk_max: is between 1B and 512MiB",
+        )?;
+        refuse(
+            self.frame_max < self.bulk_max || self.frame_max > 1 << 30,
+            "frame_max: is between bulk_max and 1GiB",
+        )?;
+        refuse(self.output_max < 1 << 20, "output_max: is at least 1MiB")?;
+        refuse(self.idle_timeout == Some(Duration::ZERO), "idle_timeout: is above 0, or left out")
+    }
+
+    /// What a request is held to once the client has authenticated.
+    pub(super) fn limits(&self) -> Limits {
+        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+        Limits {
+            args_max: self.args_max,
+            bulk_max: bytes(self.bulk_max),
+            frame_max: bytes(self.frame_max),
+            unauthenticated: false,
+        }
+    }
+}
+
+fn redacted<S: Serializer>(
+    secret: &Option<String>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| "***").serialize(serializer)
+}
+
+impl fmt::Debug for RespConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RespConfig")
+            .field("listen", &self.listen)
+            .field("connections_max", &self.connections_max)
+            .field("args_max", &self.args_max)
+            .field("bulk_max", &self.bulk_max)
+            .field("frame_max", &self.frame_max)
+            .field("pipeline_max", &self.pipeline_max)
+            .field("output_max", &self.output_max)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("allow_flush", &self.allow_flush)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_goes_without_a_password() {
+        RespConfig::default().validate().unwrap();
+        let open = RespConfig { listen: "0.0.0.0:6390".parse().unwrap(), ..RespConfig::default() };
+        assert!(open.validate().unwrap_err().message().starts_with("resp.listen: "));
+        let guarded = RespConfig { password: Some("geheim".to_owned()), ..open };
+        guarded.validate().unwrap();
+        let shown = format!("{guarded:?}{}", serde_json::to_string(&guarded).unwrap());
+        assert!(!shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn values_are_read_with_units_and_unknown_names_refused() {
+        let read = |text: &str| serde_json::from_str::<RespConfig>(text);
+        let config = read(r#"{"bulk_max": "1MiB", "idle_timeout": "5m"}"#).unwrap();
+        assert_eq!(
+            (config.bulk_max, config.idle_timeout),
+            (1 << 20, Some(Duration::from_secs(300)))
+        );
+        assert!(read(r#"{"bulk_max": 1}"#).is_err());
+        assert!(read(r#"{"port": 1}"#).is_err());
+        for config in [
+            RespConfig { pipeline_max: 129, ..RespConfig::default() },
+            RespConfig { frame_max: 1, ..RespConfig::default() },
+            RespConfig { connections_max: 0, ..RespConfig::default() },
+        ] {
+            assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The commands of one connection in flight: run side by side, answered in order, kept apart where they touch the
+//! same keys. It must not know the protocol, nor what a command does.
+//!
+//! Slots are boxed once and used again, each with its own waker, so that a command costs no allocation and only what
+//! was woken is polled.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use mainstay::{Op, OpClass};
+
+use super::wake::{SLOTS_MAX, Wake};
+
+#[cfg(test)]
+mod tests;
+
+/// An operation with more keys than this counts as one that touches every key.
+const KEYS_MAX: usize = 64;
+
+/// Which keys a command touches, and how. Hashes: a collision only makes a command wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Touch {
+    writes: bool,
+    every_key: bool,
+    hashes: Vec<u64>,
+}
+
+impl Touch {
+    /// Reads what the operation touches into `self`, in the memory it has.
+    pub(super) fn fill(&mut self, op: &Op) {
+        self.writes = op.class() != OpClass::Read;
+        self.every_key = false;
+        self.hashes.clear();
+        op.for_each_key(|key| {
+            if self.hashes.len() < KEYS_MAX {
+                self.hashes.push(hash(key.as_bytes()));
+            } else {
+                self.every_key = true;
+            }
+        });
+        // A scan or a count names no key and reads them all.
+        self.every_key |= self.hashes.is_empty();
+    }
+
+    /// Touches nothing that another one does not.
+    pub(super) fn fill_exclusive(&mut self) {
+        (self.writes, self.every_key) = (true, true);
+        self.hashes.clear();
+    }
+
+    fn conflicts(&self, other: &Self) -> bool {
+        if !self.writes && !other.writes {
+            return false;
+        }
+        self.every_key
+            || other.every_key
+            || self.hashes.iter().any(|hash| other.hashes.contains(hash))
+    }
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// One command in flight: `T` is what the connection remembers of it.
+struct Slot<F: Future, T> {
+    future: Pin<Box<Option<F>>>,
+    waker: Waker,
+    touch: Touch,
+    note: Option<T>,
+    done: Option<F::Output>,
+}
+
+/// A ring of slots.
+pub(super) struct Pipeline<F: Future, T> {
+    wake: Arc<Wake>,
+    slots: Vec<Slot<F, T>>,
+    head: usize,
+    len: usize,
+    max: usize,
+}
+
+impl<F: Future, T> Pipeline<F, T> {
+    /// Empty; slots are made when they are first needed.
+    pub(super) fn new(wake: Arc<Wake>, max: usize) -> Self {
+        Self { wake, slots: Vec::new(), head: 0, len: 0, max: max.clamp(1, SLOTS_MAX) }
+    }
+
+    /// Whether nothing is in flight.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a command that touches these keys may start now.
+    pub(super) fn admits(&self, touch: &Touch) -> bool {
+        self.len < self.max
+            && (0..self.len).all(|nth| !self.slots[self.place(nth)].touch.conflicts(touch))
+    }
+
+    /// Starts a command behind the others, and runs it as far as it goes. There must be room: see `admits`.
+    /// `touch` is exchanged for a used one.
+    pub(super) fn start(&mut self, future: F, touch: &mut Touch, note: T) {
+        if self.len == 0 {
+            // A connection that waits for each answer uses one slot only.
+            self.head = 0;
+        }
+        let place = self.place(self.len);
+        if place == self.slots.len() {
+            self.slots.push(Slot {
+                future: Box::pin(None),
+                waker: self.wake.waker(place),
+                touch: Touch::default(),
+                note: None,
+                done: None,
+            });
+        }
+        let slot = &mut self.slots[place];
+        slot.future.set(Some(future));
+        slot.note = Some(note);
+        std::mem::swap(&mut slot.touch, touch);
+        self.len += 1;
+        slot.poll();
+    }
+
+    /// Runs what was woken.
+    pub(super) fn poll_woken(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        let slots = &mut self.slots;
+        self.wake.drain_slots(|place| {
+            if let Some(slot) = slots.get_mut(place) {
+                slot.poll();
+            }
+        });
+    }
+
+    /// The answer to the oldest command, when it is there.
+    pub(super) fn take_front(&mut self) -> Option<(T, F::Output)> {
+        if self.len == 0 {
+            return None;
+        }
+        let slot = &mut self.slots[self.head];
+        let done = slot.done.take()?;
+        let note = slot.note.take()?;
+        self.head = (self.head + 1) % self.max;
+        self.len -= 1;
+        Some((note, done))
+    }
+
+    /// Gives back the memory of the slots, when nothing is in flight.
+    pub(super) fn shrink(&mut self) {
+        if self.len == 0 {
+            self.slots.truncate(1);
+        }
+    }
+
+    fn place(&self, nth: usize) -> usize {
+        (self.head + nth) % self.max
+    }
+}
+
+impl<F: Future, T> Slot<F, T> {
+    fn poll(&mut self) {
+        let Some(future) = self.future.as_mut().as_pin_mut() else { return };
+        if let Poll::Ready(output) = future.poll(&mut Context::from_waker(&self.waker)) {
+            self.future.set(None);
+            self.done = Some(output);
+        }
+    }
+}

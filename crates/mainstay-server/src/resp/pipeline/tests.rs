@@ -1,0 +1,104 @@
+use std::task::Wake as _;
+
+use bytes::Bytes;
+use mainstay::{Condition, Key, TtlChange};
+use tokio::sync::oneshot;
+
+use super::*;
+
+fn get(key: &'static str) -> Op {
+    Op::Get { key: Key::from(key), with_ttl: false }
+}
+
+fn set(key: &'static str) -> Op {
+    Op::Set {
+        key: Key::from(key),
+        value: Bytes::new(),
+        ttl: TtlChange::Clear,
+        condition: Condition::Always,
+        want_previous: false,
+    }
+}
+
+fn touch(op: &Op) -> Touch {
+    let mut touch = Touch::default();
+    touch.fill(op);
+    touch
+}
+
+#[test]
+fn only_a_write_to_the_same_key_conflicts() {
+    let many = |count: usize| Op::Exists { keys: (0..count).map(|n| Key::from(n.to_string())).collect() };
+    for (one, other, conflicts) in [
+        (get("a"), get("a"), false),
+        (get("a"), set("a"), true),
+        (set("a"), set("a"), true),
+        (set("a"), set("b"), false),
+        (set("7"), many(8), true),
+        (set("x"), many(8), false),
+        (set("x"), many(KEYS_MAX + 1), true),
+        (get("x"), many(KEYS_MAX + 1), false),
+        (set("a"), Op::Count { prefix: Bytes::new() }, true),
+        (get("a"), Op::Count { prefix: Bytes::new() }, false),
+    ] {
+        assert_eq!(touch(&one).conflicts(&touch(&other)), conflicts, "{one:?} {other:?}");
+        assert_eq!(touch(&other).conflicts(&touch(&one)), conflicts, "{other:?} {one:?}");
+    }
+}
+
+struct Count(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn answers_come_in_order_and_slots_are_used_again() {
+    let wake = Arc::new(Wake::default());
+    let count = Arc::new(Count(0.into()));
+    wake.register(&Waker::from(Arc::clone(&count)));
+    let mut pipeline = Pipeline::new(Arc::clone(&wake), 3);
+    let mut touch = touch(&get("a"));
+    for round in 0..5 {
+        let mut senders = Vec::new();
+        for n in 0..3 {
+            let (sender, receiver) = oneshot::channel::<u32>();
+            assert!(pipeline.admits(&touch));
+            pipeline.start(receiver, &mut touch, round * 10 + n);
+            touch.fill(&get("a"));
+            senders.push(sender);
+        }
+        assert!(!pipeline.admits(&touch), "full");
+        let before = count.0.load(std::sync::atomic::Ordering::SeqCst);
+        for (n, sender) in senders.into_iter().enumerate().rev() {
+            assert!(pipeline.take_front().is_none(), "the first is not done");
+            sender.send(u32::try_from(n).unwrap()).unwrap();
+            pipeline.poll_woken();
+        }
+        assert!(count.0.load(std::sync::atomic::Ordering::SeqCst) > before, "the connection is woken");
+        for n in 0..3_u32 {
+            assert_eq!(pipeline.take_front(), Some((round * 10 + n, Ok(n))));
+        }
+        assert!(pipeline.is_empty());
+    }
+    assert_eq!(pipeline.slots.len(), 3);
+    pipeline.shrink();
+    assert_eq!(pipeline.slots.len(), 1);
+    Arc::clone(&count).wake();
+}
+
+#[test]
+fn a_late_wake_of_an_empty_slot_does_nothing() {
+    let wake = Arc::new(Wake::default());
+    let mut pipeline = Pipeline::new(Arc::clone(&wake), 2);
+    let mut touch = Touch::default();
+    pipeline.start(std::future::ready(1), &mut touch, ());
+    assert_eq!(pipeline.take_front(), Some(((), 1)));
+    wake.waker(0).wake();
+    wake.waker(1).wake();
+    pipeline.start(std::future::ready(2), &mut touch, ());
+    pipeline.poll_woken();
+    assert_eq!(pipeline.take_front(), Some(((), 2)));
+}
