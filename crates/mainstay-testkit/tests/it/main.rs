@@ -3,4 +3,5 @@
 
 mod conformance;
 mod proxy;
+mod redis;
 mod servers;

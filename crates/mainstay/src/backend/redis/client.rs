@@ -247,10 +247,12 @@ impl Client {
         Ok(value)
     }
 
-    /// Runs a transaction on the node of `key`; an error reply within it is an error, and others may have been applied.
+    /// Runs a transaction on the node of `key`. An error reply within it is an error; the others were applied.
     pub(super) async fn transact(&self, key: &Key, pipeline: &Pipeline) -> Result<Vec<Value>> {
         let replies = self.node_of(key)?.send_all(pipeline).await?;
-        let checked = replies.into_iter().map(classify::reply).collect::<Result<Vec<_>>>();
-        checked.map_err(|error| error.with_effect(Effect::Unknown))
+        let replies: Vec<Result<Value>> = replies.into_iter().map(classify::reply).collect();
+        let partly = replies.iter().any(Result::is_ok);
+        let replies: Result<Vec<Value>> = replies.into_iter().collect();
+        replies.map_err(|error| if partly { error.with_effect(Effect::Unknown) } else { error })
     }
 }

@@ -87,10 +87,13 @@ impl Expiry {
     }
 }
 
+/// A TTL this long would reach past 63 bits of milliseconds on any clock before the year 2248.
+const TTL_END: i64 = i64::MAX - (1 << 43);
+
 /// A positive TTL in milliseconds, rounded up: a positive TTL never means “at once”.
 fn milliseconds(ttl: Duration) -> Result<i64> {
     match i64::try_from(ttl.as_nanos().div_ceil(1_000_000)) {
-        Ok(ms) if ms > 0 => Ok(ms),
+        Ok(ms) if ms > 0 && ms < TTL_END => Ok(ms),
         _ => Err(Error::new(
             ErrorKind::InvalidArgument,
             "invalid expire time: a TTL is above 0 and fits 63 bits of milliseconds",
@@ -188,7 +191,12 @@ pub(super) fn delete_reply(value: Value, want_previous: bool, is_script: bool) -
 }
 
 /// A call of one of the scripts that compare the present value.
-fn compare(script: &Lua, key: &Key, condition: &Condition, want_previous: bool) -> Result<Cmd> {
+pub(super) fn compare(
+    script: &Lua,
+    key: &Key,
+    condition: &Condition,
+    want_previous: bool,
+) -> Result<Cmd> {
     let (word, operand): (&str, &[u8]) = match condition {
         Condition::Always => ("ALWAYS", b""),
         Condition::Absent => ("ABSENT", b""),

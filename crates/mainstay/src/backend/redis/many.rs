@@ -15,7 +15,7 @@ use super::{
 use crate::{
     entry::{Key, Record},
     error::{Effect, Error, ErrorKind, Result},
-    op::TtlChange,
+    op::{Condition, TtlChange},
     reply::Reply,
 };
 
@@ -66,11 +66,7 @@ pub(super) async fn set(
     // New keys have no expiry to keep.
     let expiry_of_new = expiry.filter(|expiry| *expiry != Expiry::Keep);
     match (together, all_absent, expiry) {
-        (false, true, _) => Err(Error::new(
-            ErrorKind::Unsupported,
-            "the keys are on different nodes of the Redis cluster: \
-             give all the same {tag} to set all or none",
-        )),
+        (false, true, _) => set_each_absent(client, entries, expiry_of_new).await,
         (false, false, _) => set_each(client, entries, expiry).await,
         (true, true, _) if expiry_of_new.is_none() => {
             let reply = client.call(first, &assign_all("MSETNX", entries)).await?;
@@ -116,13 +112,52 @@ async fn set_each(
     entries: &[(Key, Bytes)],
     expiry: Option<Expiry>,
 ) -> Result<Reply> {
-    // Of a key named twice the last counts; the calls themselves have no order.
-    let last: BTreeMap<&Key, &Bytes> = entries.iter().map(|(key, value)| (key, value)).collect();
-    let calls = last
+    let calls = last_of_each(entries)
         .into_iter()
         .map(async |(key, value)| client.call(key, &assign(key, value, expiry)).await);
     all_or_unknown(join_all(calls).await)?;
     Ok(command::written(true))
+}
+
+/// Sets keys that no single command can name. Another writer may come in between: then what was set is taken back.
+async fn set_each_absent(
+    client: &Client,
+    entries: &[(Key, Bytes)],
+    expiry: Option<Expiry>,
+) -> Result<Reply> {
+    let entries: Vec<(&Key, &Bytes)> = last_of_each(entries).into_iter().collect();
+    let exist = entries.iter().map(async |(key, _)| {
+        client.call(key, &command::on("EXISTS", key)).await.and_then(command::integer)
+    });
+    let found: Result<Vec<i64>> = join_all(exist).await.into_iter().collect();
+    if found?.into_iter().any(|found| found > 0) {
+        return Ok(command::written(false));
+    }
+    let calls = entries
+        .iter()
+        .map(async |(key, value)| client.call(key, assign(key, value, expiry).arg("NX")).await);
+    let set = all_or_unknown(join_all(calls).await)?;
+    if set.iter().all(|reply| *reply == Value::Okay) {
+        return Ok(command::written(true));
+    }
+    let ours = entries.iter().zip(&set).filter(|(_, reply)| **reply == Value::Okay);
+    let undo = ours.map(async |((key, value), _)| {
+        let delete = command::compare(
+            &script::DELETE,
+            key,
+            &Condition::ValueIs(Bytes::clone(value)),
+            false,
+        )?;
+        client.run(key, &script::DELETE, &delete).await
+    });
+    let undone: Result<Vec<Value>> = join_all(undo).await.into_iter().collect();
+    undone.map_err(|error| error.with_effect(Effect::Unknown))?;
+    Ok(command::written(false))
+}
+
+/// Of a key named twice the last counts; the calls themselves have no order.
+fn last_of_each(entries: &[(Key, Bytes)]) -> BTreeMap<&Key, &Bytes> {
+    entries.iter().map(|(key, value)| (key, value)).collect()
 }
 
 fn assign(key: &Key, value: &Bytes, expiry: Option<Expiry>) -> redis::Cmd {
