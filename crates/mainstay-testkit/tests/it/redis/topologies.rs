@@ -74,14 +74,19 @@ async fn a_server_before_7() {
     proxy.abort();
 }
 
-/// Passes everything on, the version made older on its way; refuses what is newer.
+/// Passes everything on, the version made older on its way; what is newer must not come.
 async fn lie(ours: TcpStream, theirs: TcpStream) {
     let (mut from_client, mut to_client) = ours.into_split();
     let (mut from_server, mut to_server) = theirs.into_split();
     let up = async {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
-            for newer in [&b"$2\r\nNX\r\n$3\r\nGET\r\n"[..], b"$2\r\nGT\r\n$0\r\n"] {
+            // SET … NX GET, and four words of PEXPIRE or PEXPIREAT.
+            for newer in [
+                &b"$2\r\nNX\r\n$3\r\nGET\r\n"[..],
+                b"*4\r\n$7\r\nPEXPIRE\r\n",
+                b"*4\r\n$9\r\nPEXPIREAT\r\n",
+            ] {
                 assert!(!contains(&buffer[..length], newer), "sent to an old server");
             }
             if to_server.write_all(&buffer[..length]).await.is_err() {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How often one command is sent on to another node, or repeated after its script was loaded.
-const HOPS_MAX: usize = 4;
+const HOPS_MAX: usize = 5;
 
 /// Calls without an answer in a row after which a connection is given up.
 const SILENCES_MAX: u32 = 3;
@@ -79,6 +79,13 @@ impl Node {
             Some(Value::Array(replies)) if replies.len() == pipeline.len() => Ok(replies),
             other => Err(self.out_of_step(&other.unwrap_or_default())),
         }
+    }
+
+    /// Sends one command about a slot that is on its way to this node.
+    async fn ask(&self, command: &Cmd) -> Result<Value> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").add_command(command.clone());
+        Ok(self.send_all(&pipeline).await?.pop().unwrap_or_default())
     }
 
     /// Gives the connection up because of a reply that cannot be one to the command.
@@ -193,58 +200,55 @@ impl Client {
 
     /// Sends one command to the node of `key`; an error reply is an error.
     pub(super) async fn call(&self, key: &Key, command: &Cmd) -> Result<Value> {
-        classify::reply(self.exchange(key, command).await?)
+        let node = self.node_of(key)?;
+        let value = node.send(command).await?;
+        if self.slots.is_some() && matches!(value, Value::ServerError(_)) {
+            return Box::pin(self.insist(node, value, command, None)).await;
+        }
+        classify::reply(value)
     }
 
     /// Runs a script, loading it where the server does not know it.
     pub(super) async fn run(&self, key: &Key, script: &Lua, command: &Cmd) -> Result<Value> {
-        for _ in 0..HOPS_MAX {
-            let value = self.exchange(key, command).await?;
-            match &value {
-                Value::ServerError(error) if classify::text_of(error).contains("NOSCRIPT") => {
-                    self.call(key, &script.load()).await?;
-                }
-                _ => return classify::reply(value),
-            }
-        }
-        Err(Error::new(ErrorKind::Conflict, "NOSCRIPT the script was flushed again and again"))
-    }
-
-    async fn exchange(&self, key: &Key, command: &Cmd) -> Result<Value> {
         let node = self.node_of(key)?;
         let value = node.send(command).await?;
-        match &self.slots {
-            Some(slots) if matches!(value, Value::ServerError(_)) => {
-                self.follow(node, slots, value, command).await
-            }
-            _ => Ok(value),
+        if matches!(value, Value::ServerError(_)) {
+            return Box::pin(self.insist(node, value, command, Some(script))).await;
         }
+        classify::reply(value)
     }
 
-    /// Goes where the nodes of a cluster send us. A redirected command was not executed, so nothing is done twice.
-    async fn follow(
-        &self,
-        mut node: &Node,
-        slots: &SlotMap,
+    /// Goes where the nodes of a cluster send us, and loads the script where it is missing.
+    /// A command that was answered so was not executed: nothing is done twice.
+    async fn insist<'a>(
+        &'a self,
+        mut node: &'a Node,
         mut value: Value,
         command: &Cmd,
+        script: Option<&Lua>,
     ) -> Result<Value> {
+        let mut asking = false;
         for _ in 0..HOPS_MAX {
-            let Some(redirect) = Redirect::of(&value, &node.host) else { return Ok(value) };
-            let index = self.nodes.iter().position(|node| node.host == redirect.host);
-            // A node that we do not know: the error makes the owner of the client look at the whole cluster again.
-            let Some(index) = index else { return Ok(value) };
-            node = &self.nodes[index];
-            if redirect.ask {
-                let mut pipeline = redis::pipe();
-                pipeline.cmd("ASKING").add_command(command.clone());
-                value = node.send_all(&pipeline).await?.pop().unwrap_or_default();
-            } else {
-                slots.assign(redirect.slot, index);
-                value = node.send(command).await?;
+            let Value::ServerError(error) = &value else { break };
+            let redirect = self.slots.as_ref().and_then(|_| Redirect::of(&value, &node.host));
+            match (redirect, script) {
+                (Some(redirect), _) => {
+                    let index = self.nodes.iter().position(|node| node.host == redirect.host);
+                    // Of a node that we do not know the whole cluster has to be asked, by the owner of this client.
+                    let Some(index) = index else { break };
+                    (node, asking) = (&self.nodes[index], redirect.ask);
+                    if let (Some(slots), false) = (&self.slots, asking) {
+                        slots.assign(redirect.slot, index);
+                    }
+                }
+                (None, Some(script)) if classify::text_of(error).contains("NOSCRIPT") => {
+                    classify::reply(node.send(&script.load()).await?)?;
+                }
+                _ => break,
             }
+            value = if asking { node.ask(command).await } else { node.send(command).await }?;
         }
-        Ok(value)
+        classify::reply(value)
     }
 
     /// Runs a transaction on the node of `key`. An error reply within it is an error; the others were applied.

@@ -23,9 +23,13 @@ use super::{
     client::{Client, Node},
     cluster::{self, SlotMap},
     info::{self, Info},
+    probe,
     url::{Host, Login, Place, Target, Tls},
 };
-use crate::error::{Effect, Error, ErrorKind, Result};
+use crate::{
+    backend::ProbeDepth,
+    error::{Effect, Error, ErrorKind, Result},
+};
 
 /// Requests that may wait for the writer of one connection.
 const QUEUE: usize = 1024;
@@ -154,8 +158,9 @@ impl Dial<'_> {
             match answer {
                 Ok((slots, hosts)) => {
                     let nodes = hosts.iter().map(|host| self.node(Address::Tcp(host)));
-                    match try_join_all(nodes).await {
-                        Ok(nodes) => return Ok(Client::cluster(nodes, slots)),
+                    let client = try_join_all(nodes).await.map(|n| Client::cluster(n, slots));
+                    match Self::agreed(client).await {
+                        Ok(client) => return Ok(client),
                         Err(error) => last = Some(error),
                     }
                 }
@@ -163,6 +168,13 @@ impl Dial<'_> {
             }
         }
         Err(last.unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "no node answered")))
+    }
+
+    /// A node that has just come back may still think that the cluster is down: ask them all.
+    async fn agreed(client: Result<Client>) -> Result<Client> {
+        let client = client?;
+        probe::probe(&client, ProbeDepth::Ping).await?;
+        Ok(client)
     }
 
     async fn ask_seed(&self, seed: &Host) -> Result<(SlotMap, Vec<Host>)> {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     entry::{Key, Record},
-    error::{Effect, Error, ErrorKind, Result},
+    error::{Effect, ErrorKind, Result},
     op::{Condition, TtlChange},
     reply::Reply,
 };
