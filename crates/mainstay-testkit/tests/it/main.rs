@@ -4,4 +4,5 @@
 mod conformance;
 mod memory;
 mod proxy;
+mod redis;
 mod servers;

@@ -1,0 +1,66 @@
+//! The Redis backend against real servers: the conformance suite in every topology, and what it does when they fail.
+//! Knows nothing of routes and guards.
+
+mod faults;
+mod topologies;
+
+use mainstay::backend::{Backend, redis::Redis};
+use mainstay::config::BackendConfig;
+use mainstay::{Clock, Condition, Deadline, Error, Key, Op, Reply, TtlChange};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+const VALUE_MAX: usize = 2 << 20;
+
+/// Long enough that only a failure reaches it.
+const FOREVER: Duration = Duration::from_secs(30);
+
+fn backend(url: impl Into<String>) -> Arc<Redis> {
+    with(BackendConfig { connect_timeout: Duration::from_secs(5), ..BackendConfig::at(url) })
+}
+
+fn with(config: BackendConfig) -> Arc<Redis> {
+    Arc::new(Redis::new(&config, VALUE_MAX).expect("a good configuration"))
+}
+
+async fn connected(url: impl Into<String>) -> Arc<Redis> {
+    let backend = backend(url);
+    backend.connect(within(FOREVER)).await.expect("a server that is up");
+    backend
+}
+
+fn within(time: Duration) -> Deadline {
+    Clock::system().deadline_in(time)
+}
+
+async fn get(backend: &Redis, key: &str) -> Result<Option<bytes::Bytes>, Error> {
+    let op = Op::Get { key: Key::from(key), with_ttl: false };
+    let reply = backend.execute(&op, within(FOREVER)).await?;
+    Ok(reply.into_record()?.map(|record| record.value))
+}
+
+fn set_op(key: &str, value: &'static str) -> Op {
+    Op::Set {
+        key: Key::from(key),
+        value: value.into(),
+        ttl: TtlChange::Clear,
+        condition: Condition::Always,
+        want_previous: false,
+    }
+}
+
+async fn set(backend: &Redis, key: &str, value: &'static str) -> Result<Reply, Error> {
+    backend.execute(&set_op(key, value), within(FOREVER)).await
+}
+
+/// Asks again and again until the answer is yes.
+#[expect(clippy::disallowed_methods, reason = "waits for real servers")]
+async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    let waited = tokio::time::timeout(FOREVER, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("it never came true");
+}

@@ -1,0 +1,328 @@
+//! Makes the connections that a URL asks for: resolves, finds the master or the cluster's nodes, logs in, looks around.
+//! It must not know operations, nor keep anything: each call begins anew.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
+use redis::{
+    AsyncConnectionConfig, Client as Dialer, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsCertificates, Value,
+    aio::MultiplexedConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+use super::{
+    classify,
+    client::{Client, Node},
+    cluster::{self, SlotMap},
+    info::{self, Info},
+    probe,
+    url::{Host, Login, Place, Target, Tls},
+};
+use crate::{
+    backend::ProbeDepth,
+    error::{Effect, Error, ErrorKind, Result},
+};
+
+/// Requests that may wait for the writer of one connection.
+const QUEUE: usize = 1024;
+/// How much is encoded before the socket is waited for.
+const WRITE_BUFFER: usize = 64 << 10;
+/// An idle connection is asked for life after this time.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// Sent bytes may stay unacknowledged this long.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    pub(super) target: Target,
+    /// Time for one connection, its handshake included.
+    pub(super) timeout: Duration,
+    /// Connections to a single server.
+    pub(super) connections: usize,
+}
+
+/// Where one connection goes to.
+#[derive(Clone, Copy)]
+enum Address<'a> {
+    Tcp(&'a Host),
+    Unix(&'a Path),
+}
+
+impl Connector {
+    /// Makes the connections; each has answered once.
+    ///
+    /// # Errors
+    /// The backend's kinds, always without effect.
+    pub(super) async fn connect(&self) -> Result<Client> {
+        let certificates = match &self.target.tls {
+            Some(tls) => Some(certificates(tls).await?),
+            None => None,
+        };
+        let dial = Dial { connector: self, certificates };
+        let client = match &self.target.place {
+            Place::Tcp(host) => dial.server(Address::Tcp(host)).await.map(Client::single),
+            Place::Unix(path) => dial.server(Address::Unix(path)).await.map(Client::single),
+            Place::Sentinel { sentinels, service, login } => {
+                dial.master(sentinels, service, login).await.map(Client::single)
+            }
+            Place::Cluster(seeds) => dial.cluster(seeds).await,
+        };
+        client.map_err(|error| error.with_effect(Effect::None))
+    }
+}
+
+struct Dial<'a> {
+    connector: &'a Connector,
+    certificates: Option<TlsCertificates>,
+}
+
+impl Dial<'_> {
+    /// All connections to one server that takes writes.
+    async fn server(&self, address: Address<'_>) -> Result<Vec<Node>> {
+        try_join_all((0..self.connector.connections).map(|_| self.node(address))).await
+    }
+
+    async fn node(&self, address: Address<'_>) -> Result<Node> {
+        let target = &self.connector.target;
+        let lost = Arc::new(AtomicBool::new(false));
+        let mut connection = self.open(address, &target.login, target.db, &lost).await?;
+        let questions = info::questions();
+        let replies = connection.send_packed_commands(&questions, 0, questions.len()).await;
+        let info = Info::read(&mut replies.map_err(classify::failure)?.into_iter())?.writable()?;
+        let host = match address {
+            Address::Tcp(host) => host.clone(),
+            Address::Unix(path) => Host { name: path.display().to_string(), port: 0 },
+        };
+        Ok(Node::new(host, connection, lost, info.facts()))
+    }
+
+    /// The connections to the master of a service, as the first sentinel names it whose word holds.
+    async fn master(&self, sentinels: &[Host], service: &str, login: &Login) -> Result<Vec<Node>> {
+        // All at once: one that hangs costs nothing.
+        let ask = sentinels.iter().map(|sentinel| self.ask_sentinel(sentinel, service, login));
+        let mut answers: FuturesUnordered<_> = ask.collect();
+        let (mut tried, mut last) = (Vec::new(), None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(host) if tried.contains(&host) => {}
+                Ok(host) => match self.server(Address::Tcp(&host)).await {
+                    Ok(nodes) => return Ok(nodes),
+                    // A stale word is told by the role: another sentinel may know better.
+                    Err(error) => {
+                        tried.push(host);
+                        last = Some(error);
+                    }
+                },
+                Err(error) => last = last.or(Some(error)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "no sentinel answered")))
+    }
+
+    async fn ask_sentinel(&self, sentinel: &Host, service: &str, login: &Login) -> Result<Host> {
+        let lost = Arc::new(AtomicBool::new(false));
+        let mut connection = self.open(Address::Tcp(sentinel), login, 0, &lost).await?;
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("get-master-addr-by-name").arg(service);
+        let answer = self.within(connection.send_packed_command(&question)).await?;
+        match classify::reply(answer)? {
+            Value::Array(parts) => match parts.as_slice() {
+                [Value::BulkString(name), Value::BulkString(port)] => host_of(name, port),
+                _ => None,
+            }
+            .ok_or_else(|| classify::out_of_step(&Value::Array(Vec::new()))),
+            Value::Nil => {
+                let message = format!("the sentinels know no master named `{service}`");
+                Err(Error::new(ErrorKind::Misconfigured, message))
+            }
+            other => Err(classify::out_of_step(&other)),
+        }
+    }
+
+    /// A connection to each master of the cluster, as the first seed tells that answers.
+    async fn cluster(&self, seeds: &[Host]) -> Result<Client> {
+        let mut answers: FuturesUnordered<_> =
+            seeds.iter().map(|seed| self.ask_seed(seed)).collect();
+        let mut last = None;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok((slots, hosts)) => {
+                    let nodes = hosts.iter().map(|host| self.node(Address::Tcp(host)));
+                    let client = try_join_all(nodes).await.map(|n| Client::cluster(n, slots));
+                    match Self::agreed(client).await {
+                        Ok(client) => return Ok(client),
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Err(error) => last = last.or(Some(error)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "no node answered")))
+    }
+
+    /// A node that has just come back may still think that the cluster is down: ask them all.
+    async fn agreed(client: Result<Client>) -> Result<Client> {
+        let client = client?;
+        probe::probe(&client, ProbeDepth::Ping).await?;
+        Ok(client)
+    }
+
+    async fn ask_seed(&self, seed: &Host) -> Result<(SlotMap, Vec<Host>)> {
+        let target = &self.connector.target;
+        let lost = Arc::new(AtomicBool::new(false));
+        let mut connection = self.open(Address::Tcp(seed), &target.login, 0, &lost).await?;
+        let mut questions = redis::pipe();
+        questions.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
+        let answer = self.within(connection.send_packed_commands(&questions, 0, 2)).await?;
+        let mut replies = answer.into_iter();
+        info::cluster_is_up(replies.next().unwrap_or_default())?;
+        let slots = classify::reply(replies.next().unwrap_or_default())?;
+        Ok(SlotMap::new(&cluster::ranges(slots, seed)?))
+    }
+
+    /// One connection that has logged in: RESP3 where the server takes it.
+    async fn open(
+        &self,
+        address: Address<'_>,
+        login: &Login,
+        db: i64,
+        lost: &Arc<AtomicBool>,
+    ) -> Result<MultiplexedConnection> {
+        let wanted = self.connector.target.protocol;
+        let first = wanted.unwrap_or(ProtocolVersion::RESP3);
+        match self.handshake(address, login, db, lost, first).await {
+            Err(error) if wanted.is_none() && is_too_old(&error) => {
+                self.handshake(address, login, db, lost, ProtocolVersion::RESP2).await
+            }
+            result => result,
+        }
+        .map_err(classify::failure)
+    }
+
+    async fn handshake(
+        &self,
+        address: Address<'_>,
+        login: &Login,
+        db: i64,
+        lost: &Arc<AtomicBool>,
+        protocol: ProtocolVersion,
+    ) -> std::result::Result<MultiplexedConnection, RedisError> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connector.timeout))
+            // Deadlines are the callers'; a timer of its own would only cost.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE)
+            .set_write_backpressure_boundary(WRITE_BUFFER);
+        if protocol == ProtocolVersion::RESP3 {
+            let lost = Arc::clone(lost);
+            config = config.set_push_sender(move |push: PushInfo| -> std::result::Result<(), ()> {
+                if push.kind == PushKind::Disconnection {
+                    lost.store(true, Ordering::Relaxed);
+                }
+                Ok(())
+            });
+        }
+        let dialer = self.dialer(address, login, db, protocol)?;
+        dialer.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    fn dialer(
+        &self,
+        address: Address<'_>,
+        login: &Login,
+        db: i64,
+        protocol: ProtocolVersion,
+    ) -> std::result::Result<Dialer, RedisError> {
+        let mut settings = RedisConnectionInfo::default()
+            .set_protocol(protocol)
+            .set_db(db)
+            .set_lib_name("mainstay", env!("CARGO_PKG_VERSION"));
+        if let Some(user) = &login.user {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = &login.password {
+            settings = settings.set_password(password);
+        }
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(3);
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+        let address = match (address, &self.connector.target.tls) {
+            (Address::Unix(path), _) => ConnectionAddr::Unix(path.to_owned()),
+            (Address::Tcp(host), None) => ConnectionAddr::Tcp(host.name.clone(), host.port),
+            (Address::Tcp(host), Some(tls)) => ConnectionAddr::TcpTls {
+                host: host.name.clone(),
+                port: host.port,
+                insecure: tls.insecure,
+                tls_params: None,
+            },
+        };
+        let info = address.into_connection_info()?;
+        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        match &self.certificates {
+            Some(certificates) => Dialer::build_with_tls(info, certificates.clone()),
+            None => Dialer::open(info),
+        }
+    }
+
+    /// Bounds one exchange with a server that is asked for others.
+    async fn within<T>(
+        &self,
+        exchange: impl Future<Output = std::result::Result<T, RedisError>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.connector.timeout, exchange).await {
+            Ok(result) => result.map_err(classify::failure),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to the question for others")),
+        }
+    }
+}
+
+/// Whether the server, or a proxy before it, does not know HELLO.
+fn is_too_old(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.kind() == redis::ErrorKind::RESP3NotSupported
+        || text.contains("unknown command")
+        || text.contains("NOPROTO")
+}
+
+fn host_of(name: &[u8], port: &[u8]) -> Option<Host> {
+    let name = std::str::from_utf8(name).ok()?.to_owned();
+    let port = std::str::from_utf8(port).ok()?.parse().ok()?;
+    Some(Host { name, port })
+}
+
+/// Reads the files anew each time, so that renewed certificates are taken up.
+async fn certificates(tls: &Tls) -> Result<TlsCertificates> {
+    // That another provider was installed before is as good.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let root_cert = match &tls.ca_file {
+        Some(path) => Some(read(path).await?),
+        None => None,
+    };
+    let client_tls = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => {
+            Some(ClientTlsConfig { client_cert: read(cert).await?, client_key: read(key).await? })
+        }
+        _ => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>> {
+    tokio::fs::read(path).await.map_err(|error| {
+        Error::new(ErrorKind::Misconfigured, format!("{}: {error}", path.display()))
+    })
+}

@@ -1,0 +1,118 @@
+//! What a server says about itself: version, role, run, state of its cluster.
+//! It must not know how it was asked.
+
+use redis::Value;
+
+use super::{PROBE_KEY, classify, client::Facts};
+use crate::error::{Error, ErrorKind, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// The parts of INFO that matter here. What the server would not tell is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Info {
+    pub(super) version: String,
+    pub(super) mode: String,
+    pub(super) role: String,
+    pub(super) run_id: String,
+    pub(super) replication_id: String,
+}
+
+/// The questions: `Info::read` takes their replies, after those that were asked before.
+pub(super) fn questions() -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("PING");
+    pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    pipeline
+}
+
+impl Info {
+    /// Reads the replies to `questions`.
+    ///
+    /// # Errors
+    /// The one to PING: loading, busy, no permission to log in. That INFO is forbidden is no error.
+    pub(super) fn read(replies: &mut impl Iterator<Item = Value>) -> Result<Self> {
+        classify::reply(replies.next().unwrap_or_default())?;
+        let mut info = Self::default();
+        for reply in replies.by_ref().take(2) {
+            if let Some(text) = text_of(reply)? {
+                info.take(&text);
+            }
+        }
+        Ok(info)
+    }
+
+    fn take(&mut self, text: &str) {
+        for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+            let field = match name {
+                "redis_version" => &mut self.version,
+                "redis_mode" => &mut self.mode,
+                "role" => &mut self.role,
+                "run_id" => &mut self.run_id,
+                "master_replid" => &mut self.replication_id,
+                _ => continue,
+            };
+            value.trim().clone_into(field);
+        }
+    }
+
+    /// What the adapter itself needs to know.
+    pub(super) fn facts(&self) -> Facts {
+        let mut numbers = self.version.split('.').map_while(|part| part.parse().ok());
+        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Facts { version, run_id: self.run_id.clone() }
+    }
+
+    /// Refuses a replica: it takes no writes, and what it answers may be old.
+    pub(super) fn writable(self) -> Result<Self> {
+        if self.role == "slave" {
+            return Err(Error::new(ErrorKind::WrongNode, "the server is a replica"));
+        }
+        Ok(self)
+    }
+}
+
+/// The text of a reply; none where the server keeps it to itself.
+fn text_of(reply: Value) -> Result<Option<String>> {
+    match classify::reply(reply) {
+        Ok(Value::VerbatimString { text, .. } | Value::SimpleString(text)) => Ok(Some(text)),
+        Ok(Value::BulkString(bytes)) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(other) => Err(classify::out_of_step(&other)),
+        Err(error) if matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::Unsupported) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the reply to CLUSTER INFO.
+pub(super) fn cluster_is_up(reply: Value) -> Result<()> {
+    match text_of(reply)? {
+        Some(text) if !text.contains("cluster_state:ok") => {
+            let message = "CLUSTERDOWN the cluster does not serve all slots";
+            Err(Error::new(ErrorKind::NotReady, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a key of our own and reads it back. Every process writes the same, so that probes do not disturb each other.
+pub(super) fn write_and_read() -> [redis::Cmd; 2] {
+    let set = redis::cmd("SET").arg(PROBE_KEY).arg(PROBE_VALUE).arg("PX").arg(10_000).take();
+    [set, redis::cmd("GET").arg(PROBE_KEY).take()]
+}
+
+const PROBE_VALUE: &str = "probe";
+
+/// Whether the key was read back.
+pub(super) fn read_back(value: &Value) -> Result<()> {
+    match value {
+        Value::BulkString(bytes) if bytes == PROBE_VALUE.as_bytes() => Ok(()),
+        // Written and gone within one round trip: only a server that evicts everything does that.
+        Value::Nil => {
+            Err(Error::new(ErrorKind::Overloaded, "a key just written is gone: evicted at once"))
+        }
+        other => Err(classify::out_of_step(other)),
+    }
+}

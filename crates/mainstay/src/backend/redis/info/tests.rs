@@ -1,0 +1,49 @@
+use super::*;
+
+fn replies(replication: &str) -> impl Iterator<Item = Value> {
+    let server = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n";
+    let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    vec![Value::SimpleString("PONG".to_owned()), bulk(server), bulk(replication)].into_iter()
+}
+
+fn refused(text: &str) -> Value {
+    redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("a reply")
+}
+
+#[test]
+fn a_primary_is_known_by_its_words() {
+    let info = Info::read(&mut replies("role:master\r\nmaster_replid:xyz\r\n")).expect("readable");
+    assert_eq!((info.role.as_str(), info.replication_id.as_str()), ("master", "xyz"));
+    assert_eq!(info.facts(), Facts { version: (7, 0), run_id: "abc".to_owned() });
+    assert!(info.writable().is_ok());
+}
+
+#[test]
+fn a_replica_is_the_wrong_node() {
+    let info = Info::read(&mut replies("role:slave\r\n")).expect("readable");
+    assert_eq!(info.writable().expect_err("a replica").kind(), ErrorKind::WrongNode);
+}
+
+#[test]
+fn a_server_may_keep_its_facts_to_itself() {
+    let no = || refused("NOPERM this user has no permissions to run the 'info' command");
+    let mut replies = vec![Value::SimpleString("PONG".to_owned()), no(), no()].into_iter();
+    let info = Info::read(&mut replies).expect("PING was answered");
+    assert_eq!(info.facts().version, (0, 0));
+    assert!(info.writable().is_ok());
+}
+
+#[test]
+fn a_loading_server_is_not_ready() {
+    let loading = refused("LOADING Redis is loading the dataset in memory");
+    let error = Info::read(&mut vec![loading].into_iter()).expect_err("loading");
+    assert_eq!(error.kind(), ErrorKind::NotReady);
+}
+
+#[test]
+fn a_cluster_says_whether_it_is_up() {
+    let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    assert!(cluster_is_up(bulk("cluster_state:ok\r\ncluster_slots_assigned:16384\r\n")).is_ok());
+    let error = cluster_is_up(bulk("cluster_state:fail\r\n")).expect_err("down");
+    assert_eq!(error.kind(), ErrorKind::NotReady);
+}
