@@ -180,14 +180,14 @@ pub(super) async fn place(
     }
 }
 
-/// The error of every call after `close`.
+/// The error of a call that `close` has overtaken.
 pub(super) fn closed() -> Error {
     Error::new(ErrorKind::OutOfUse, "closed")
 }
 
-/// The error of every call before the first connection.
+/// The error of every call before `connect` and after `close`.
 pub(super) fn not_connected() -> Error {
-    Error::new(ErrorKind::OutOfUse, "not connected yet")
+    Error::new(ErrorKind::OutOfUse, "not connected")
 }
 
 /// The error of an answer that did not come in time.

@@ -16,11 +16,8 @@ pub(super) fn error_of(error: &tokio_postgres::Error, intent: Intent) -> Error {
     if let Some(db) = error.as_db_error() {
         let code = db.code().code();
         let kind = kind_of(code, db.message());
-        let effect = if rolled_back(db.code(), db.parsed_severity()) {
-            Effect::None
-        } else {
-            intent.lost()
-        };
+        let effect =
+            if rolled_back(db.code(), db.parsed_severity()) { Effect::None } else { intent.lost() };
         let message = format!("{} ({code}){}", db.message(), hint_of(code));
         return Error::new(kind, one_line(&message)).with_effect(effect);
     }
@@ -140,7 +137,8 @@ fn find<E: StdError + 'static>(error: &tokio_postgres::Error) -> Option<&E> {
 
 /// rustls's errors come wrapped in an I/O error, which does not name them as its source.
 fn find_rustls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
-    find::<rustls::Error>(error).or_else(|| find::<std::io::Error>(error)?.get_ref()?.downcast_ref())
+    find::<rustls::Error>(error)
+        .or_else(|| find::<std::io::Error>(error)?.get_ref()?.downcast_ref())
 }
 
 fn sources(error: &tokio_postgres::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

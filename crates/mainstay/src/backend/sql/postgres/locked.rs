@@ -44,14 +44,7 @@ pub(super) async fn run(
     let outcome = bounded(deadline, lock_and_load(lease.client(), all.begin(), &names)).await;
     let rows = match outcome {
         Ok(rows) => rows,
-        Err(failure) => {
-            // The transaction, if it began, is without effect; the connection must not keep it.
-            let error = failure.into_error(Intent::Read);
-            if error.kind() != ErrorKind::Timeout {
-                lease.roll_back(deadline).await;
-            }
-            return Err(error);
-        }
+        Err(failure) => return Err(lease.undo(failure, deadline).await),
     };
     let decided = slots_of(&rows, keys.len())
         .and_then(|(mut slots, now)| Ok((apply(op, &mut slots, now, bounds)?, slots)));
@@ -145,24 +138,39 @@ impl<'a> Changes<'a> {
     /// Sends the statements that have something to do; how many rows they changed.
     async fn send(&self, client: &Client, epoch: i32) -> DriverResult<u64> {
         let (put, expire, remove) = join3(
-            nonempty(self.put.0.len(), client, statement::PUT, &[
-                (&epoch, Type::INT4),
-                (&self.put.0, Type::BYTEA_ARRAY),
-                (&self.put.1, Type::INT8_ARRAY),
-                (&self.put.2, Type::BYTEA_ARRAY),
-                (&self.put.3, Type::INT8_ARRAY),
-            ]),
-            nonempty(self.expire.0.len(), client, statement::EXPIRE, &[
-                (&epoch, Type::INT4),
-                (&self.expire.0, Type::BYTEA_ARRAY),
-                (&self.expire.1, Type::INT8_ARRAY),
-                (&self.expire.2, Type::INT8_ARRAY),
-            ]),
-            nonempty(self.remove.0.len(), client, statement::REMOVE, &[
-                (&epoch, Type::INT4),
-                (&self.remove.0, Type::BYTEA_ARRAY),
-                (&self.remove.1, Type::INT8_ARRAY),
-            ]),
+            nonempty(
+                self.put.0.len(),
+                client,
+                statement::PUT,
+                &[
+                    (&epoch, Type::INT4),
+                    (&self.put.0, Type::BYTEA_ARRAY),
+                    (&self.put.1, Type::INT8_ARRAY),
+                    (&self.put.2, Type::BYTEA_ARRAY),
+                    (&self.put.3, Type::INT8_ARRAY),
+                ],
+            ),
+            nonempty(
+                self.expire.0.len(),
+                client,
+                statement::EXPIRE,
+                &[
+                    (&epoch, Type::INT4),
+                    (&self.expire.0, Type::BYTEA_ARRAY),
+                    (&self.expire.1, Type::INT8_ARRAY),
+                    (&self.expire.2, Type::INT8_ARRAY),
+                ],
+            ),
+            nonempty(
+                self.remove.0.len(),
+                client,
+                statement::REMOVE,
+                &[
+                    (&epoch, Type::INT4),
+                    (&self.remove.0, Type::BYTEA_ARRAY),
+                    (&self.remove.1, Type::INT8_ARRAY),
+                ],
+            ),
         )
         .await;
         Ok(put? + expire? + remove?)
@@ -186,9 +194,8 @@ async fn store(lease: Lease, slots: &[Slot], deadline: Deadline) -> Result<()> {
     let expected = slots.iter().filter(|slot| slot.change != Change::Keep).count();
     let changes = Changes::of(slots);
     let client = lease.client();
-    let both = async {
-        Ok(join(changes.send(client, epoch), client.batch_execute("COMMIT")).await)
-    };
+    let both =
+        async { Ok(join(changes.send(client, epoch), client.batch_execute("COMMIT")).await) };
     match bounded(deadline, both).await {
         Err(failure) => lease.settle(Err(failure), Intent::Write),
         Ok((Err(error), _)) => lease.settle(Err(Failure::Driver(error)), Intent::Write),

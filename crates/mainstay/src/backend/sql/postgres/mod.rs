@@ -131,10 +131,10 @@ impl Postgres {
             let lease = all.lease(deadline).await?;
             let outcome = bounded(
                 deadline,
-                lease.client().execute_typed(statement::PURGE, &[
-                    (&TOMBSTONE_KEPT_MS, Type::INT8),
-                    (&count, Type::INT8),
-                ]),
+                lease.client().execute_typed(
+                    statement::PURGE,
+                    &[(&TOMBSTONE_KEPT_MS, Type::INT8), (&count, Type::INT8)],
+                ),
             )
             .await;
             let gone = usize::try_from(lease.settle(outcome, Intent::Read)?).unwrap_or(batch);

@@ -22,8 +22,7 @@ use tokio::{
 
 use super::{
     super::common::{Intent, closed, place, timed_out},
-    classify,
-    tls,
+    classify, tls,
     url::Target,
 };
 use crate::{
@@ -70,8 +69,9 @@ impl Connections {
         let mut config = target.config.clone();
         if options.in_session {
             let given = config.get_options().unwrap_or_default();
-            let limits =
-                format!("{given} -c statement_timeout={limit} -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}");
+            let limits = format!(
+                "{given} -c statement_timeout={limit} -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
+            );
             config.options(limits.trim());
         }
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -90,7 +90,9 @@ impl Connections {
         let begin = if options.in_session {
             begin
         } else {
-            format!("{begin}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}; SET LOCAL idle_in_transaction_session_timeout = {limit}")
+            format!(
+                "{begin}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}; SET LOCAL idle_in_transaction_session_timeout = {limit}"
+            )
         };
         Ok(Self {
             pool,
@@ -246,6 +248,14 @@ impl Lease {
         if outcome.is_ok() {
             self.give_back();
         }
+    }
+
+    /// The error of a transaction that will not be committed; rolls it back if the connection is in step.
+    pub(super) async fn undo(self, failure: Failure, deadline: Deadline) -> Error {
+        if failure.in_step() {
+            self.roll_back(deadline).await;
+        }
+        failure.into_error(Intent::Read)
     }
 
     fn give_back(mut self) {

@@ -1,7 +1,7 @@
 //! Reads: short ones pipelined on shared connections, scans and counts on one of their own.
 //! It must not know how a connection is opened or given up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use tokio_postgres::{
@@ -43,11 +43,13 @@ pub(super) async fn run(all: &Connections, op: &Op, deadline: Deadline) -> Resul
         }
         Op::TimeToLive { key } => {
             let rows = one(all, statement::TIME_TO_LIVE, key, deadline).await?;
-            Ok(Reply::Ttl(match rows.first().map(|row| column::<Option<i64>>(row, 0)).transpose()? {
-                None => Ttl::Missing,
-                Some(None) => Ttl::Persistent,
-                Some(Some(ms)) => Ttl::Left(left(ms)),
-            }))
+            Ok(Reply::Ttl(
+                match rows.first().map(|row| column::<Option<i64>>(row, 0)).transpose()? {
+                    None => Ttl::Missing,
+                    Some(None) => Ttl::Persistent,
+                    Some(Some(ms)) => Ttl::Left(left(ms)),
+                },
+            ))
         }
         Op::Exists { keys } => exists(all, keys, deadline).await,
         Op::Scan { prefix, cursor, limit } => {
@@ -93,8 +95,8 @@ async fn get_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Result
 
 async fn exists(all: &Connections, keys: &[Key], deadline: Deadline) -> Result<Reply> {
     let rows = many(all, statement::EXISTING, keys, deadline).await?;
-    let found = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<&[u8]>>>()?;
-    let named = keys.iter().filter(|key| found.contains(&key.as_bytes())).count();
+    let found = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<&[u8]>>>()?;
+    let named = keys.iter().filter(|key| found.contains(key.as_bytes())).count();
     Ok(Reply::Integer(i64::try_from(named).unwrap_or(i64::MAX)))
 }
 
@@ -108,12 +110,8 @@ async fn scan(
     let (first, end) = (&**prefix, prefix_end(prefix));
     let count = i64::try_from(limit).unwrap_or(i64::MAX);
     let lease = all.lease(deadline).await?;
-    let arguments: Arguments<'_> = &[
-        (&first, Type::BYTEA),
-        (&end, Type::BYTEA),
-        (&cursor, Type::BYTEA),
-        (&count, Type::INT8),
-    ];
+    let arguments: Arguments<'_> =
+        &[(&first, Type::BYTEA), (&end, Type::BYTEA), (&cursor, Type::BYTEA), (&count, Type::INT8)];
     let outcome = bounded(deadline, lease.client().query_typed(statement::SCAN, arguments)).await;
     let rows = lease.settle(outcome, Intent::Read)?;
     let keys = rows.iter().map(|row| Ok(Key::from(column::<&[u8]>(row, 0)?)));

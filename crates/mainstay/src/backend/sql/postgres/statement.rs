@@ -48,12 +48,8 @@ pub(super) const LENGTH: &str =
     concat!("SELECT octet_length(value)::bigint FROM mainstay_kv WHERE key = $1 AND ", live!());
 
 /// `$1` key.
-pub(super) const TIME_TO_LIVE: &str = concat!(
-    "SELECT expires_at - ",
-    now_ms!(),
-    " FROM mainstay_kv WHERE key = $1 AND ",
-    live!()
-);
+pub(super) const TIME_TO_LIVE: &str =
+    concat!("SELECT expires_at - ", now_ms!(), " FROM mainstay_kv WHERE key = $1 AND ", live!());
 
 /// `$1` keys.
 pub(super) const EXISTING: &str =

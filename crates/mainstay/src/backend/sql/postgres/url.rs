@@ -74,7 +74,8 @@ impl Target {
             // As libpq: `require` with a root certificate verifies the issuer.
             tls.verify = Verify::Issuer;
         }
-        let url = if kept.is_empty() { url.to_owned() } else { format!("{url}?{}", kept.join("&")) };
+        let url =
+            if kept.is_empty() { url.to_owned() } else { format!("{url}?{}", kept.join("&")) };
         let config = parse(&url)?;
         Ok(Self { config: with_defaults(config, backend, mode), tls })
     }

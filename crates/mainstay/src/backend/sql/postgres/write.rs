@@ -80,10 +80,8 @@ async fn set_many(
     expiry: Expiry,
     deadline: Deadline,
 ) -> Result<Reply> {
-    let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) = last_of_each(entries)
-        .into_iter()
-        .map(|(key, value)| (key.as_bytes(), &**value))
-        .unzip();
+    let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) =
+        last_of_each(entries).into_iter().map(|(key, value)| (key.as_bytes(), &**value)).unzip();
     if !keys.is_empty() {
         let lease = all.lease(deadline).await?;
         let arguments: &[(&(dyn ToSql + Sync), Type)] = &[

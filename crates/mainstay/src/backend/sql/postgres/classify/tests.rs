@@ -14,12 +14,17 @@ fn expected(case: &str) -> Option<ErrorKind> {
         | "prepared statement missing"
         | "duplicate prepared statement" => Misconfigured,
         "permission denied" | "RAW unknown role" => Forbidden,
-        "statement_timeout" | "pg_cancel_backend" | "lock_timeout" | "NOWAIT"
-        | "RAW max_connections app" | "RAW max_connections superuser" | "disk full (tablespace)" => {
-            Overloaded
-        }
+        "statement_timeout"
+        | "pg_cancel_backend"
+        | "lock_timeout"
+        | "NOWAIT"
+        | "RAW max_connections app"
+        | "RAW max_connections superuser"
+        | "disk full (tablespace)" => Overloaded,
         "deadlock" | "serialization failure" => Conflict,
-        "default_transaction_read_only" | "standby write" | "standby serializable"
+        "default_transaction_read_only"
+        | "standby write"
+        | "standby serializable"
         | "standby FOR UPDATE" => WrongNode,
         "idle_in_transaction_session_timeout"
         | "idle_session_timeout"
@@ -55,7 +60,7 @@ fn every_case_of_the_atlas_has_its_kind() {
             (None, None) => {}
         }
     }
-    assert_eq!(classified, 29, "cases with a SQLSTATE");
+    assert_eq!(classified, 32, "cases with a SQLSTATE");
 }
 
 #[test]
@@ -65,7 +70,11 @@ fn what_poolers_say_is_read_from_the_text() {
         ("08P01", "no more connections allowed (max_client_conn)", ErrorKind::Overloaded),
         ("08P01", "unsupported startup parameter: options", ErrorKind::Misconfigured),
         ("08P01", "no such database: nope", ErrorKind::Misconfigured),
-        ("08P01", "server login has been failing, cached error: connect failed", ErrorKind::Disconnected),
+        (
+            "08P01",
+            "server login has been failing, cached error: connect failed",
+            ErrorKind::Disconnected,
+        ),
         ("08006", "server conn crashed?", ErrorKind::Disconnected),
         ("XX000", "Tenant or user not found", ErrorKind::Forbidden),
         ("XX000", "MaxClientsInSessionMode: max clients reached", ErrorKind::Overloaded),
