@@ -24,6 +24,9 @@ pub(super) fn error_of(error: &MysqlError, intent: Intent) -> Error {
         MysqlError::Driver(DriverError::PacketTooLarge) => {
             (ErrorKind::TooLarge, Effect::None, "over the server's max_allowed_packet".to_owned())
         }
+        MysqlError::Io(IoError::Io(io)) => {
+            (client_kind(error), intent.lost(), format!("connection: {io}"))
+        }
         other => (client_kind(other), intent.lost(), other.to_string()),
     };
     Error::new(kind, one_line(&message)).with_effect(effect)

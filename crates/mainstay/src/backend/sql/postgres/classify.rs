@@ -16,8 +16,8 @@ pub(super) fn error_of(error: &tokio_postgres::Error, intent: Intent) -> Error {
     if let Some(db) = error.as_db_error() {
         let code = db.code().code();
         let kind = kind_of(code, db.message());
-        let effect =
-            if rolled_back(db.code(), db.parsed_severity()) { Effect::None } else { intent.lost() };
+        let undone = rolled_back(db.code(), db.parsed_severity()) || never_sent(db.message());
+        let effect = if undone { Effect::None } else { intent.lost() };
         let message = format!("{} ({code}){}", db.message(), hint_of(code));
         return Error::new(kind, one_line(&message)).with_effect(effect);
     }
@@ -39,6 +39,13 @@ fn rolled_back(code: &SqlState, severity: Option<Severity>) -> bool {
     *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
         && !session
         && !matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}
+
+/// Whether a pooler says that it had no server to give the statement to.
+fn never_sent(message: &str) -> bool {
+    ["server login has been failing", "query_wait_timeout", "no more connections allowed"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// The kind of a SQLSTATE. Poolers put many meanings into 08P01 and XX000, so the text is read there.
@@ -120,6 +127,9 @@ fn client_kind(error: &tokio_postgres::Error) -> ErrorKind {
             rustls::Error::InvalidCertificate(_) => ErrorKind::Forbidden,
             _ => ErrorKind::Disconnected,
         };
+    }
+    if sources(error).any(|source| source.to_string().contains("does not support TLS")) {
+        return ErrorKind::Misconfigured;
     }
     // The driver keeps its kinds to itself; the texts are its interface.
     match error.to_string().as_str() {

@@ -95,3 +95,10 @@ fn only_an_error_of_the_statement_itself_says_that_it_was_undone() {
     assert!(!undone("40003", Severity::Error));
     assert!(!undone("53200", Severity::Panic));
 }
+
+#[test]
+fn a_pooler_without_a_server_has_not_sent_anything() {
+    assert!(never_sent("server login has been failing, try again later (server_login_retry)"));
+    assert!(never_sent("query_wait_timeout"));
+    assert!(!never_sent("server conn crashed?"));
+}
