@@ -1,6 +1,8 @@
 //! The SQL engines: one schema, one meaning, three dialects.
 //! It must not know routes or guards; what a write means stands in `semantics`.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod common;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]

@@ -1,0 +1,238 @@
+//! The connections: each in use by one caller, given back only when its last answer has come.
+//! It must not know what is asked.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use mysql_async::{Conn, Opts, Pool, prelude::Queryable};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
+
+use super::{
+    super::common::{Intent, place, timed_out},
+    classify,
+};
+use crate::{
+    clock::Deadline,
+    error::{Effect, Error, ErrorKind, Result},
+};
+
+/// Room in a packet beside the value and the key: the rest of the statement.
+const PACKET_SLACK: usize = 4096;
+
+/// One generation of connections to one server.
+pub(super) struct Connections {
+    pool: Pool,
+    places: Arc<Semaphore>,
+    connect_timeout: Duration,
+    /// The epoch as last read; statements check it and refuse to write another.
+    epoch: AtomicU32,
+    packet_max: AtomicUsize,
+}
+
+impl Connections {
+    /// Opens nothing yet.
+    pub(super) fn new(options: &Opts, connect_timeout: Duration) -> Self {
+        if options.ssl_opts().is_some() && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // The driver takes the provider of the process; where there is none and two are compiled in, it would
+            // panic. Losing the race to another installer is as good.
+            drop(rustls::crypto::ring::default_provider().install_default());
+        }
+        Self {
+            pool: Pool::new(options.clone()),
+            places: Arc::new(Semaphore::new(options.pool_opts().constraints().max())),
+            connect_timeout,
+            epoch: AtomicU32::new(0),
+            packet_max: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_epoch(&self, epoch: u32) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_packet_max(&self, bytes: usize) {
+        self.packet_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of keys and values that one statement may carry.
+    pub(super) fn payload_max(&self) -> usize {
+        self.packet_max.load(Ordering::Relaxed).saturating_sub(PACKET_SLACK)
+    }
+
+    /// Refuses what the server would answer by breaking the connection.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub(super) fn check_packet(&self, bytes: usize) -> Result<()> {
+        if bytes > self.payload_max() {
+            let message = format!(
+                "{bytes} bytes do not fit into the server's max_allowed_packet of {} bytes: raise it, or limits.value_max is too high",
+                self.packet_max.load(Ordering::Relaxed)
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// A connection for one caller alone.
+    ///
+    /// # Errors
+    /// `Overloaded`, `OutOfUse`, and those of opening a connection; none has an effect.
+    pub(super) async fn lease(&self, deadline: Deadline) -> Result<Lease> {
+        let place = place(&self.places, deadline).await?;
+        // Handshake included: a stopped server accepts and says nothing.
+        let opening = tokio::time::timeout(self.connect_timeout, self.pool.get_conn());
+        match timeout_at(deadline.instant(), opening).await {
+            Ok(Ok(Ok(conn))) => Ok(Lease { conn: Some(conn), _place: place }),
+            Ok(Ok(Err(error))) => Err(classify::error_of(&error, Intent::Read)),
+            Ok(Err(_)) | Err(_) => Err(timed_out("connecting", Effect::None)),
+        }
+    }
+
+    /// Refuses new calls; the connections end with the last call that uses one.
+    pub(super) fn retire(&self) {
+        self.places.close();
+    }
+
+    /// Refuses new calls and ends the connections, those in use as they come back; waits a second at most.
+    pub(super) async fn close(&self) {
+        self.places.close();
+        let ending = self.pool.clone().disconnect();
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), ending).await {
+            tracing::debug!(%error, "ending the connections to MySQL");
+        }
+    }
+}
+
+/// Why a call on a connection gave no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Driver(mysql_async::Error),
+    Elapsed,
+}
+
+impl Failure {
+    pub(super) fn into_error(self, intent: Intent) -> Error {
+        match self {
+            Failure::Driver(error) => classify::error_of(&error, intent),
+            Failure::Elapsed => timed_out("the statement", intent.lost()),
+        }
+    }
+
+    fn in_step(&self) -> bool {
+        match self {
+            Failure::Driver(error) => classify::in_step(error),
+            Failure::Elapsed => false,
+        }
+    }
+
+    /// Whether the statement refused to write because the epoch has moved.
+    pub(super) fn is_epoch_moved(&self) -> bool {
+        matches!(self, Failure::Driver(error) if classify::is(error, classify::EPOCH_MOVED))
+    }
+}
+
+/// Waits for an answer until the deadline.
+pub(super) async fn bounded<T>(
+    deadline: Deadline,
+    call: impl Future<Output = mysql_async::Result<T>>,
+) -> std::result::Result<T, Failure> {
+    match timeout_at(deadline.instant(), call).await {
+        Ok(outcome) => outcome.map_err(Failure::Driver),
+        Err(_elapsed) => Err(Failure::Elapsed),
+    }
+}
+
+/// A connection in use by one caller. Dropped before it is settled, it is closed: a statement may be under way on it.
+pub(super) struct Lease {
+    conn: Option<Conn>,
+    /// Given up after the connection, so that the pool has room by then.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The driver's connection.
+    pub(super) fn conn(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("a lease holds its connection until it is settled")
+    }
+
+    /// Gives the connection back if the answer shows it to be in step, and closes it if not.
+    pub(super) fn settle<T>(
+        self,
+        outcome: std::result::Result<T, Failure>,
+        intent: Intent,
+    ) -> Result<T> {
+        match outcome {
+            Ok(answer) => {
+                self.give_back();
+                Ok(answer)
+            }
+            Err(failure) => {
+                if failure.in_step() {
+                    self.give_back();
+                }
+                Err(failure.into_error(intent))
+            }
+        }
+    }
+
+    /// Ends the transaction without effect and gives the connection back; closes it when that fails.
+    pub(super) async fn roll_back(mut self, deadline: Deadline) {
+        if bounded(deadline, self.conn().query_drop("ROLLBACK")).await.is_ok() {
+            self.give_back();
+        }
+    }
+
+    /// The error of a transaction that will not be committed; rolls it back if the connection is in step.
+    pub(super) async fn undo(self, failure: Failure, deadline: Deadline) -> Error {
+        if failure.in_step() {
+            self.roll_back(deadline).await;
+        }
+        failure.into_error(Intent::Read)
+    }
+
+    /// Commits the transaction. An error leaves it in doubt, but for a conflict, which is a rollback.
+    pub(super) async fn commit(mut self, deadline: Deadline) -> Result<()> {
+        match bounded(deadline, self.conn().query_drop("COMMIT")).await {
+            Ok(()) => {
+                self.give_back();
+                Ok(())
+            }
+            Err(failure) => {
+                let error = failure.into_error(Intent::Write);
+                match error.kind() {
+                    ErrorKind::Conflict => Err(error),
+                    _ => Err(error.with_effect(Effect::Unknown)),
+                }
+            }
+        }
+    }
+
+    fn give_back(mut self) {
+        drop(self.conn.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            // Polled once: that marks the connection as ended, so that the pool drops it, and says goodbye if it can
+            // without waiting.
+            drop(conn.disconnect().now_or_never());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The PostgreSQL adapter: one table, D's clock, everything in unnamed statements so that poolers do no harm.
+//! It must not know routes, guards or other engines.
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
+use tokio_postgres::types::Type;
+
+use super::{
+    TOMBSTONE_KEPT_MS,
+    common::{BATCH_MAX, Intent, not_connected},
+};
+use crate::{
+    backend::{
+        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, semantics::Bounds,
+    },
+    clock::Deadline,
+    config::BackendConfig,
+    error::{ErrorKind, Result},
+    op::{Op, OpClass},
+    reply::Reply,
+};
+
+mod classify;
+mod locked;
+mod pool;
+mod read;
+mod schema;
+mod statement;
+mod tls;
+mod url;
+mod write;
+
+use pool::{Connections, PoolOptions, bounded};
+use url::Target;
+
+/// A PostgreSQL server, several of which one is the primary, or a pooler before them.
+pub struct Postgres {
+    target: Target,
+    options: PoolOptions,
+    value_max: usize,
+    current: ArcSwapOption<Connections>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// An adapter for this URL that has opened nothing yet. Values are at most `value_max` bytes long.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that does not parse.
+    pub fn new(config: &BackendConfig, value_max: usize) -> Result<Self> {
+        let options = PoolOptions {
+            connections: config.connections(),
+            connect_timeout: config.connect_timeout,
+            statement_timeout: config.timeout(),
+            in_session: true,
+        };
+        Ok(Self {
+            target: Target::of(config)?,
+            options,
+            value_max,
+            current: ArcSwapOption::empty(),
+        })
+    }
+
+    fn current(&self) -> Result<Arc<Connections>> {
+        self.current.load_full().ok_or_else(not_connected)
+    }
+
+    async fn open(&self, deadline: Deadline) -> Result<()> {
+        let first = self.try_open(self.options, deadline).await;
+        let connections = match first {
+            Err(error)
+                if error.kind() == ErrorKind::Misconfigured
+                    && error.message().contains("startup parameter") =>
+            {
+                // A pooler that lets no session settings through: each transaction brings its own.
+                let options = PoolOptions { in_session: false, ..self.options };
+                self.try_open(options, deadline).await?
+            }
+            other => other?,
+        };
+        if let Some(old) = self.current.swap(Some(Arc::new(connections))) {
+            old.close();
+        }
+        Ok(())
+    }
+
+    async fn try_open(&self, options: PoolOptions, deadline: Deadline) -> Result<Connections> {
+        let connections = Connections::new(&self.target, options)?;
+        schema::role(connections.lease(deadline).await?, deadline).await?;
+        schema::migrate(&connections, deadline).await?;
+        Ok(connections)
+    }
+
+    async fn run(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
+        let all = self.current()?;
+        if op.class() == OpClass::Read {
+            return read::run(&all, op, deadline).await;
+        }
+        if let Some(reply) = write::run(&all, op, self.value_max, deadline).await? {
+            return Ok(reply);
+        }
+        locked::run(&all, op, Bounds { value_max: self.value_max }, deadline).await
+    }
+
+    async fn ask(&self, depth: ProbeDepth, deadline: Deadline) -> Result<ProbeReport> {
+        let all = self.current()?;
+        let role = schema::role(all.lease(deadline).await?, deadline).await?;
+        if depth == ProbeDepth::WriteRead {
+            let lease = all.lease(deadline).await?;
+            let outcome =
+                bounded(deadline, lease.client().query_typed(statement::WRITE_READ, &[])).await;
+            lease.settle(outcome, Intent::Read)?;
+        }
+        Ok(ProbeReport { facts: vec![("version", role.version), ("role", "primary".to_owned())] })
+    }
+
+    async fn sweep(&self, limit: usize, deadline: Deadline) -> Result<usize> {
+        let all = self.current()?;
+        let mut removed = 0;
+        while removed < limit {
+            let batch = (limit - removed).min(BATCH_MAX);
+            let count = i64::try_from(batch).unwrap_or(i64::MAX);
+            let lease = all.lease(deadline).await?;
+            let outcome = bounded(
+                deadline,
+                lease.client().execute_typed(
+                    statement::PURGE,
+                    &[(&TOMBSTONE_KEPT_MS, Type::INT8), (&count, Type::INT8)],
+                ),
+            )
+            .await;
+            let gone = usize::try_from(lease.settle(outcome, Intent::Read)?).unwrap_or(batch);
+            removed += gone;
+            if gone < batch {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl Backend for Postgres {
+    fn engine(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            scope: Scope::Shared,
+            durability: Durability::Crash,
+            versions: true,
+            atomic_many: true,
+            value_max: self.value_max,
+        }
+    }
+
+    fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.open(deadline))
+    }
+
+    fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> BoxFuture<'a, Result<Reply>> {
+        Box::pin(self.run(op, deadline))
+    }
+
+    fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
+        Box::pin(self.ask(depth, deadline))
+    }
+
+    fn purge(&self, limit: usize, deadline: Deadline) -> BoxFuture<'_, Result<usize>> {
+        Box::pin(self.sweep(limit, deadline))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Some(connections) = self.current.swap(None) {
+                connections.close();
+            }
+        })
+    }
+}

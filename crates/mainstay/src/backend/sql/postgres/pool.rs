@@ -1,0 +1,300 @@
+//! The connections: a pool for writes and long reads, a few shared ones on which short reads are pipelined.
+//! It must not know what is asked; it knows only whether a connection may be used again after the answer.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime, TimeoutType,
+};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
+
+use super::{
+    super::common::{Intent, closed, place, timed_out},
+    classify, tls,
+    url::Target,
+};
+use crate::{
+    clock::Deadline,
+    error::{Effect, Error, ErrorKind, Result},
+};
+
+/// Connections that short reads share, where there are enough connections to set some apart.
+const READERS_MAX: usize = 4;
+
+/// How many connections there may be, and how long each may take to open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PoolOptions {
+    pub(super) connections: usize,
+    pub(super) connect_timeout: Duration,
+    /// The limit that the server is told for one statement.
+    pub(super) statement_timeout: Duration,
+    /// Whether limits are part of the session; a pooler may refuse that, then each transaction brings its own.
+    pub(super) in_session: bool,
+}
+
+/// One generation of connections to one server.
+pub(super) struct Connections {
+    pool: Pool,
+    places: Arc<Semaphore>,
+    readers: Vec<Reader>,
+    turn: AtomicUsize,
+    begin: String,
+}
+
+#[derive(Default)]
+struct Reader {
+    current: ArcSwapOption<ClientWrapper>,
+    opening: Mutex<()>,
+}
+
+impl Connections {
+    /// Opens nothing yet.
+    ///
+    /// # Errors
+    /// `Misconfigured` for certificate files that cannot be used.
+    pub(super) fn new(target: &Target, options: PoolOptions) -> Result<Self> {
+        let limit = options.statement_timeout.as_millis();
+        let mut config = target.config.clone();
+        if options.in_session {
+            let given = config.get_options().unwrap_or_default();
+            let limits = format!(
+                "{given} -c statement_timeout={limit} -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
+            );
+            config.options(limits.trim());
+        }
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, tls::connector(&target.tls)?, recycling);
+        let readers = (options.connections / 4).min(READERS_MAX);
+        let pooled = options.connections.saturating_sub(readers).max(1);
+        let pool = Pool::builder(manager)
+            // A reader is opened through the pool before it is set apart.
+            .max_size(pooled)
+            .queue_mode(QueueMode::Lifo)
+            .create_timeout(Some(options.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
+        let begin = if options.in_session {
+            begin
+        } else {
+            format!(
+                "{begin}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}; SET LOCAL idle_in_transaction_session_timeout = {limit}"
+            )
+        };
+        Ok(Self {
+            pool,
+            places: Arc::new(Semaphore::new(pooled)),
+            readers: (0..readers).map(|_| Reader::default()).collect(),
+            turn: AtomicUsize::new(0),
+            begin,
+        })
+    }
+
+    /// The statements that begin a transaction with its limits.
+    pub(super) fn begin(&self) -> &str {
+        &self.begin
+    }
+
+    /// A connection for one caller alone.
+    ///
+    /// # Errors
+    /// `Overloaded`, `OutOfUse`, and those of opening a connection; none has an effect.
+    pub(super) async fn lease(&self, deadline: Deadline) -> Result<Lease> {
+        let place = place(&self.places, deadline).await?;
+        match timeout_at(deadline.instant(), self.pool.get()).await {
+            Ok(Ok(object)) => Ok(Lease { object: Some(object), _place: place }),
+            Ok(Err(error)) => Err(open_error(&error)),
+            Err(_elapsed) => Err(timed_out("connecting", Effect::None)),
+        }
+    }
+
+    /// A connection that others use at the same time, if any is set apart for that.
+    ///
+    /// # Errors
+    /// As `lease`.
+    pub(super) async fn shared(&self, deadline: Deadline) -> Result<Option<Shared<'_>>> {
+        if self.readers.is_empty() {
+            return Ok(None);
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let reader = &self.readers[turn % self.readers.len()];
+        if let Some(client) = reader.usable() {
+            return Ok(Some(Shared { client, reader }));
+        }
+        let Ok(_opening) = timeout_at(deadline.instant(), reader.opening.lock()).await else {
+            return Err(timed_out("connecting", Effect::None));
+        };
+        if let Some(client) = reader.usable() {
+            return Ok(Some(Shared { client, reader }));
+        }
+        let client = Arc::new(self.lease(deadline).await?.detach());
+        reader.current.store(Some(Arc::clone(&client)));
+        Ok(Some(Shared { client, reader }))
+    }
+
+    /// Ends every connection that is not in use, and refuses new ones.
+    pub(super) fn close(&self) {
+        self.places.close();
+        self.pool.close();
+        for reader in &self.readers {
+            reader.current.store(None);
+        }
+    }
+}
+
+impl Reader {
+    fn usable(&self) -> Option<Arc<ClientWrapper>> {
+        self.current.load_full().filter(|client| !client.is_closed())
+    }
+}
+
+fn open_error(error: &PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) => classify::error_of(error, Intent::Read),
+        PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle | TimeoutType::Wait) => {
+            timed_out("connecting", Effect::None)
+        }
+        PoolError::Closed => closed(),
+        PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+            Error::new(ErrorKind::Internal, error.to_string())
+        }
+    }
+}
+
+/// Why a call on a connection gave no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Driver(tokio_postgres::Error),
+    Elapsed,
+}
+
+impl Failure {
+    pub(super) fn into_error(self, intent: Intent) -> Error {
+        match self {
+            Failure::Driver(error) => classify::error_of(&error, intent),
+            Failure::Elapsed => timed_out("the statement", intent.lost()),
+        }
+    }
+
+    /// Whether the connection that it came from can be used again.
+    fn in_step(&self) -> bool {
+        match self {
+            Failure::Driver(error) => classify::in_step(error),
+            Failure::Elapsed => false,
+        }
+    }
+}
+
+/// Waits for an answer until the deadline.
+pub(super) async fn bounded<T>(
+    deadline: Deadline,
+    call: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+) -> std::result::Result<T, Failure> {
+    match timeout_at(deadline.instant(), call).await {
+        Ok(outcome) => outcome.map_err(Failure::Driver),
+        Err(_elapsed) => Err(Failure::Elapsed),
+    }
+}
+
+/// A connection in use by one caller. Dropped before it is settled, it is closed: a statement may be under way on it.
+pub(super) struct Lease {
+    object: Option<Object>,
+    /// Given up after the connection, so that the pool has room by then.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The driver's client.
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        self.object.as_ref().expect("a lease holds its connection until it is settled")
+    }
+
+    /// Gives the connection back if the answer shows it to be in step, and closes it if not.
+    pub(super) fn settle<T>(
+        self,
+        outcome: std::result::Result<T, Failure>,
+        intent: Intent,
+    ) -> Result<T> {
+        match outcome {
+            Ok(answer) => {
+                self.give_back();
+                Ok(answer)
+            }
+            Err(failure) => {
+                if failure.in_step() {
+                    self.give_back();
+                }
+                Err(failure.into_error(intent))
+            }
+        }
+    }
+
+    /// Ends the transaction without effect and gives the connection back; closes it when that fails.
+    pub(super) async fn roll_back(self, deadline: Deadline) {
+        let outcome = bounded(deadline, self.client().batch_execute("ROLLBACK")).await;
+        if outcome.is_ok() {
+            self.give_back();
+        }
+    }
+
+    /// The error of a transaction that will not be committed; rolls it back if the connection is in step.
+    pub(super) async fn undo(self, failure: Failure, deadline: Deadline) -> Error {
+        if failure.in_step() {
+            self.roll_back(deadline).await;
+        }
+        failure.into_error(Intent::Read)
+    }
+
+    fn give_back(mut self) {
+        drop(self.object.take());
+    }
+
+    fn detach(mut self) -> ClientWrapper {
+        Object::take(self.object.take().expect("a lease holds its connection until it is settled"))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            // Out of the pool: the driver's task is ended and the socket closed.
+            drop(Object::take(object));
+        }
+    }
+}
+
+/// A connection that others use at the same time. Dropping a call on it leaves it in step; a timeout retires it.
+pub(super) struct Shared<'a> {
+    client: Arc<ClientWrapper>,
+    reader: &'a Reader,
+}
+
+impl Shared<'_> {
+    /// The driver's client.
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        &self.client
+    }
+
+    /// Takes the connection out of use for new calls unless the answer shows it to be in step.
+    pub(super) fn settle<T>(&self, outcome: std::result::Result<T, Failure>) -> Result<T> {
+        outcome.map_err(|failure| {
+            if !failure.in_step() {
+                self.reader.current.compare_and_swap(&self.client, None);
+            }
+            failure.into_error(Intent::Read)
+        })
+    }
+}
