@@ -1,1 +1,4 @@
+//! The mainstay binary.
+#![allow(unused)]
+mod config;
 fn main() {}

@@ -99,6 +99,9 @@ fn bare_number(number: &str, rule: &str, usual: &str) -> String {
 
 /// Writes a duration in the largest unit that holds it whole.
 pub fn format_duration(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     format_quantity(
         nanos,
