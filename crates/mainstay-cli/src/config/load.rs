@@ -76,6 +76,11 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
 }
 
 impl Loaded {
+    /// Whether nothing at all is configured.
+    pub(crate) fn is_default(&self) -> bool {
+        self.file.is_none() && self.origins.is_empty()
+    }
+
     /// Where it came from, in a few words for the banner.
     pub(crate) fn summary(&self) -> String {
         origin::summary(self.file.as_deref(), &self.origins)

@@ -16,8 +16,8 @@ mod tree;
 
 pub(crate) use error::Problems;
 pub(crate) use file::Environment;
-pub(crate) use load::{Flag, Loaded, Sources, load};
-pub(crate) use model::{LogFormat, Settings, schema};
+pub(crate) use load::{Flag, Loaded, SEARCHED, Sources, load};
+pub(crate) use model::{LogConfig, LogFormat, Settings, schema};
 
 /// What `config init` writes.
 pub(crate) const TEMPLATE: &str = include_str!("template.toml");

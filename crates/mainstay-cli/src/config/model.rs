@@ -7,7 +7,7 @@ use mainstay::{
     Config,
     config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
 };
-use mainstay_server::{HttpConfig, RespConfig};
+use mainstay_server::{http::HttpConfig, resp::RespConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};

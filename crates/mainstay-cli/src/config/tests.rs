@@ -98,109 +98,92 @@ fn a_whole_file_is_read() {
     assert_eq!(settings.log.format, LogFormat::Json);
 }
 
+/// A file, and the error with its position, path and fix.
+const BAD_FILES: &[(&str, &str)] = &[
+    (
+        "[backends.redis]\nulr = \"redis://h\"",
+        "m.toml:2:1: backends.redis.ulr: is not a known key; did you mean `url`?",
+    ),
+    (
+        "[backend.redis]\nurl = \"redis://h\"",
+        "m.toml:1:2: backend: is not a known key; did you mean `backends`?",
+    ),
+    (
+        "[log]\ncolour = true",
+        "m.toml:2:1: log.colour: is not a known key; known are `format`, `level`",
+    ),
+    (
+        "[limits]\ndeadline = 5",
+        "m.toml:2:12: limits.deadline: 5 has no unit: a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d; write \"5s\" if that is what is meant",
+    ),
+    (
+        "[limits]\ndeadline = \"5\"",
+        "m.toml:2:12: limits.deadline: 5 has no unit: a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d; write \"5s\" if that is what is meant",
+    ),
+    (
+        "[limits]\ndeadline = 5.5",
+        "m.toml:2:12: limits.deadline: is a number; a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d",
+    ),
+    (
+        "memory = { max = 64 }",
+        "m.toml:1:18: memory.max: 64 has no unit: a size has a unit, as in 512KiB, 64MiB or 1GiB; write \"64MiB\" if that is what is meant",
+    ),
+    (
+        "[memory]\nmax = \"64mb\"",
+        "m.toml:2:7: memory.max: `64mb`: a size has a unit, as in 512KiB, 64MiB or 1GiB",
+    ),
+    ("[memory]\nmax = \"1B\"", "m.toml:2:7: memory.max: is at least 64KiB"),
+    (
+        "[log]\nformat = \"jsn\"",
+        "m.toml:2:10: log.format: is one of `text`, `json`; did you mean `json`?",
+    ),
+    ("[log]\nlevel = 3", "m.toml:2:9: log.level: is an integer; it takes a text in quotes"),
+    (
+        "[backends]\nredis = \"redis://h\"",
+        "m.toml:2:9: backends.redis: is a text; it takes a table, as in [name]",
+    ),
+    (
+        "[backends.r]\nurl = \"redis://h\"\ninflight_max = -1",
+        "m.toml:3:16: backends.r.inflight_max: is at least 0",
+    ),
+    (
+        "[backends.r]\nurl = \"redis://h\"\nbreaker = { failures = 99999999999 }",
+        "m.toml:3:24: backends.r.breaker.failures: invalid value: integer `99999999999`, expected u32",
+    ),
+    (
+        "[backends.r]\ntimeout = \"1s\"",
+        "m.toml:1:11: backends.r.url: is missing; it says where the engine is",
+    ),
+    (
+        "[backends.redis]\nurl = \"redis://h\"\n[[route]]\nprefix = \"a\"\nbackends = [\"memory\", \"rediss\"]",
+        "m.toml:5:23: route[0].backends[1]: names `rediss`, which is not under [backends]; did you mean `redis`?",
+    ),
+    (
+        "[[route]]\nprefix = \"a\"\nbackends = [\"memory\"]\nrecord = \"memory\"",
+        "m.toml:1:1: route[0]: is a record route (`record`, `cache`) or a failover route (`backends`), not both",
+    ),
+    (
+        "[log]\nlevel = \"${LEVEL}\"",
+        "m.toml:2:9: log.level: needs the environment variable LEVEL, which is not set; set it, or write `${LEVEL:-default}`",
+    ),
+    (
+        "[log]\nlevel = \"${LEVEL\"",
+        "m.toml:2:9: log.level: has a `${` without `}`; write `$${` for the two characters",
+    ),
+    (
+        "[backends.db]\nurl = \"redis://h\"\nurl_file = \"/x\"",
+        "m.toml:3:1: backends.db.url_file: stands beside `url`; give one of the two",
+    ),
+    (
+        "[backends.db]\nurl_file = \"/nowhere/url\"",
+        "m.toml:2:12: backends.db.url_file: /nowhere/url: No such file or directory (os error 2)",
+    ),
+];
+
 #[test]
 fn each_bad_file_is_refused_with_position_path_and_fix() {
-    let duration = "a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d";
-    let size = "a size has a unit, as in 512KiB, 64MiB or 1GiB";
-    for (text, expected) in [
-        (
-            "[backends.redis]\nulr = \"redis://h\"",
-            "m.toml:2:1: backends.redis.ulr: is not a known key; did you mean `url`?".to_owned(),
-        ),
-        (
-            "[backend.redis]\nurl = \"redis://h\"",
-            "m.toml:1:2: backend: is not a known key; did you mean `backends`?".to_owned(),
-        ),
-        (
-            "[log]\ncolour = true",
-            "m.toml:2:1: log.colour: is not a known key; known are `format`, `level`".to_owned(),
-        ),
-        (
-            "[limits]\ndeadline = 5",
-            format!(
-                "m.toml:2:12: limits.deadline: 5 has no unit: {duration}; write \"5s\" if that is what is meant"
-            ),
-        ),
-        (
-            "[limits]\ndeadline = \"5\"",
-            format!(
-                "m.toml:2:12: limits.deadline: 5 has no unit: {duration}; write \"5s\" if that is what is meant"
-            ),
-        ),
-        (
-            "[limits]\ndeadline = 5.5",
-            format!("m.toml:2:12: limits.deadline: is a number; {duration}"),
-        ),
-        (
-            "memory = { max = 64 }",
-            format!(
-                "m.toml:1:18: memory.max: 64 has no unit: {size}; write \"64MiB\" if that is what is meant"
-            ),
-        ),
-        (
-            "[memory]\nmax = \"64mb\"",
-            format!("m.toml:2:7: memory.max: `64mb`: {size}"),
-        ),
-        (
-            "[memory]\nmax = \"1B\"",
-            "m.toml:2:7: memory.max: is at least 64KiB".to_owned(),
-        ),
-        (
-            "[log]\nformat = \"jsn\"",
-            "m.toml:2:10: log.format: is one of `text`, `json`; did you mean `json`?".to_owned(),
-        ),
-        (
-            "[log]\nlevel = 3",
-            "m.toml:2:9: log.level: is an integer; it takes a text in quotes".to_owned(),
-        ),
-        (
-            "[backends]\nredis = \"redis://h\"",
-            "m.toml:2:9: backends.redis: is a text; it takes a table, as in [name]".to_owned(),
-        ),
-        (
-            "[backends.r]\nurl = \"redis://h\"\ninflight_max = -1",
-            "m.toml:3:16: backends.r.inflight_max: is at least 0".to_owned(),
-        ),
-        (
-            "[backends.r]\nurl = \"redis://h\"\nbreaker = { failures = 99999999999 }",
-            "m.toml:3:24: backends.r.breaker.failures: invalid value: integer `99999999999`, expected u32"
-                .to_owned(),
-        ),
-        (
-            "[backends.r]\ntimeout = \"1s\"",
-            "m.toml:1:11: backends.r.url: is missing; it says where the engine is".to_owned(),
-        ),
-        (
-            "[backends.redis]\nurl = \"redis://h\"\n[[route]]\nprefix = \"a\"\nbackends = [\"memory\", \"rediss\"]",
-            "m.toml:5:23: route[0].backends[1]: names `rediss`, which is not under [backends]; did you mean `redis`?"
-                .to_owned(),
-        ),
-        (
-            "[[route]]\nprefix = \"a\"\nbackends = [\"memory\"]\nrecord = \"memory\"",
-            "m.toml:1:1: route[0]: is a record route (`record`, `cache`) or a failover route (`backends`), not both"
-                .to_owned(),
-        ),
-        (
-            "[log]\nlevel = \"${LEVEL}\"",
-            "m.toml:2:9: log.level: needs the environment variable LEVEL, which is not set; set it, or write `${LEVEL:-default}`"
-                .to_owned(),
-        ),
-        (
-            "[log]\nlevel = \"${LEVEL\"",
-            "m.toml:2:9: log.level: has a `${` without `}`; write `$${` for the two characters"
-                .to_owned(),
-        ),
-        (
-            "[backends.db]\nurl = \"redis://h\"\nurl_file = \"/x\"",
-            "m.toml:3:1: backends.db.url_file: stands beside `url`; give one of the two".to_owned(),
-        ),
-        (
-            "[backends.db]\nurl_file = \"/nowhere/url\"",
-            "m.toml:2:12: backends.db.url_file: /nowhere/url: No such file or directory (os error 2)"
-                .to_owned(),
-        ),
-    ] {
-        assert_eq!(refused(text), expected, "{text}");
+    for (text, expected) in BAD_FILES {
+        assert_eq!(refused(text), *expected, "{text}");
     }
 }
 
