@@ -40,16 +40,21 @@ Config:
 Shell:
   completions  Print completions for a shell
   man          Print the manual page
-{after-help}
-Options:
-{options}";
 
-const EXAMPLES: &str = "
+For every command:
+{options}{after-help}";
+
+const EXAMPLES: &str = "\
 Examples:
   mainstay serve                                        SQLite and memory, nothing to install
   REDIS_URL=redis://127.0.0.1 DATABASE_URL=postgres://app@127.0.0.1/app mainstay serve
   mainstay set user:1 ada --ttl 60s && mainstay get user:1
-";
+
+Exit codes: 0 ok; 1 failed; 2 usage; 3 unclean stop; 4 invalid configuration
+A command's own help: mainstay COMMAND --help";
+
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "For every command";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -74,18 +79,22 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// The configuration file; it has to exist. Default: ./mainstay.toml or /etc/mainstay/mainstay.toml, if there is one
-    #[arg(long, short, global = true, value_name = "FILE", env = "MAINSTAY_CONFIG")]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "MAINSTAY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Set one key of the configuration, as in --set limits.deadline=2s [env: MAINSTAY__LIMITS__DEADLINE and so on]
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
-    /// For whom stdout is
-    #[arg(long, short, global = true, value_enum, default_value_t, env = "MAINSTAY_OUTPUT")]
+    /// What goes to stdout: text for people, json for programs, or quiet: nothing
+    #[arg(
+        long, short, global = true, help_heading = EVERYWHERE, value_enum, default_value_t,
+        hide_possible_values = true, value_name = "FORMAT", env = "MAINSTAY_OUTPUT"
+    )]
     pub(crate) output: Format,
 }
 
 /// Where the server is that a command talks to.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The server")]
 pub(crate) struct Target {
     /// The server. Default: http.listen and http.token of the configuration
     #[arg(long, value_name = "URL", env = "MAINSTAY_URL")]

@@ -97,7 +97,8 @@ async fn serve(loaded: &Loaded) -> Result<Exit, Failure> {
         settle(&storage).await;
         if loaded.settings.log.format == LogFormat::Text {
             let ready = clock.now().duration_since(started);
-            Banner { loaded, storage: &storage, resp, http, ready }.show();
+            let banner = Banner { loaded, config: storage.config(), resp, http, ready };
+            banner.show(&storage.status());
         }
         signals.stop().await
     };

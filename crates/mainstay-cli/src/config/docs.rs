@@ -60,8 +60,8 @@ fn rows(text: &mut String, prefix: &str, fields: &BTreeMap<String, Field>) {
             continue;
         }
         let default = match &field.default {
-            Some(value) => format!("`{value}`"),
-            None => String::new(),
+            Some(value) if value != "" => format!("`{value}`"),
+            _ => String::new(),
         };
         let takes = match &field.shape {
             Shape::Map(inner) => format!("table of {}s", inner.describe()),

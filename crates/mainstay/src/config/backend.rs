@@ -36,11 +36,11 @@ pub struct BackendConfig {
     #[serde(with = "text::duration")]
     #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub connect_timeout: Duration,
-    /// Time for one attempt of one operation. Default: Redis 500 ms, SQL 2 s (`None`).
+    /// Time for one attempt of one operation. Default: Redis 500 ms, SQL 2 s.
     #[serde(with = "text::optional_duration")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub timeout: Option<Duration>,
-    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQL 25 (`None`).
+    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQL 25.
     pub inflight_max: Option<usize>,
     /// How long an operation may wait for a place in the bulkhead. Default 100 ms.
     #[serde(with = "text::duration")]
@@ -48,7 +48,7 @@ pub struct BackendConfig {
     pub queue_wait: Duration,
     /// How many operations may wait at once. Default 1024.
     pub queue_max: usize,
-    /// Connections of the pool (SQL) or shards (Redis). Default: SQL `inflight_max`, Redis 1 (`None`).
+    /// Connections of the pool (SQL) or shards (Redis). Default: SQL `inflight_max`, Redis 1.
     pub connections: Option<usize>,
     /// No record lives longer here. Default: no cap.
     #[serde(with = "text::optional_duration")]

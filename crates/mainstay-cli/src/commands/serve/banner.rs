@@ -9,7 +9,7 @@ use std::{
 };
 
 use mainstay::{
-    Storage,
+    Config,
     status::{BackendStatus, Health, RouteStatus, Status},
 };
 
@@ -22,7 +22,8 @@ use crate::{
 /// What it is written from.
 pub(super) struct Banner<'a> {
     pub(super) loaded: &'a Loaded,
-    pub(super) storage: &'a Storage,
+    /// As the storage was opened: with the backend that it adds when none is configured.
+    pub(super) config: &'a Config,
     pub(super) resp: SocketAddr,
     pub(super) http: SocketAddr,
     pub(super) ready: Duration,
@@ -30,10 +31,10 @@ pub(super) struct Banner<'a> {
 
 impl Banner<'_> {
     /// Writes it to stderr, if that is a terminal.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self, status: &Status) {
         let stderr = std::io::stderr();
         if stderr.is_terminal() {
-            let text = self.text(&self.storage.status(), output::wants_color(&stderr));
+            let text = self.text(status, output::wants_color(&stderr));
             // A terminal that has gone is no reason to stop serving.
             let _ = stderr.lock().write_all(text.as_bytes());
         }
@@ -72,7 +73,7 @@ impl Banner<'_> {
             .description
             .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-')
             .collect();
-        for (name, backend) in &self.storage.config().backends {
+        for (name, backend) in &self.config.backends {
             if let Some(file) =
                 backend.url.strip_prefix("sqlite:").filter(|_| words.contains(&&**name))
             {
@@ -112,3 +113,6 @@ fn missing(backend: &BackendStatus) -> String {
         None => format!("{} has not answered yet; trying on", backend.name),
     }
 }
+
+#[cfg(test)]
+mod tests;
