@@ -26,6 +26,7 @@ pub enum Engine {
 
 /// One configured engine.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BackendConfig {
     /// Where it is; the scheme names the engine. May hold a password, so it is never printed.
@@ -33,21 +34,25 @@ pub struct BackendConfig {
     pub url: String,
     /// Time to build one connection, name resolution and handshake included. Default 1 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub connect_timeout: Duration,
-    /// Time for one attempt of one operation. Default: Redis 500 ms, SQL 2 s (`None`).
+    /// Time for one attempt of one operation. Default: Redis 500 ms, SQL 2 s.
     #[serde(with = "text::optional_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub timeout: Option<Duration>,
-    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQL 25 (`None`).
+    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQL 25.
     pub inflight_max: Option<usize>,
     /// How long an operation may wait for a place in the bulkhead. Default 100 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub queue_wait: Duration,
     /// How many operations may wait at once. Default 1024.
     pub queue_max: usize,
-    /// Connections of the pool (SQL) or shards (Redis). Default: SQL `inflight_max`, Redis 1 (`None`).
+    /// Connections of the pool (SQL) or shards (Redis). Default: SQL `inflight_max`, Redis 1.
     pub connections: Option<usize>,
     /// No record lives longer here. Default: no cap.
     #[serde(with = "text::optional_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub ttl_max: Option<Duration>,
     /// The breaker.
     pub breaker: BreakerConfig,
@@ -139,6 +144,9 @@ impl BackendConfig {
     }
 
     pub(super) fn validate(&self, path: &str) -> Result<()> {
+        if self.url.is_empty() {
+            return Err(invalid(&format!("{path}.url"), "is missing; it says where the engine is"));
+        }
         if self.engine().is_none() {
             let schemes = "redis, rediss, valkey, redis+unix, redis-sentinel, redis-cluster, postgres, mysql or sqlite";
             return Err(invalid(
@@ -160,6 +168,12 @@ impl BackendConfig {
                 return Err(invalid(&format!("{path}.{name}"), "is between 1 and 100000"));
             }
         }
+        if self.queue_wait > Duration::from_secs(60) {
+            return Err(invalid(&format!("{path}.queue_wait"), "is at most 60s"));
+        }
+        if self.ttl_max.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(invalid(&format!("{path}.ttl_max"), "is above 0; leave it out for no cap"));
+        }
         self.breaker.validate(&format!("{path}.breaker"))?;
         self.retry.validate(&format!("{path}.retry"))?;
         self.hedge.validate(&format!("{path}.hedge"))?;
@@ -170,13 +184,16 @@ impl BackendConfig {
 
 /// The memory backend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryConfig {
     /// Bytes of keys, values and their overhead at most; what was used least lately goes first. Default 256 MiB.
     #[serde(with = "text::size")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::SizeText"))]
     pub max: u64,
     /// No record lives longer here. Default: no cap.
     #[serde(with = "text::optional_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub ttl_max: Option<Duration>,
 }
 
@@ -190,6 +207,9 @@ impl MemoryConfig {
     pub(super) fn validate(&self, path: &str) -> Result<()> {
         if self.max < 1 << 16 {
             return Err(invalid(&format!("{path}.max"), "is at least 64KiB"));
+        }
+        if self.ttl_max.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(invalid(&format!("{path}.ttl_max"), "is above 0; leave it out for no cap"));
         }
         Ok(())
     }

@@ -10,12 +10,14 @@ use crate::error::Result;
 
 /// When the breaker opens and how it closes again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerConfig {
     /// Opens after this many failures in a row. Default 5.
     pub failures: u32,
     /// The window of the rates. Default 10 s, kept in 40 buckets.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub window: Duration,
     /// Opens at this share of failures in the window. Default 0.5.
     pub failure_rate: f64,
@@ -25,17 +27,21 @@ pub struct BreakerConfig {
     pub slow_rate: f64,
     /// A call is slow over the larger of this and 1.3 times the 95th percentile. Default 200 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub slow_min: Duration,
     /// The first open time. Default 5 s; it doubles with each trip.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub open: Duration,
     /// The longest open time. Default 60 s; each is spread by ±20 %.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub open_max: Duration,
     /// Calls at once while half-open, and the successes that close it. Default 3.
     pub probes: u32,
     /// Half-open at most this long without a verdict, then open again. Default 30 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub half_open_max: Duration,
 }
 
@@ -83,15 +89,18 @@ impl BreakerConfig {
 /// Retries of one operation on the same backend: reads and last-writer-wins writes, and whatever was certainly not
 /// applied and may pass the next time (a conflict).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// Retries at most. Default 2.
     pub max: u32,
     /// The first wait is random below this. Default 10 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub base: Duration,
     /// The wait doubles up to this. Default 1 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub wait_max: Duration,
     /// Retries and hedges as a share of requests. Default 0.2.
     pub budget: f64,
@@ -125,15 +134,18 @@ impl RetryConfig {
 
 /// Sending a read to the next backend as well when this one is late.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct HedgeConfig {
     /// Whether. Default true.
     pub enabled: bool,
     /// Never earlier than this, nor than the 99th percentile of late. Default 5 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub after_min: Duration,
     /// A read that has waited this long goes to the next backend whatever the budget says. Default 150 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub patience: Duration,
 }
 

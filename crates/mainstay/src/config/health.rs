@@ -10,13 +10,16 @@ use crate::error::Result;
 
 /// Active probes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
     /// Time between probes while the backend is up, ±10 %. Default 5 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub interval: Duration,
     /// Time for one probe. Default 1 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub timeout: Duration,
     /// Down after this many failed probes in a row. Default 2.
     pub down_after: u32,
@@ -26,6 +29,7 @@ pub struct HealthConfig {
     pub write_every: u32,
     /// Time between probes while the verdict is open (failing, or coming back). Default 200 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub confirm_interval: Duration,
 }
 
@@ -58,18 +62,22 @@ impl HealthConfig {
 
 /// Reconnection: for ever, each attempt visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ReconnectConfig {
     /// The first wait; half of it fixed, half random. Default 100 ms.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub base: Duration,
     /// The wait doubles up to this. Default 3 s: a backend that returns is found within this time.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub max: Duration,
     /// After this many attempts without progress the client is torn down and built anew. Default 50.
     pub stuck_after: u32,
     /// Or after this long. Default 60 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub stuck_time: Duration,
 }
 
@@ -91,6 +99,9 @@ impl ReconnectConfig {
                 path,
                 "base is at least 10ms, max at least base, stuck_after at least 1",
             ));
+        }
+        if self.stuck_time.is_zero() {
+            return Err(invalid(&format!("{path}.stuck_time"), "is above 0"));
         }
         Ok(())
     }

@@ -10,17 +10,20 @@ use crate::{entry::Key, error::Result};
 
 /// Sizes and deadlines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// The longest key in bytes. Default and ceiling 2048.
     pub key_max: usize,
     /// The longest value in bytes. Default 16 MiB.
     #[serde(with = "text::size")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::SizeText"))]
     pub value_max: u64,
     /// Keys of one many-key operation at most. Default 10,000.
     pub keys_max: usize,
     /// An operation without a deadline of its own gets this one. Default 5 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub deadline: Duration,
 }
 

@@ -6,6 +6,8 @@ mod guard;
 mod health;
 mod limits;
 mod route;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use backend::{BackendConfig, Engine, MemoryConfig};
@@ -19,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A whole storage. `Config::default()` is the embedded one: a SQLite record in `./mainstay-data`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The engines, by name. None: SQLite.
@@ -48,13 +51,9 @@ impl Config {
     /// The same, with further backends under names that are known elsewhere (custom ones of a builder).
     pub(crate) fn validate_with(&self, known: impl Fn(&str) -> bool) -> Result<()> {
         for (name, backend) in &self.backends {
-            if name == Self::MEMORY || name.is_empty() {
-                return Err(invalid(
-                    &format!("backends.{name}"),
-                    "is a reserved name; choose another",
-                ));
-            }
-            backend.validate(&format!("backends.{name}"))?;
+            let path = format!("backends.{name}");
+            check_name(name).map_err(|problem| invalid(&path, problem))?;
+            backend.validate(&path)?;
         }
         self.memory.validate("memory")?;
         self.limits.validate("limits")?;
@@ -62,9 +61,27 @@ impl Config {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)
             })?;
+            if self.routes[..index].iter().any(|other| other.prefix == route.prefix) {
+                return Err(invalid(
+                    &format!("route[{index}].prefix"),
+                    "is the prefix of an earlier route; merge the two",
+                ));
+            }
         }
         Ok(())
     }
+}
+
+/// Names stand in metrics, paths of the HTTP API and environment variables.
+fn check_name(name: &str) -> std::result::Result<(), &'static str> {
+    if name == Config::MEMORY {
+        return Err("is the name of the memory backend, which is always there; choose another");
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > 40 || !name.bytes().all(plain) {
+        return Err("a name is 1 to 40 letters, digits, `_` and `-`");
+    }
+    Ok(())
 }
 
 /// An error about the value at `path`.

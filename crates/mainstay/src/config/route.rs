@@ -10,6 +10,7 @@ use crate::error::Result;
 
 /// How a failover route chooses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
     /// The first that is up; degraded ones after those that are up.
@@ -23,6 +24,7 @@ pub enum Select {
 
 /// One route. Either a record route (`record`, with `cache` in front) or a failover route (`backends`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteConfig {
     /// Keys that begin with this. Empty: all that no other route takes.
@@ -40,9 +42,11 @@ pub struct RouteConfig {
     pub select: Select,
     /// The TTL of a key that is written without one. Default: none.
     #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub ttl: Option<Duration>,
     /// The longest life of a copy or record on each backend, by name. Default for a cache: 1 h.
     #[serde(with = "text::durations", skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, text::DurationText>"))]
     pub ttl_max: BTreeMap<String, Duration>,
     /// Served, marked stale, when nothing else can be. Default: an error.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,223 @@
+//! The small HTTP client of the commands: one request, one connection.
+//! It must not know what the paths mean.
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    client::conn::http1,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use mainstay::Tasks;
+use serde_json::Value as Json;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    args::{Common, Target},
+    exit::Failure,
+    setup,
+};
+
+pub(crate) mod sse;
+mod target;
+
+/// A server, and how to talk to it.
+pub(crate) struct Client {
+    /// `host:port`.
+    authority: String,
+    /// What stands before the paths; without a slash at its end.
+    base: String,
+    token: Option<String>,
+    timeout: Duration,
+    /// The connections; they end with the client.
+    tasks: Tasks,
+}
+
+/// One request.
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// An answer that was read to its end.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Result<Self, Failure> {
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| Failure::usage(format!("{name}: holds what a header cannot")))?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    pub(crate) fn json(self, document: &Json) -> Result<Self, Failure> {
+        let body = Bytes::from(document.to_string());
+        self.body(body).header(header::CONTENT_TYPE, "application/json")
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+impl Client {
+    /// The server that the flags name, or else the one that the configuration describes.
+    pub(crate) fn open(common: &Common, target: &Target) -> Result<Self, Failure> {
+        let (place, token) = match &target.url {
+            Some(url) => (target::parse(url)?, target_token(target.token_file.as_deref())?),
+            None => {
+                let loaded = setup::load(common, &[])?;
+                let listen = &loaded.settings.http.listen;
+                (target::of_listen(listen)?, loaded.settings.http.token.clone())
+            }
+        };
+        let (authority, base) = place;
+        Ok(Self { authority, base, token, timeout: target.timeout, tasks: Tasks::new() })
+    }
+
+    /// Sends it and reads the answer; an answer that is no success is a failure.
+    pub(crate) async fn send(&self, call: Call) -> Result<Reply, Failure> {
+        let reply = self.exchange(call).await?;
+        if reply.status.is_success() { Ok(reply) } else { Err(problem(&reply)) }
+    }
+
+    /// Sends it and reads the answer, whatever its status.
+    pub(crate) async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
+        let exchange = async {
+            let response = self.begin(call).await?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| self.lost(&error))?.to_bytes();
+            Ok(Reply { status: head.status, headers: head.headers, body })
+        };
+        timeout(self.timeout, exchange).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    /// Sends it and reads the answer's JSON.
+    pub(crate) async fn json(&self, call: Call) -> Result<Json, Failure> {
+        let reply = self.send(call).await?;
+        Ok(serde_json::from_slice(&reply.body)?)
+    }
+
+    /// Sends it and returns as soon as the head of a success is there; the body goes on.
+    pub(crate) async fn stream(&self, call: Call) -> Result<Incoming, Failure> {
+        let response =
+            timeout(self.timeout, self.begin(call)).await.unwrap_or_else(|_| Err(self.late()))?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| self.lost(&error))?.to_bytes();
+        Err(problem(&Reply { status: head.status, headers: head.headers, body }))
+    }
+
+    async fn begin(&self, call: Call) -> Result<Response<Incoming>, Failure> {
+        let stream = TcpStream::connect(&self.authority).await.map_err(|error| {
+            Failure::new(format!("cannot reach the server at {}: {error}", self.authority))
+                .hint("is `mainstay serve` running? --url names another address")
+        })?;
+        let lost = |error: hyper::Error| self.lost(&error);
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        self.tasks.spawn(async move {
+            // The error, if there is one, reaches the request too.
+            drop(connection.await);
+        });
+        sender.send_request(self.request(call)?).await.map_err(lost)
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let path = format!("{}{}", self.base, call.path);
+        let uri =
+            path.parse::<Uri>().map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+        let mut request = Request::new(Full::new(call.body));
+        *request.method_mut() = call.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = call.headers;
+        let mut add = |name: HeaderName, text: &str| match HeaderValue::from_str(text) {
+            Ok(value) => {
+                request.headers_mut().insert(name, value);
+                Ok(())
+            }
+            Err(_) => Err(Failure::usage(format!("{name}: holds what a header cannot"))),
+        };
+        add(header::HOST, &self.authority)?;
+        add(header::USER_AGENT, concat!("mainstay/", env!("CARGO_PKG_VERSION")))?;
+        if let Some(token) = &self.token {
+            add(header::AUTHORIZATION, &format!("Bearer {token}"))?;
+        }
+        Ok(request)
+    }
+
+    fn lost(&self, error: &hyper::Error) -> Failure {
+        let cause =
+            std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+        Failure::new(format!("the server at {} broke off: {error}{cause}", self.authority))
+    }
+
+    fn late(&self) -> Failure {
+        let waited = mainstay::config::text::format_duration(self.timeout);
+        Failure::new(format!("the server at {} did not answer within {waited}", self.authority))
+    }
+}
+
+/// A secret is not taken from the configuration for an address that is not the configuration's.
+fn target_token(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    match file {
+        Some(file) => {
+            let token = std::fs::read_to_string(file)
+                .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+            Ok(Some(token.trim().to_owned()))
+        }
+        None => Ok(std::env::var("MAINSTAY_TOKEN").ok().filter(|token| !token.is_empty())),
+    }
+}
+
+/// The failure that a problem document (RFC 9457) describes.
+pub(crate) fn problem(reply: &Reply) -> Failure {
+    let document: Json = serde_json::from_slice(&reply.body).unwrap_or(Json::Null);
+    let detail = document["detail"].as_str().or(document["title"].as_str());
+    let failure = Failure::new(match detail {
+        Some(detail) => detail.to_owned(),
+        None => format!("the server answered {}", reply.status),
+    });
+    match document["hint"].as_str() {
+        _ if reply.status == StatusCode::UNAUTHORIZED => failure.hint(
+            "give the token: http.token_file in the configuration, or --token-file with --url",
+        ),
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// A part of a path, of any bytes.
+pub(crate) fn escape(bytes: &[u8]) -> String {
+    percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Waits for a command that talks to a server.
+pub(crate) fn wait<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(command)
+}

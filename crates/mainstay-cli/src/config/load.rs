@@ -1,0 +1,179 @@
+//! The order of the layers: defaults, file, environment, flags; then checks, secrets, types, validation.
+//! It must not read the process's environment or arguments by itself; it is given them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{
+    check, env,
+    error::{Problem, Problems},
+    file::{self, Environment},
+    model::{Settings, schema},
+    origin, secret,
+    shape::Shape,
+    suggest,
+    tree::{self, Item, Origin, Table, Value},
+};
+
+/// Where the file is looked for when no flag names it.
+pub(crate) const SEARCHED: [&str; 2] = ["mainstay.toml", "/etc/mainstay/mainstay.toml"];
+
+/// What there is to load from.
+pub(crate) struct Sources<'a> {
+    /// The file that a flag names; it has to exist.
+    pub(crate) file: Option<&'a Path>,
+    /// Keys given by flags.
+    pub(crate) flags: &'a [Flag],
+    /// The environment.
+    pub(crate) env: &'a Environment,
+    /// Where the file is looked for when none is named; the first that exists.
+    pub(crate) searched: &'a [PathBuf],
+}
+
+/// One key given by a flag.
+#[derive(Clone, Debug)]
+pub(crate) struct Flag {
+    pub(crate) flag: &'static str,
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// A configuration that validates, and where its values came from.
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    /// Every path that some layer gave; the others are defaults.
+    pub(crate) origins: BTreeMap<String, Origin>,
+    /// The file, if there is one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Loads it, or says everything that is wrong.
+pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
+    let shape = Shape::of_document(&schema());
+    let (file, mut table) = read_file(sources)?;
+    tree::merge(&mut table, env::layer(sources.env, &shape));
+    for flag in sources.flags {
+        let path = flag.path.split('.').map(str::to_owned).collect();
+        let at = Origin::Flag(flag.flag.into());
+        tree::merge(&mut table, env::one(path, &flag.text, at, &shape));
+    }
+    env::add_urls(&mut table, sources.env);
+
+    refuse(check::check(&table, &shape))?;
+    refuse(secret::resolve(&mut table))?;
+    refuse(unknown_backends(&table))?;
+    let origins = tree::origins(&table);
+    let settings = typed(&table, &origins)?;
+    settings.validate().map_err(|message| {
+        let (path, problem) = message.split_once(": ").unwrap_or(("", &message));
+        Problem::found(&origins, path, problem)
+    })?;
+    Ok(Loaded { settings, origins, file })
+}
+
+impl Loaded {
+    /// Whether nothing at all is configured.
+    pub(crate) fn is_default(&self) -> bool {
+        self.file.is_none() && self.origins.is_empty()
+    }
+
+    /// Where it came from, in a few words for the banner.
+    pub(crate) fn summary(&self) -> String {
+        origin::summary(self.file.as_deref(), &self.origins)
+    }
+}
+
+fn refuse(problems: Vec<Problem>) -> Result<(), Problems> {
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn read_file(sources: &Sources<'_>) -> Result<(Option<PathBuf>, Table), Problems> {
+    let found = match sources.file {
+        Some(named) => Some(named.to_owned()),
+        None => sources.searched.iter().find(|path| path.exists()).cloned(),
+    };
+    let Some(path) = found else { return Ok((None, Table::new())) };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let hint = if sources.file.is_some() && error.kind() == std::io::ErrorKind::NotFound {
+            format!("; write one with: mainstay config init {name}")
+        } else {
+            String::new()
+        };
+        let message = format!("{name}: cannot be read: {error}{hint}");
+        Problem { at: None, path: String::new(), message }
+    })?;
+    let table = file::parse(&name, &text, sources.env)?;
+    Ok((Some(path), table))
+}
+
+/// Types have been checked; what is left is what only serde knows (an integer over its range).
+fn typed(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Settings, Problem> {
+    let json = tree::table_to_json(table);
+    let mut track = serde_path_to_error::Track::new();
+    let result = Settings::deserialize(serde_path_to_error::Deserializer::new(json, &mut track));
+    result.map_err(|error| {
+        let path = track.path().to_string();
+        // A text in the message may be a secret; a number is not.
+        let message = error.to_string();
+        let shown = if message.contains('"') { "is not what this key takes" } else { &message };
+        Problem::found(origins, &path, shown)
+    })
+}
+
+/// Names in routes that no backend has, each where it stands, with the nearest.
+fn unknown_backends(table: &Table) -> Vec<Problem> {
+    let backends = match table.get("backends").map(|item| &item.value) {
+        Some(Value::Table(backends)) => backends.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let known = backends.into_iter().chain([mainstay::Config::MEMORY]);
+    let mut problems = Vec::new();
+    let mut refer = |path: String, at: &Origin, name: &str| {
+        if !known.clone().any(|known| known == name) {
+            let hint = suggest::hint(name, known.clone().collect::<Vec<_>>());
+            let message = format!("names `{name}`, which is not under [backends]{hint}");
+            problems.push(Problem::new(at, &path, message));
+        }
+    };
+    let Some(Value::List(routes)) = table.get("route").map(|item| &item.value) else {
+        return Vec::new();
+    };
+    for (index, route) in routes.iter().enumerate() {
+        for (path, item) in references(index, route) {
+            match &item.value {
+                Value::Text(name) => refer(path, &item.at, name),
+                Value::Table(by_name) => by_name.iter().for_each(|(name, item)| {
+                    refer(tree::join(&path, name), &item.key_at, name);
+                }),
+                Value::List(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Boolean(_)
+                | Value::Date
+                | Value::Null => {}
+            }
+        }
+    }
+    problems
+}
+
+/// The values of a route that name backends.
+fn references(index: usize, route: &Item) -> Vec<(String, &Item)> {
+    let Value::Table(keys) = &route.value else { return Vec::new() };
+    let mut found = Vec::new();
+    for key in ["cache", "record", "backends", "ttl_max"] {
+        let Some(item) = keys.get(key) else { continue };
+        let path = format!("route[{index}].{key}");
+        if let Value::List(items) = &item.value {
+            found.extend(items.iter().enumerate().map(|(i, item)| (format!("{path}[{i}]"), item)));
+        } else {
+            found.push((path, item));
+        }
+    }
+    found
+}

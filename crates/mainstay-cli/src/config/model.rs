@@ -1,0 +1,101 @@
+//! The whole file as one typed value, and its JSON Schema.
+//! It must not know how the value was put together.
+
+use std::collections::BTreeMap;
+
+use mainstay::{
+    Config,
+    config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
+};
+use mainstay_server::{http::HttpConfig, resp::RespConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::secret;
+
+/// The configuration of Mainstay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// The front door that speaks Redis's protocol.
+    pub(crate) resp: RespConfig,
+    /// The front door that speaks HTTP.
+    pub(crate) http: HttpConfig,
+    /// The engines, by names of your choice. None: SQLite in ./mainstay-data.
+    pub(crate) backends: BTreeMap<String, BackendConfig>,
+    /// The memory backend, always there, always last.
+    pub(crate) memory: MemoryConfig,
+    /// Key prefixes and what serves them; the longest match counts.
+    #[serde(rename = "route")]
+    pub(crate) routes: Vec<RouteConfig>,
+    /// Sizes and deadlines of operations.
+    pub(crate) limits: LimitsConfig,
+    /// What is written to stderr.
+    pub(crate) log: LogConfig,
+}
+
+/// What is written to stderr.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// For people, or one JSON object a line. Default `text`.
+    pub(crate) format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,mainstay::exec=debug`. Default `info`.
+    pub(crate) level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned() }
+    }
+}
+
+impl Settings {
+    /// The part that the storage takes.
+    pub(crate) fn storage(&self) -> Config {
+        Config {
+            backends: self.backends.clone(),
+            memory: self.memory.clone(),
+            routes: self.routes.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+
+    /// Checks what the types cannot: ranges and names that refer to others. The message begins with the path.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let message = |error: mainstay::Error| error.message().to_owned();
+        self.resp.validate().map_err(message)?;
+        self.http.validate().map_err(message)?;
+        self.storage().validate().map_err(message)?;
+        tracing_subscriber::EnvFilter::try_new(&self.log.level)
+            .map(drop)
+            .map_err(|_| "log.level: is error, warn, info, debug, trace or a filter".to_owned())
+    }
+}
+
+/// The JSON Schema of the file, with the `..._file` twin beside each secret.
+pub(crate) fn schema() -> Json {
+    let mut document = schemars::schema_for!(Settings).to_value();
+    document["title"] = json!("Mainstay configuration");
+    for (definition, key) in secret::DEFINITIONS {
+        let properties = &mut document["$defs"][definition]["properties"];
+        properties[format!("{key}_file")] = json!({
+            "type": ["string", "null"],
+            "description":
+                format!("A file that holds `{key}`, read at start; white space at its ends is cut off."),
+        });
+    }
+    document
+}
