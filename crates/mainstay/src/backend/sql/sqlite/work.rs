@@ -1,0 +1,89 @@
+//! What a job asks of a connection, and how it is done.
+//! It must not know who waits, nor where a transaction begins and ends.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{classify, location::FileIdentity, purge, read, write};
+use crate::{backend::semantics::Bounds, clock::Clock, error::Result, op::Op, reply::Reply};
+
+/// What a job asks for.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// An operation.
+    Op(Op),
+    /// Remove up to so many expired rows and old tombstones. Replies with `Reply::Integer`.
+    Purge(usize),
+    /// One look at the database. Replies with `Reply::Integer`, the epoch.
+    Ping,
+    /// Write something and read it back. Replies as `Ping` does.
+    WriteRead,
+}
+
+impl Work {
+    /// Whether the database may be another one afterwards.
+    pub(super) fn writes(&self) -> bool {
+        match self {
+            Work::Op(op) => !read::reads(op),
+            Work::Purge(_) | Work::WriteRead => true,
+            Work::Ping => false,
+        }
+    }
+
+    /// About how many bytes it adds to a transaction.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Work::Op(
+                Op::Set { value, .. } | Op::Append { value, .. } | Op::SetRange { value, .. },
+            ) => value.len(),
+            Work::Op(Op::SetMany { entries, .. }) => {
+                entries.iter().map(|(_, value)| value.len()).sum()
+            }
+            Work::Op(_) | Work::Purge(_) | Work::Ping | Work::WriteRead => 0,
+        }
+    }
+}
+
+/// What all work is held to.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) clock: Clock,
+    pub(super) bounds: Bounds,
+    pub(super) ttl_max: Option<Duration>,
+    /// The file that was opened; none in memory.
+    pub(super) file: Option<FileIdentity>,
+}
+
+impl Rules {
+    /// Fails when the file is no longer where others look for it.
+    pub(super) fn check_file(&self) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), FileIdentity::check)
+    }
+}
+
+/// Does it. An error leaves no write half done, but SQLite may have rolled the whole transaction back.
+pub(super) fn perform(connection: &Connection, work: &Work, rules: &Rules) -> Result<Reply> {
+    match work {
+        Work::Op(op) if read::reads(op) => read::read(connection, op, rules.clock.unix_ms()),
+        Work::Op(op) => write::write(connection, op, rules),
+        Work::Purge(limit) => purge::purge(connection, *limit, rules.clock.unix_ms()),
+        Work::Ping => {
+            rules.check_file()?;
+            epoch(connection).map(Reply::Integer)
+        }
+        Work::WriteRead => {
+            let mark = "UPDATE mainstay_meta SET probed_at = ?1";
+            connection.execute(mark, [rules.clock.unix_ms()]).map_err(classify::error)?;
+            epoch(connection).map(Reply::Integer)
+        }
+    }
+}
+
+/// The epoch that versions are given under.
+pub(super) fn epoch(connection: &Connection) -> Result<i64> {
+    let statement = connection.prepare_cached("SELECT epoch FROM mainstay_meta");
+    statement
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(classify::error)
+}
