@@ -13,6 +13,8 @@ use crate::{
     status::Status,
 };
 
+pub use crate::status::BreakerCommand;
+
 /// One storage. Cheap to clone; the last `close` ends it.
 #[derive(Clone, Debug)]
 pub struct Storage(Arc<Inner>);
@@ -48,17 +50,6 @@ pub struct Answer {
     pub stale: bool,
     /// How long ago the copy was taken from the record, when a cache answered.
     pub age: Option<Duration>,
-}
-
-/// What an operator may tell a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerCommand {
-    /// Refuse all calls for this long, at most one day.
-    ForceOpen(Duration),
-    /// Let all calls pass for this long, at most one day.
-    ForceClosed(Duration),
-    /// Decide by itself again.
-    Auto,
 }
 
 impl Storage {
