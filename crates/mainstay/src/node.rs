@@ -1,69 +1,375 @@
-//! stub
-#![allow(missing_docs, unused)]
+//! A backend at run time: with its guard, its health and its place in the configuration.
+//! It must not know routes, plans, caches or other nodes.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
 use crate::{
-    backend::*, clock::*, config::*, entropy::Entropy, error::*, event::Events, status::*,
+    backend::{Backend, Capabilities, Scope},
+    clock::{Clock, Instant},
+    config::{BackendConfig, HealthConfig},
+    entropy::Entropy,
+    error::{Error, ErrorKind, Result},
+    event::{EventKind, Events},
+    guard::{Guard, Wants},
+    health::{self, lifecycle::Lifecycle, state::HealthState},
+    status::{Availability, BackendStatus, BreakerCommand, BreakerState, Health, NodeView},
     task::Tasks,
 };
-use futures_util::future::BoxFuture;
-use std::{sync::Arc, time::Duration};
+
+/// Makes a backend true again before it serves: deletes what a cache has missed, discards volatile writes. Answers how
+/// many keys it dealt with. It reaches the backend with `guard::call_unguarded`; it is repeated until it succeeds.
 pub type Readmit = Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>;
-#[derive(Debug)]
+
+/// A configured engine with its guard and health.
 pub struct Node {
-    pub id: usize,
-    pub name: Arc<str>,
-    pub backend: Arc<dyn Backend>,
-    pub capabilities: Capabilities,
-    config: BackendConfig,
+    id: usize,
+    name: Arc<str>,
+    backend: Arc<dyn Backend>,
+    capabilities: Capabilities,
+    guard: Guard,
+    clock: Clock,
+    entropy: Entropy,
+    events: Events,
+    timing: Timing,
+    vitals: Mutex<Vitals>,
+    /// A copy of the health under the lock, for views.
+    health: AtomicU8,
+    drained: AtomicBool,
+    /// Whether it has ever served.
+    served: AtomicBool,
+    first_attempt: watch::Sender<bool>,
+    readmit: OnceLock<Readmit>,
 }
+
+/// What the supervisor goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Timing {
+    pub(crate) health: HealthConfig,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// What the supervisor knows.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    pub(crate) health: HealthState,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// What the last deep probe could not do.
+    pub(crate) problem: Option<String>,
+    /// When the next probe is due, while a connection stands.
+    pub(crate) next_probe: Instant,
+    pub(crate) probed: Option<Instant>,
+    pub(crate) probes: u64,
+}
+
 impl Node {
+    /// A node that has not been started. A backend of this process (memory) serves at once; any other is down until
+    /// `start` has connected it.
     pub fn new(
         id: usize,
-        name: Arc<str>,
+        name: impl Into<Arc<str>>,
         backend: Arc<dyn Backend>,
         config: &BackendConfig,
         clock: Clock,
         entropy: Entropy,
         events: Events,
     ) -> Self {
-        let capabilities = backend.capabilities();
-        Self { id, name, backend, capabilities, config: config.clone() }
+        let (name, capabilities, now) = (name.into(), backend.capabilities(), clock.now());
+        let local = capabilities.scope == Scope::Process;
+        let guard =
+            Guard::new(Arc::clone(&name), config, clock.clone(), entropy.clone(), events.clone());
+        let vitals = Vitals {
+            health: HealthState::new(&config.health, local, now),
+            lifecycle: Lifecycle::new(config.reconnect.clone(), local, now),
+            facts: Vec::new(),
+            problem: None,
+            next_probe: now,
+            probed: None,
+            probes: 0,
+        };
+        Self {
+            id,
+            name,
+            capabilities,
+            guard,
+            clock,
+            entropy,
+            events,
+            timing: Timing {
+                health: config.health.clone(),
+                connect_timeout: config.connect_timeout,
+            },
+            health: AtomicU8::new(code(vitals.health.health())),
+            vitals: Mutex::new(vitals),
+            drained: AtomicBool::new(false),
+            served: AtomicBool::new(local),
+            first_attempt: watch::Sender::new(local),
+            readmit: OnceLock::new(),
+            backend,
+        }
     }
-    pub fn start(self: &Arc<Self>, tasks: &Tasks) {}
-    pub fn on_readmit(&self, hook: Readmit) {}
+
+    /// Its index among the nodes of the storage.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The engine behind it. Calls go through `guard::call`.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// What the engine can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Sets the hook that makes the node true again after an outage; once, before `start`. Until it has first
+    /// succeeded, and from any refusal on until it has succeeded again, the view is not `readable`.
+    pub fn set_readmit(&self, readmit: Readmit) {
+        if self.readmit.set(readmit).is_ok() {
+            self.guard.set_readmits();
+        }
+    }
+
+    /// Starts the tasks that connect, probe, reconnect, watch calls in flight and purge.
+    pub fn start(self: &Arc<Self>, tasks: &Tasks) {
+        let node = Arc::clone(self);
+        tasks.spawn(async move { node.guard.watch_inflight().await });
+        if self.is_local() {
+            tasks.spawn(health::keep_local(Arc::clone(self)));
+        } else {
+            tasks.spawn(health::supervise(Arc::clone(self)));
+            tasks.spawn(health::keep_tidy(Arc::clone(self)));
+        }
+    }
+
+    /// Ends when the first connection attempt has ended, well or not.
     pub async fn first_attempt(&self) {
-        drop(
-            self.backend
-                .connect(Deadline::at(crate::clock::Clock::system().now() + Duration::from_secs(1)))
-                .await,
-        );
+        // The sender is ours: waiting cannot fail.
+        let _ = self.first_attempt.subscribe().wait_for(|ended| *ended).await;
     }
+
+    /// What routing needs to know. An unavailable node that has a readmission hook needs it after this: whoever asks
+    /// will pass it by.
     pub fn view(&self, now: Instant) -> NodeView {
-        NodeView { availability: Availability::Ready, health: Health::Up }
+        let (availability, retry_in) = match self.refused(now) {
+            None => (Availability::Available, None),
+            Some((kind, retry_in)) => {
+                self.guard.spoil();
+                (Availability::Refuses(kind), retry_in)
+            }
+        };
+        NodeView {
+            id: self.id,
+            availability,
+            health: self.health(),
+            readable: self.guard.is_readable(),
+            retry_in,
+        }
     }
-    pub fn is_ready(&self, now: Instant) -> bool {
-        true
-    }
+
+    /// Why it takes no calls now, as an error, with the last failure's text.
     pub fn refusal(&self, now: Instant) -> Error {
-        Error::new(ErrorKind::BreakerOpen, "x")
+        if let Err(error) = self.admit() {
+            return error;
+        }
+        match self.guard.refused(now) {
+            Some(refused) => self.guard.refusal(&refused),
+            None => Error::new(ErrorKind::BreakerOpen, "refused a moment ago").at(&self.name),
+        }
     }
+
+    /// When a read that has not been answered should also go to the next backend.
     pub fn hedge_after(&self) -> Duration {
-        Duration::from_millis(5)
+        self.guard.late()
     }
+
+    /// Takes one retry or hedge out of the budget, if there is one.
     pub fn try_spend_budget(&self, now: Instant) -> bool {
-        true
+        self.guard.try_spend_budget(now)
     }
-    pub fn retry(&self) -> &RetryConfig {
-        &self.config.retry
+
+    /// Writers to this node have missed keys by themselves (a timeout): its copies are not `readable` until the
+    /// readmission hook has run. Nothing without a hook.
+    pub fn spoil(&self) {
+        self.guard.spoil();
+        self.guard.wake().want(Wants::PROBE);
     }
-    pub fn hedge(&self) -> &HedgeConfig {
-        &self.config.hedge
+
+    /// An operator's command to the breaker.
+    pub fn force(&self, command: BreakerCommand, reason: &str) {
+        self.guard.force(command, reason);
     }
-    pub fn timeout(&self) -> Duration {
-        self.config.timeout()
+
+    /// Takes the node out of use, or puts it back.
+    pub fn drain(&self, drained: bool, reason: &str) {
+        if self.drained.swap(drained, Ordering::AcqRel) == drained {
+            return;
+        }
+        self.guard.spoil();
+        self.events.publish(Some(&self.name), EventKind::Drain { drained }, reason);
+        self.guard.wake().want(Wants::RETRY);
     }
+
+    /// Everything about it.
     pub fn status(&self, now: Instant) -> BackendStatus {
-        todo!()
+        let (health, since, mut reconnect, due, facts) = {
+            let vitals = self.vitals();
+            let lifecycle = &vitals.lifecycle;
+            let due =
+                if lifecycle.is_connected() { vitals.next_probe } else { lifecycle.next_attempt() };
+            let health = &vitals.health;
+            (health.health(), health.since(), lifecycle.status(), due, vitals.facts.clone())
+        };
+        if !self.is_local() {
+            reconnect.next_in = Some(due.saturating_duration_since(now));
+        }
+        let mut status = BackendStatus {
+            name: Arc::clone(&self.name),
+            engine: self.backend.engine(),
+            health,
+            health_since: now.saturating_duration_since(since),
+            drained: self.is_drained(),
+            breaker: empty_breaker(),
+            reconnect,
+            last_error: None,
+            inflight: 0,
+            inflight_max: 0,
+            queued: 0,
+            calls: crate::status::CallCounts::default(),
+            latency_p50: None,
+            latency_p99: None,
+            latency: crate::status::LatencySnapshot::default(),
+            facts,
+        };
+        self.guard.fill_status(&mut status, now);
+        status
     }
-    pub fn force(&self, c: BreakerCommand, reason: &str) {}
-    pub fn drain(&self, d: bool, reason: &str) {}
+
+    /// Whether an operator took it out of use.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire)
+    }
+
+    /// Its health.
+    pub fn health(&self) -> Health {
+        match self.health.load(Ordering::Acquire) {
+            0 => Health::Up,
+            1 => Health::Degraded,
+            _ => Health::Down,
+        }
+    }
+
+    /// Refuses what the breaker does not know of: drained, or never served.
+    pub(crate) fn admit(&self) -> Result<()> {
+        let text = if self.is_drained() {
+            "out of use: drained by an operator".to_owned()
+        } else if self.served.load(Ordering::Acquire) {
+            return Ok(());
+        } else {
+            self.guard.with_last_failure("not connected yet".to_owned())
+        };
+        self.guard.spoil();
+        Err(Error::new(ErrorKind::OutOfUse, text).at(&self.name))
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    pub(crate) fn vitals(&self) -> MutexGuard<'_, Vitals> {
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn readmit(&self) -> Option<&Readmit> {
+        self.readmit.get()
+    }
+
+    pub(crate) fn publish(&self, kind: EventKind, reason: impl Into<String>) {
+        self.events.publish(Some(&self.name), kind, reason);
+    }
+
+    /// The supervisor's verdict, for views.
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.store(code(health), Ordering::Release);
+        if health != Health::Down {
+            self.served.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn end_first_attempt(&self) {
+        self.first_attempt.send_replace(true);
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.capabilities.scope == Scope::Process
+    }
+
+    fn refused(&self, now: Instant) -> Option<(ErrorKind, Option<Duration>)> {
+        if self.is_drained() {
+            return Some((ErrorKind::OutOfUse, None));
+        }
+        if !self.served.load(Ordering::Acquire) {
+            let next = self.vitals().lifecycle.next_attempt();
+            return Some((ErrorKind::OutOfUse, Some(next.saturating_duration_since(now))));
+        }
+        let refused = self.guard.refused(now)?;
+        Some((refused.kind, refused.retry_in))
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Node");
+        shown.field("id", &self.id).field("name", &self.name).field("health", &self.health());
+        shown.field("drained", &self.is_drained()).finish_non_exhaustive()
+    }
+}
+
+fn code(health: Health) -> u8 {
+    match health {
+        Health::Up => 0,
+        Health::Degraded => 1,
+        Health::Down => 2,
+    }
+}
+
+fn empty_breaker() -> crate::status::BreakerStatus {
+    crate::status::BreakerStatus {
+        state: BreakerState::Closed,
+        forced: false,
+        reason: String::new(),
+        since: Duration::ZERO,
+        retry_in: None,
+        failures: 0,
+        calls: 0,
+    }
 }

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+use crate::error::ErrorKind;
+
 /// The health of one backend, or of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +56,49 @@ impl BreakerState {
             BreakerState::HalfOpen => "half_open",
             BreakerState::Isolated => "isolated",
         }
+    }
+}
+
+/// What an operator may tell a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerCommand {
+    /// Refuse all calls for this long, at most one day.
+    ForceOpen(Duration),
+    /// Let all calls pass for this long, at most one day.
+    ForceClosed(Duration),
+    /// Decide by itself again.
+    Auto,
+}
+
+/// Whether a node would take a call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It would.
+    Available,
+    /// It would refuse with an error of this kind: `BreakerOpen`, `OutOfUse`, `Forbidden`, `Corrupt`.
+    Refuses(ErrorKind),
+}
+
+/// What routing sees of one node: a snapshot, cheap to take for each operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node's index.
+    pub id: usize,
+    /// Whether it would take a call.
+    pub availability: Availability,
+    /// Its health; `Degraded` serves last.
+    pub health: Health,
+    /// For a cache: whether its copies may be served. False from the moment it was first refused to a writer until
+    /// the readmission hook has made it true again. Always true for a node without a hook.
+    pub readable: bool,
+    /// When a refused call is worth trying again, if that is known.
+    pub retry_in: Option<Duration>,
+}
+
+impl NodeView {
+    /// Whether it would take a call.
+    pub fn is_available(&self) -> bool {
+        self.availability == Availability::Available
     }
 }
 
@@ -273,33 +318,4 @@ fn as_optional_millis<S: serde::Serializer>(
         Some(duration) => serializer.serialize_some(&(duration.as_secs_f64() * 1000.0)),
         None => serializer.serialize_none(),
     }
-}
-
-/// Whether the guard would let a call through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Availability {
-    /// Yes.
-    Ready,
-    /// No, with this kind of error.
-    Refused(crate::error::ErrorKind),
-}
-
-/// What routing sees of a node: plain data, a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeView {
-    /// Whether the guard would let a call through.
-    pub availability: Availability,
-    /// Its health.
-    pub health: Health,
-}
-
-/// What an operator may tell a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerCommand {
-    /// Refuse all calls for this long, at most one day.
-    ForceOpen(Duration),
-    /// Let all calls pass for this long, at most one day.
-    ForceClosed(Duration),
-    /// Decide by itself again.
-    Auto,
 }

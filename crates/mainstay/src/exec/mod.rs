@@ -130,7 +130,7 @@ async fn follow(
             read::from_record(road, route, record, op, deadline).await
         }
         Plan::Cached { cache: Some(cache), record } => {
-            let hedge = views[record].availability == Availability::Ready;
+            let hedge = views[record].availability == Availability::Available;
             read::through_cache(road, route, read::Pair { cache, record, hedge }, op, deadline)
                 .await
         }
@@ -168,7 +168,7 @@ impl Road {
         for id in others {
             let node = &self.nodes[id];
             let told = causes.iter().any(|cause| cause.backend() == Some(&node.name));
-            if !told && node.view(now).availability != Availability::Ready {
+            if !told && node.view(now).availability != Availability::Available {
                 causes.push(node.refusal(now));
             }
         }

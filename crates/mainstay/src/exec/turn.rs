@@ -71,7 +71,7 @@ async fn ask(
 ) -> Result<Served> {
     let node = &road.nodes[id];
     let now = road.clock.now();
-    if node.view(now).availability != Availability::Ready {
+    if node.view(now).availability != Availability::Available {
         return Err(node.refusal(now));
     }
     let op = prepare::with_node_ttl(op, route.ttl_max[id], &road.clock);

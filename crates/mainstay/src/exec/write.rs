@@ -111,7 +111,7 @@ impl Writing {
         let mut waiting = Vec::new();
         for cache in std::mem::take(&mut self.caches) {
             let node = &self.road.nodes[cache];
-            if node.view(now).availability == Availability::Ready {
+            if node.view(now).availability == Availability::Available {
                 waiting.push(make_absent(&self.road, cache, self.keys.clone()));
             } else {
                 self.keys.iter().for_each(|key| self.road.missed[cache].settle(key, false, None));

@@ -43,7 +43,7 @@ pub(crate) fn plan(
     match (&route.shape, op.class()) {
         (Shape::Record { caches, record }, OpClass::Read) => {
             let usable =
-                |id: &NodeId| views[*id].availability == Availability::Ready && copy_is_true(*id);
+                |id: &NodeId| views[*id].availability == Availability::Available && copy_is_true(*id);
             Plan::Cached { cache: caches.iter().copied().find(usable), record: *record }
         }
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {
@@ -87,14 +87,14 @@ fn in_turn(
 }
 
 fn refused(view: &NodeView) -> bool {
-    view.availability != Availability::Ready
+    view.availability != Availability::Available
 }
 
 /// Up before degraded before refused; the order of the configuration within each.
 fn rank(view: &NodeView) -> u8 {
     match (view.availability, view.health) {
-        (Availability::Ready, Health::Up) => 0,
-        (Availability::Ready, Health::Degraded | Health::Down) => 1,
+        (Availability::Available, Health::Up) => 0,
+        (Availability::Available, Health::Degraded | Health::Down) => 1,
         (Availability::Refused(_), _) => 2,
     }
 }

@@ -17,7 +17,7 @@ fn nodes() -> Vec<NodeInfo> {
 fn views(refused: &[NodeId], degraded: &[NodeId]) -> Vec<NodeView> {
     let availability = |id| match refused.contains(&id) {
         true => Availability::Refused(ErrorKind::BreakerOpen),
-        false => Availability::Ready,
+        false => Availability::Available,
     };
     let health = |id| if degraded.contains(&id) { Health::Degraded } else { Health::Up };
     (0..3).map(|id| NodeView { availability: availability(id), health: health(id) }).collect()

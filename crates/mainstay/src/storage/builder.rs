@@ -157,7 +157,7 @@ fn info(node: &Node) -> NodeInfo {
 async fn start(road: &Arc<Road>) {
     for (id, node) in road.nodes.iter().enumerate() {
         let weak = Arc::downgrade(road);
-        node.on_readmit(Arc::new(move || {
+        node.set_readmit(Arc::new(move || {
             let weak = Weak::clone(&weak);
             Box::pin(async move {
                 match weak.upgrade() {

@@ -48,7 +48,7 @@ fn overall(road: &Road, backends: &[BackendStatus], routes: &[RouteStatus]) -> H
 
 fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
     let name = |id: &usize| road.nodes[*id].name.to_string();
-    let ready = |id: &usize| views[*id].availability == Availability::Ready;
+    let ready = |id: &usize| views[*id].availability == Availability::Available;
     let (description, promise, readable, writable) = match &route.shape {
         Shape::Record { caches, record } => {
             let chain = caches.iter().map(name).chain([format!("{}(record)", name(record))]);

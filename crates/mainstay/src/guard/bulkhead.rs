@@ -1,0 +1,164 @@
+//! How many calls one backend gets at once, and how many may wait for it.
+//! It must not know the calls, nor the breaker.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+
+use crate::{
+    clock::{Clock, Deadline},
+    error::{Error, ErrorKind, Result},
+};
+
+/// A limit on the calls in flight, with a bounded queue before it.
+#[derive(Debug)]
+pub struct Bulkhead {
+    places: Semaphore,
+    inflight_max: usize,
+    queue_max: usize,
+    queue_wait: Duration,
+    queued: AtomicUsize,
+    shed: AtomicU64,
+}
+
+/// A place in the bulkhead; dropping it gives it to the next in the queue.
+#[derive(Debug)]
+pub struct Place<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);
+
+/// A place in the queue, given back also when the waiting future is dropped.
+struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Bulkhead {
+    /// `inflight_max` calls at once; `queue_max` more may wait, each at most `queue_wait`.
+    pub fn new(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
+        let inflight_max = inflight_max.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            places: Semaphore::new(inflight_max),
+            inflight_max,
+            queue_max,
+            queue_wait,
+            queued: AtomicUsize::new(0),
+            shed: AtomicU64::new(0),
+        }
+    }
+
+    /// A place; waits for one when all are taken.
+    ///
+    /// # Errors
+    /// `Shed` when the queue is full or the wait is over, `DeadlineExceeded` when the deadline is. Without effect.
+    pub async fn enter(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
+        match self.places.try_acquire() {
+            Ok(place) => Ok(Place(place)),
+            Err(TryAcquireError::NoPermits) => self.wait(clock, deadline).await,
+            Err(TryAcquireError::Closed) => Err(closed()),
+        }
+    }
+
+    /// A place, if one is free now.
+    pub fn try_enter(&self) -> Option<Place<'_>> {
+        self.places.try_acquire().ok().map(Place)
+    }
+
+    /// Calls in flight.
+    pub fn inflight(&self) -> usize {
+        self.inflight_max - self.places.available_permits().min(self.inflight_max)
+    }
+
+    /// The limit.
+    pub fn inflight_max(&self) -> usize {
+        self.inflight_max
+    }
+
+    /// Calls waiting.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Calls refused since start.
+    pub fn shed(&self) -> u64 {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    async fn wait(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed);
+        let _queued = Queued(&self.queued);
+        if queued >= self.queue_max {
+            return Err(self.shed_as(ErrorKind::Shed, "bulkhead full: the queue is full as well"));
+        }
+        let until = deadline.within(clock.now(), self.queue_wait);
+        match tokio::time::timeout_at(until.instant(), self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(Place(place)),
+            Ok(Err(_)) => Err(closed()),
+            Err(_) if deadline == until => Err(self.shed_as(
+                ErrorKind::DeadlineExceeded,
+                "the deadline passed in the queue of the bulkhead",
+            )),
+            Err(_) => Err(self.shed_as(ErrorKind::Shed, "bulkhead full: no place became free")),
+        }
+    }
+
+    fn shed_as(&self, kind: ErrorKind, message: &str) -> Error {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{message} ({} calls in flight)", self.inflight_max);
+        Error::new(kind, text).retry_after(self.queue_wait)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the backend has been closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Poll};
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_then_sheds_and_gives_places_back() {
+        let clock = Clock::system();
+        let far = clock.deadline_in(Duration::from_secs(60));
+        let bulkhead = Bulkhead::new(1, 1, Duration::from_millis(100));
+        let place = bulkhead.enter(&clock, far).await.expect("free");
+        let mut waiting = Box::pin(bulkhead.enter(&clock, far));
+        assert!(poll!(&mut waiting).is_pending());
+        assert_eq!((bulkhead.inflight(), bulkhead.queued()), (1, 1));
+
+        let full = bulkhead.enter(&clock, far).await.expect_err("the queue is full");
+        assert_eq!(full.kind(), ErrorKind::Shed);
+        let late = waiting.await.expect_err("the place is never given back");
+        assert_eq!((late.kind(), late.effect()), (ErrorKind::Shed, crate::Effect::None));
+        assert_eq!((bulkhead.queued(), bulkhead.shed()), (0, 2));
+
+        let mut waiting = pin!(bulkhead.enter(&clock, far));
+        assert!(poll!(&mut waiting).is_pending());
+        drop(place);
+        assert!(matches!(poll!(&mut waiting), Poll::Ready(Ok(_))));
+        assert_eq!(bulkhead.inflight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_is_dropped_leaves_the_queue_and_a_deadline_is_kept() {
+        let clock = Clock::system();
+        let bulkhead = Bulkhead::new(1, 8, Duration::from_millis(100));
+        let soon = clock.deadline_in(Duration::from_millis(5));
+        let _place = bulkhead.enter(&clock, soon).await.expect("free");
+        let mut waiting = Box::pin(bulkhead.enter(&clock, soon));
+        assert!(poll!(&mut waiting).is_pending());
+        drop(waiting);
+        assert_eq!(bulkhead.queued(), 0);
+        let late = bulkhead.enter(&clock, soon).await.expect_err("the deadline passes");
+        assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);
+    }
+}
