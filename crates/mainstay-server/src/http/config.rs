@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// The HTTP front door. `HttpConfig::default()` listens on loopback without a token.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// Address and port; port 0 takes a free one. Default `127.0.0.1:6391`.
@@ -32,20 +33,25 @@ pub struct HttpConfig {
     pub streams_max: usize,
     /// Time to receive a request's head, also for the next one on a kept connection. Default and ceiling 10 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::DurationText"))]
     pub header_timeout: Duration,
     /// The longest request head in bytes. Default 32 KiB.
     #[serde(with = "text::size")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
     pub header_max: u64,
     /// Header lines of one request. Default 100.
     pub headers_max: usize,
     /// The longest `X-Mainstay-Timeout` a request may ask for. Without one: `limits.deadline`. Default 60 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::DurationText"))]
     pub timeout_max: Duration,
     /// How long, once it has to stop, it still takes connections while `/readyz` says 503. Default 0 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::DurationText"))]
     pub drain_wait: Duration,
     /// How long it then waits for requests in flight. Default 10 s.
     #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::DurationText"))]
     pub drain_max: Duration,
 }
 

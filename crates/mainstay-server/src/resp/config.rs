@@ -13,6 +13,7 @@ use super::parse::Limits;
 
 /// The RESP front door.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RespConfig {
     /// Where to listen. Default `127.0.0.1:6390`; elsewhere than on loopback only with a password.
@@ -23,17 +24,21 @@ pub struct RespConfig {
     pub args_max: usize,
     /// The longest argument. Default 64 MiB.
     #[serde(with = "size")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
     pub bulk_max: u64,
     /// The longest request. Default 128 MiB.
     #[serde(with = "size")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
     pub frame_max: u64,
     /// Commands of one connection in flight at most. Default and ceiling 128.
     pub pipeline_max: usize,
     /// A connection whose unsent replies exceed this is closed. Default 256 MiB.
     #[serde(with = "size")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
     pub output_max: u64,
     /// A connection that neither sends nor takes anything for this long is closed. Default: never.
     #[serde(with = "optional_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<mainstay::config::text::DurationText>"))]
     pub idle_timeout: Option<Duration>,
     /// What AUTH has to give (user `default`). Default: nothing is asked.
     #[serde(serialize_with = "redacted")]
