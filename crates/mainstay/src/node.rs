@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     backend::{Backend, Capabilities, Scope},
     clock::{Clock, Instant},
-    config::{BackendConfig, HealthConfig},
+    config::{BackendConfig, HealthConfig, HedgeConfig, RetryConfig},
     entropy::Entropy,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
@@ -51,11 +51,14 @@ pub struct Node {
     readmit: OnceLock<Readmit>,
 }
 
-/// What the supervisor goes by.
+/// What the supervisor and the road go by.
 #[derive(Clone, Debug)]
 pub(crate) struct Timing {
     pub(crate) health: HealthConfig,
     pub(crate) connect_timeout: Duration,
+    retry: RetryConfig,
+    hedge: HedgeConfig,
+    timeout: Duration,
 }
 
 /// What the supervisor knows.
@@ -108,6 +111,9 @@ impl Node {
             timing: Timing {
                 health: config.health.clone(),
                 connect_timeout: config.connect_timeout,
+                retry: config.retry.clone(),
+                hedge: config.hedge.clone(),
+                timeout: config.timeout(),
             },
             health: AtomicU8::new(code(vitals.health.health())),
             vitals: Mutex::new(vitals),
@@ -193,6 +199,21 @@ impl Node {
             Some(refused) => self.guard.refusal(&refused),
             None => Error::new(ErrorKind::BreakerOpen, "refused a moment ago").at(&self.name),
         }
+    }
+
+    /// How an operation is retried on this node.
+    pub fn retry(&self) -> &RetryConfig {
+        &self.timing.retry
+    }
+
+    /// How a read is hedged away from this node.
+    pub fn hedge(&self) -> &HedgeConfig {
+        &self.timing.hedge
+    }
+
+    /// Time for one attempt.
+    pub fn timeout(&self) -> Duration {
+        self.timing.timeout
     }
 
     /// When a read that has not been answered should also go to the next backend.

@@ -21,14 +21,25 @@ pub fn open(config: &BackendConfig, value_max: usize, clock: &Clock) -> Result<A
         #[cfg(feature = "redis")]
         Some(Engine::Redis) => Ok(Arc::new(super::redis::Redis::new(config, value_max)?)),
         #[cfg(feature = "postgres")]
-        Some(Engine::Postgres) => Ok(Arc::new(super::sql::postgres::Postgres::new(config, value_max)?)),
+        Some(Engine::Postgres) => {
+            Ok(Arc::new(super::sql::postgres::Postgres::new(config, value_max)?))
+        }
         #[cfg(feature = "mysql")]
         Some(Engine::Mysql) => Ok(Arc::new(super::sql::mysql::Mysql::new(config, value_max)?)),
         #[cfg(feature = "sqlite")]
-        Some(Engine::Sqlite) => Ok(Arc::new(super::sql::sqlite::Sqlite::new(config, value_max, clock.clone())?)),
-        #[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]
+        Some(Engine::Sqlite) => {
+            Ok(Arc::new(super::sql::sqlite::Sqlite::new(config, value_max, clock.clone())?))
+        }
+        #[cfg(not(all(
+            feature = "redis",
+            feature = "postgres",
+            feature = "mysql",
+            feature = "sqlite"
+        )))]
         Some(engine) => {
-            let message = format!("this build has no {engine:?} adapter; turn on the crate's feature of that name");
+            let message = format!(
+                "this build has no {engine:?} adapter; turn on the crate's feature of that name"
+            );
             Err(Error::new(ErrorKind::Unsupported, message))
         }
         None => Err(Error::new(ErrorKind::InvalidArgument, "the URL's scheme names no engine")),

@@ -167,7 +167,7 @@ impl Road {
         let others = if caches_matter { route.nodes().collect() } else { Vec::new() };
         for id in others {
             let node = &self.nodes[id];
-            let told = causes.iter().any(|cause| cause.backend() == Some(&node.name));
+            let told = causes.iter().any(|cause| cause.backend() == Some(node.name()));
             if !told && node.view(now).availability != Availability::Available {
                 causes.push(node.refusal(now));
             }

@@ -198,7 +198,7 @@ async fn get_record(
         Err(error) if error.kind().is_callers() => return Err(error),
         Err(error) => {
             let absent =
-                Error::new(ErrorKind::NotReady, "holds no copy").at(&road.nodes[pair.cache].name);
+                Error::new(ErrorKind::NotReady, "holds no copy").at(road.nodes[pair.cache].name());
             return Err(road.unavailable(route, vec![error, absent], OpClass::Read));
         }
     };

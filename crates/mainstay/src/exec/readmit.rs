@@ -96,7 +96,7 @@ async fn move_up(road: &Arc<Road>, to: NodeId, route: usize) -> Result<u64> {
             break;
         }
         for (key, from) in due {
-            if road.nodes[from].capabilities.scope != Scope::Process {
+            if road.nodes[from].capabilities().scope != Scope::Process {
                 move_key(road, &key, from, to).await?;
             }
             perform(road, from, &delete(&key), false).await?;

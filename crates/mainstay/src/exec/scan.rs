@@ -112,7 +112,8 @@ impl Road {
     /// The node to ask for the keys of an authority: itself, or on a failover route the first that is available.
     fn stand_in(&self, authority: NodeId) -> NodeId {
         let now = self.clock.now();
-        let available = |id: &NodeId| self.nodes[*id].view(now).availability == Availability::Available;
+        let available =
+            |id: &NodeId| self.nodes[*id].view(now).availability == Availability::Available;
         let route = self.table.routes().iter().find(|route| route.authority() == authority);
         match route.map(|route| &route.shape) {
             Some(Shape::Failover { backends, .. }) => {

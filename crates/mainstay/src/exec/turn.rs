@@ -95,7 +95,7 @@ async fn patiently(road: &Arc<Road>, id: NodeId, op: &Op, deadline: Deadline) ->
         None => {
             road.tasks.spawn_to_end(async move { drop(asked.await) });
             let message = format!("no answer within {} ms", node.hedge().patience.as_millis());
-            Err(Error::new(crate::error::ErrorKind::Timeout, message).at(&node.name))
+            Err(Error::new(crate::error::ErrorKind::Timeout, message).at(node.name()))
         }
     }
 }

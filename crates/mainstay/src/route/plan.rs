@@ -42,8 +42,9 @@ pub(crate) fn plan(
 ) -> Plan {
     match (&route.shape, op.class()) {
         (Shape::Record { caches, record }, OpClass::Read) => {
-            let usable =
-                |id: &NodeId| views[*id].availability == Availability::Available && copy_is_true(*id);
+            let usable = |id: &NodeId| {
+                views[*id].availability == Availability::Available && copy_is_true(*id)
+            };
             Plan::Cached { cache: caches.iter().copied().find(usable), record: *record }
         }
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {
@@ -95,6 +96,6 @@ fn rank(view: &NodeView) -> u8 {
     match (view.availability, view.health) {
         (Availability::Available, Health::Up) => 0,
         (Availability::Available, Health::Degraded | Health::Down) => 1,
-        (Availability::Refused(_), _) => 2,
+        (Availability::Refuses(_), _) => 2,
     }
 }

@@ -16,11 +16,19 @@ fn nodes() -> Vec<NodeInfo> {
 
 fn views(refused: &[NodeId], degraded: &[NodeId]) -> Vec<NodeView> {
     let availability = |id| match refused.contains(&id) {
-        true => Availability::Refused(ErrorKind::BreakerOpen),
+        true => Availability::Refuses(ErrorKind::BreakerOpen),
         false => Availability::Available,
     };
     let health = |id| if degraded.contains(&id) { Health::Degraded } else { Health::Up };
-    (0..3).map(|id| NodeView { availability: availability(id), health: health(id) }).collect()
+    (0..3)
+        .map(|id| NodeView {
+            id,
+            availability: availability(id),
+            health: health(id),
+            readable: true,
+            retry_in: None,
+        })
+        .collect()
 }
 
 fn get() -> Op {

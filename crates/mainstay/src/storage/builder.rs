@@ -145,9 +145,9 @@ impl Builder {
 }
 
 fn info(node: &Node) -> NodeInfo {
-    let capabilities = node.capabilities;
+    let capabilities = node.capabilities();
     NodeInfo {
-        name: Arc::clone(&node.name),
+        name: Arc::clone(node.name()),
         durable: capabilities.durability >= Durability::Crash,
         shared: capabilities.scope == Scope::Shared,
     }
@@ -185,7 +185,7 @@ async fn start(road: &Arc<Road>) {
 async fn keep_draining(road: Arc<Road>, id: usize) {
     loop {
         tokio::time::sleep(DRAIN_INTERVAL).await;
-        if !road.missed[id].is_empty() && road.nodes[id].is_ready(road.clock.now()) {
+        if !road.missed[id].is_empty() && road.nodes[id].view(road.clock.now()).is_available() {
             // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
             drop(readmit::drain(&road, id, false).await);
         }

@@ -93,7 +93,7 @@ impl Storage {
             .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
         let served = exec::run(road, op, deadline).await?;
         let source = match served.node {
-            Some(node) => Arc::clone(&road.nodes[node].name),
+            Some(node) => Arc::clone(road.nodes[node].name()),
             None => Arc::clone(&self.0.default_source),
         };
         Ok(Answer { reply: served.reply, source, stale: served.stale, age: served.age })
@@ -151,15 +151,15 @@ impl Storage {
         self.0.events.publish(None, EventKind::Storage { state: "closing" }, "asked to close");
         let clean = self.0.road.tasks.close(limit).await;
         for node in &self.0.road.nodes {
-            node.backend.close().await;
+            node.backend().close().await;
         }
         clean
     }
 
     fn node(&self, name: &str) -> Result<&Arc<Node>> {
         let nodes = &self.0.road.nodes;
-        nodes.iter().find(|node| &*node.name == name).ok_or_else(|| {
-            let known: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+        nodes.iter().find(|node| &**node.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = nodes.iter().map(|node| &**node.name()).collect();
             let message = format!("there is no backend `{name}`; there are {}", known.join(", "));
             Error::new(ErrorKind::InvalidArgument, message)
         })

@@ -16,7 +16,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
     let views = road.views();
     let routes: Vec<RouteStatus> =
         road.table.routes().iter().map(|route| describe(road, route, &views)).collect();
-    let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
+    let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(node.name())).collect();
     let health = overall(road, &backends, &routes);
     Status {
         health,
@@ -47,7 +47,7 @@ fn overall(road: &Road, backends: &[BackendStatus], routes: &[RouteStatus]) -> H
 }
 
 fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
-    let name = |id: &usize| road.nodes[*id].name.to_string();
+    let name = |id: &usize| road.nodes[*id].name().to_string();
     let ready = |id: &usize| views[*id].availability == Availability::Available;
     let (description, promise, readable, writable) = match &route.shape {
         Shape::Record { caches, record } => {
