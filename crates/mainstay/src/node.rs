@@ -1,6 +1,8 @@
 //! A backend at run time: with its guard, its health and its place in the configuration.
 //! It must not know routes, plans, caches or other nodes.
 
+mod report;
+
 use std::{
     fmt,
     sync::{
@@ -22,7 +24,7 @@ use crate::{
     event::{EventKind, Events},
     guard::{Guard, Wants},
     health::{self, lifecycle::Lifecycle, state::HealthState},
-    status::{Availability, BackendStatus, BreakerCommand, BreakerState, Health, NodeView},
+    status::{Availability, BreakerCommand, Health, NodeView},
     task::Tasks,
 };
 
@@ -196,7 +198,7 @@ impl Node {
             return error;
         }
         match self.guard.refused(now) {
-            Some(refused) => self.guard.refusal(&refused),
+            Some(refused) => self.with_hint(self.guard.refusal(&refused), now),
             None => Error::new(ErrorKind::BreakerOpen, "refused a moment ago").at(&self.name),
         }
     }
@@ -248,41 +250,6 @@ impl Node {
         self.guard.wake().want(Wants::RETRY);
     }
 
-    /// Everything about it.
-    pub fn status(&self, now: Instant) -> BackendStatus {
-        let (health, since, mut reconnect, due, facts) = {
-            let vitals = self.vitals();
-            let lifecycle = &vitals.lifecycle;
-            let due =
-                if lifecycle.is_connected() { vitals.next_probe } else { lifecycle.next_attempt() };
-            let health = &vitals.health;
-            (health.health(), health.since(), lifecycle.status(), due, vitals.facts.clone())
-        };
-        if !self.is_local() {
-            reconnect.next_in = Some(due.saturating_duration_since(now));
-        }
-        let mut status = BackendStatus {
-            name: Arc::clone(&self.name),
-            engine: self.backend.engine(),
-            health,
-            health_since: now.saturating_duration_since(since),
-            drained: self.is_drained(),
-            breaker: empty_breaker(),
-            reconnect,
-            last_error: None,
-            inflight: 0,
-            inflight_max: 0,
-            queued: 0,
-            calls: crate::status::CallCounts::default(),
-            latency_p50: None,
-            latency_p99: None,
-            latency: crate::status::LatencySnapshot::default(),
-            facts,
-        };
-        self.guard.fill_status(&mut status, now);
-        status
-    }
-
     /// Whether an operator took it out of use.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Acquire)
@@ -307,7 +274,8 @@ impl Node {
             self.guard.with_last_failure("not connected yet".to_owned())
         };
         self.guard.spoil();
-        Err(Error::new(ErrorKind::OutOfUse, text).at(&self.name))
+        let error = Error::new(ErrorKind::OutOfUse, text).at(&self.name);
+        Err(self.with_hint(error, self.clock.now()))
     }
 
     pub(crate) fn guard(&self) -> &Guard {
@@ -359,11 +327,10 @@ impl Node {
             return Some((ErrorKind::OutOfUse, None));
         }
         if !self.served.load(Ordering::Acquire) {
-            let next = self.vitals().lifecycle.next_attempt();
-            return Some((ErrorKind::OutOfUse, Some(next.saturating_duration_since(now))));
+            return Some((ErrorKind::OutOfUse, self.next_look(now)));
         }
         let refused = self.guard.refused(now)?;
-        Some((refused.kind, refused.retry_in))
+        Some((refused.kind, refused.retry_in.or_else(|| self.next_look(now))))
     }
 }
 
@@ -380,17 +347,5 @@ fn code(health: Health) -> u8 {
         Health::Up => 0,
         Health::Degraded => 1,
         Health::Down => 2,
-    }
-}
-
-fn empty_breaker() -> crate::status::BreakerStatus {
-    crate::status::BreakerStatus {
-        state: BreakerState::Closed,
-        forced: false,
-        reason: String::new(),
-        since: Duration::ZERO,
-        retry_in: None,
-        failures: 0,
-        calls: 0,
     }
 }

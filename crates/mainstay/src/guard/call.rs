@@ -47,7 +47,7 @@ pub async fn call(node: &Node, op: &Op, deadline: Deadline) -> Result<Reply> {
     }
     // Listens before the permit is given, so that no opening falls between the two.
     let opened = pin!(guard.opened.notified());
-    let permit = guard.begin(now)?;
+    let permit = guard.begin(now).map_err(|error| node.with_hint(error, now))?;
     let limit = deadline.within(now, guard.timeout);
     let ended = tokio::select! {
         biased;

@@ -96,6 +96,9 @@ async fn killed_it_is_down_at_once_and_back_within_four_seconds_of_its_return() 
         let served = with_traffic(&stand, |stand| stand.clock.now() >= end).await;
         assert_eq!(served, 0);
         assert_eq!(stand.status().breaker.state, BreakerState::Open, "also past its open time");
+        let refused = call(&stand.node, &get(), stand.deadline()).await.expect_err("refused");
+        assert_eq!(refused.kind(), ErrorKind::BreakerOpen);
+        assert!(refused.retry_hint().expect("says when") <= Duration::from_secs(6));
         stand.fake.set(&Mode::Serve);
         let took = stand.until("back", is_back).await;
         assert!(took <= ms(4000), "{took:?} after {outage} s");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{clock::Clock, error::ErrorKind};
+use crate::{clock::Clock, error::ErrorKind, status::BreakerCommand};
 
 const FAST: Duration = Duration::from_millis(1);
 const HALF: f64 = 0.5;
