@@ -82,7 +82,10 @@ impl RespConfig {
             !self.listen.ip().is_loopback() && self.password.is_none(),
             "listen: is not a loopback address; set resp.password too",
         )?;
-        refuse(self.password.as_deref() == Some(""), "password: is empty; leave it out or set one")?;
+        refuse(
+            self.password.as_deref() == Some(""),
+            "password: is empty; leave it out or set one",
+        )?;
         refuse(self.connections_max == 0, "connections_max: is above 0")?;
         refuse(!between(self.args_max, Limits::ARGS_MAX), "args_max: is between 1 and 1048576")?;
         refuse(

@@ -13,44 +13,44 @@ const LINE_MAX: usize = 512;
 
 /// A refusal by the front door itself, as it goes out: class and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(Cow<'static, str>);
+pub(super) struct Failure(Cow<'static, str>);
 
 impl Failure {
     /// An option that is unknown, misplaced or doubled.
-    pub const SYNTAX: Self = Self::fixed("ERR syntax error");
+    pub(super) const SYNTAX: Self = Self::fixed("ERR syntax error");
     /// An argument that is no 64-bit integer.
-    pub const NOT_INTEGER: Self = Self::fixed("ERR value is not an integer or out of range");
+    pub(super) const NOT_INTEGER: Self = Self::fixed("ERR value is not an integer or out of range");
     /// An argument that is no float.
-    pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
+    pub(super) const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
     /// A database other than 0.
-    pub const DATABASE: Self = Self::fixed("ERR DB index is out of range");
+    pub(super) const DATABASE: Self = Self::fixed("ERR DB index is out of range");
     /// Anything before AUTH.
-    pub const NOT_AUTHENTICATED: Self = Self::fixed("NOAUTH Authentication required.");
+    pub(super) const NOT_AUTHENTICATED: Self = Self::fixed("NOAUTH Authentication required.");
     /// A cursor that this server has not issued, or has forgotten.
-    pub const CURSOR: Self = Self::fixed("ERR invalid cursor");
+    pub(super) const CURSOR: Self = Self::fixed("ERR invalid cursor");
 
     /// A fixed text.
-    pub const fn fixed(text: &'static str) -> Self {
+    pub(super) const fn fixed(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 
     /// A text made from the request; capped, one line.
-    pub fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         Self(Cow::Owned(one_line(text)))
     }
 
     /// Too few or too many arguments. A subcommand is named `client|setname`.
-    pub fn arity(command: &str) -> Self {
+    pub(super) fn arity(command: &str) -> Self {
         Self::new(format!("ERR wrong number of arguments for '{command}' command"))
     }
 
     /// A TTL that is not above 0 or does not fit.
-    pub fn expire_time(command: &str) -> Self {
+    pub(super) fn expire_time(command: &str) -> Self {
         Self::new(format!("ERR invalid expire time in '{command}' command"))
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.0
     }
 }
@@ -66,18 +66,22 @@ fn one_line(mut text: String) -> String {
     if text.contains(['\r', '\n']) {
         text = text.replace(['\r', '\n'], " ");
     }
-    if text.len() > LINE_MAX {
-        text.truncate(text.floor_char_boundary(LINE_MAX));
-    }
+    cut(&mut text, LINE_MAX);
     text
+}
+
+/// Cuts the text to this many bytes at most, between two characters.
+fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
 }
 
 fn line_of(error: &Error) -> String {
     use ErrorKind::*;
     match error.kind() {
-        WrongType => {
-            "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()
-        }
+        WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
         NotInteger => Failure::NOT_INTEGER.0.into_owned(),
         NotFloat => Failure::NOT_FLOAT.0.into_owned(),
         Overflow if error.message().contains("NaN") => {
@@ -113,7 +117,7 @@ fn unavailable(error: &Error) -> String {
     if let Some(after) = error.retry_hint() {
         tail.push_str(&format!("; retry_after_ms={}", after.as_millis()));
     }
-    text.truncate(text.floor_char_boundary(LINE_MAX - tail.len()));
+    cut(&mut text, LINE_MAX - tail.len());
     text + &tail
 }
 

@@ -11,7 +11,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    config::RespConfig, connection, session::{Counters, Shared}, wake::DRAIN,
+    config::RespConfig,
+    connection,
+    session::{Counters, Shared},
+    wake::DRAIN,
 };
 use crate::admission::Admission;
 

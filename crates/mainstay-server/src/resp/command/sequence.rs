@@ -17,6 +17,9 @@ use crate::resp::{
 /// Keys that KEYS lists at most.
 const KEYS_MAX: usize = 1_000_000;
 
+/// Pages of the storage that one SCAN looks at, at most.
+const PAGES_MAX: usize = 64;
+
 /// Keys of one operation of a long sequence.
 const BATCH: usize = 1000;
 
@@ -97,9 +100,7 @@ pub(in crate::resp) async fn run(storage: &Storage, sequence: Sequence) -> Resul
         Sequence::ExpireSooner { key, ttl } => {
             let left = execute(storage, Op::TimeToLive { key: key.clone() }).await?;
             let has_one = matches!(left.reply.into_ttl()?, Ttl::Left(_));
-            Ok(Outcome::Applied(
-                has_one && expire(storage, key, ttl, ExpireCondition::Less).await?,
-            ))
+            Ok(Outcome::Applied(has_one && expire(storage, key, ttl, ExpireCondition::Less).await?))
         }
         Sequence::Copy { from, to, replace } => {
             match execute(storage, Op::Move { from, to, keep_source: true, replace }).await {
@@ -150,16 +151,25 @@ async fn page(
     execute(storage, op).await?.reply.into_page()
 }
 
+/// Goes on over empty and short pages, within bounds, so that a client need not.
 async fn scan(
     storage: &Storage,
     prefix: Bytes,
-    cursor: Option<Bytes>,
+    mut cursor: Option<Bytes>,
     limit: usize,
     filter: Filter,
 ) -> Result<Outcome> {
-    let mut page = page(storage, &prefix, cursor, limit).await?;
-    page.keys.retain(|key| filter.wants(key));
-    Ok(Outcome::Page { keys: page.keys, next: page.next.map(|next| Place { prefix, next }) })
+    let (mut keys, mut seen) = (Vec::new(), 0);
+    for _ in 0..PAGES_MAX {
+        let page = page(storage, &prefix, cursor, limit - seen).await?;
+        seen += page.keys.len();
+        keys.extend(page.keys.into_iter().filter(|key| filter.wants(key)));
+        cursor = page.next;
+        if cursor.is_none() || seen >= limit {
+            break;
+        }
+    }
+    Ok(Outcome::Page { keys, next: cursor.map(|next| Place { prefix, next }) })
 }
 
 async fn keys(storage: &Storage, filter: Filter) -> Result<Outcome> {

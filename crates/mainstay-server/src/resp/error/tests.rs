@@ -9,7 +9,11 @@ fn line(error: Error) -> String {
 #[test]
 fn the_callers_kinds_have_redis_words() {
     for (kind, message, expected) in [
-        (ErrorKind::WrongType, "x", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        (
+            ErrorKind::WrongType,
+            "x",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
         (ErrorKind::NotInteger, "x", "ERR value is not an integer or out of range"),
         (ErrorKind::NotFloat, "x", "ERR value is not a valid float"),
         (ErrorKind::Overflow, "x", "ERR increment or decrement would overflow"),

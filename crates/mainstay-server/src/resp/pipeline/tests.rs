@@ -1,4 +1,4 @@
-use std::task::Wake as _;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use mainstay::{Condition, Key, TtlChange};
@@ -28,7 +28,8 @@ fn touch(op: &Op) -> Touch {
 
 #[test]
 fn only_a_write_to_the_same_key_conflicts() {
-    let many = |count: usize| Op::Exists { keys: (0..count).map(|n| Key::from(n.to_string())).collect() };
+    let many =
+        |count: usize| Op::Exists { keys: (0..count).map(|n| Key::from(n.to_string())).collect() };
     for (one, other, conflicts) in [
         (get("a"), get("a"), false),
         (get("a"), set("a"), true),
@@ -46,11 +47,11 @@ fn only_a_write_to_the_same_key_conflicts() {
     }
 }
 
-struct Count(std::sync::atomic::AtomicUsize);
+struct Count(AtomicUsize);
 
 impl std::task::Wake for Count {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.fetch_add(1, SeqCst);
     }
 }
 
@@ -58,10 +59,11 @@ impl std::task::Wake for Count {
 fn answers_come_in_order_and_slots_are_used_again() {
     let wake = Arc::new(Wake::default());
     let count = Arc::new(Count(0.into()));
-    wake.register(&Waker::from(Arc::clone(&count)));
     let mut pipeline = Pipeline::new(Arc::clone(&wake), 3);
     let mut touch = touch(&get("a"));
     for round in 0..5 {
+        // A registration lasts for one wake.
+        wake.register(&Waker::from(Arc::clone(&count)));
         let mut senders = Vec::new();
         for n in 0..3 {
             let (sender, receiver) = oneshot::channel::<u32>();
@@ -71,13 +73,13 @@ fn answers_come_in_order_and_slots_are_used_again() {
             senders.push(sender);
         }
         assert!(!pipeline.admits(&touch), "full");
-        let before = count.0.load(std::sync::atomic::Ordering::SeqCst);
+        let before = count.0.load(SeqCst);
         for (n, sender) in senders.into_iter().enumerate().rev() {
             assert!(pipeline.take_front().is_none(), "the first is not done");
             sender.send(u32::try_from(n).unwrap()).unwrap();
             pipeline.poll_woken();
         }
-        assert!(count.0.load(std::sync::atomic::Ordering::SeqCst) > before, "the connection is woken");
+        assert!(count.0.load(SeqCst) > before, "the connection is woken");
         for n in 0..3_u32 {
             assert_eq!(pipeline.take_front(), Some((round * 10 + n, Ok(n))));
         }
@@ -86,7 +88,6 @@ fn answers_come_in_order_and_slots_are_used_again() {
     assert_eq!(pipeline.slots.len(), 3);
     pipeline.shrink();
     assert_eq!(pipeline.slots.len(), 1);
-    Arc::clone(&count).wake();
 }
 
 #[test]

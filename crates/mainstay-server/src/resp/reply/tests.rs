@@ -8,9 +8,11 @@ fn written(protocol: Protocol, write: impl FnOnce(&mut Output)) -> String {
     String::from_utf8(output.copy_to_bytes(length).to_vec()).unwrap()
 }
 
+type Write = fn(&mut Output);
+
 #[test]
 fn each_type_has_its_form_in_both_versions() {
-    let table: [(fn(&mut Output), &str, &str); 14] = [
+    let table: [(Write, &str, &str); 14] = [
         (|out| out.ok(), "+OK\r\n", "+OK\r\n"),
         (|out| out.error("ERR a\r\nb"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
         (|out| out.integer(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),

@@ -79,9 +79,7 @@ pub(in crate::resp::command) fn setrange(request: &Request<'_>) -> Parsed<Job> {
         .map_err(|_| Failure::fixed("ERR offset is out of range"))?;
     let value: Bytes = request.args[3].clone();
     if !value.is_empty() && offset.saturating_add(value.len() as u64) > LENGTH_MAX {
-        return Err(Failure::fixed(
-            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-        ));
+        return Err(Failure::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     Ok(Job::Op(Op::SetRange { key: key(&request.args[1]), offset, value }, encode::computed))
 }

@@ -139,8 +139,7 @@ fn set_many(request: &Request<'_>, command: &str, all_absent: bool) -> Parsed<Op
 /// DEL key [key ...], and UNLINK
 pub(in crate::resp::command) fn del(request: &Request<'_>) -> Parsed<Job> {
     if let [_, name] = request.args {
-        let op =
-            Op::Delete { key: key(name), condition: Condition::Always, want_previous: false };
+        let op = Op::Delete { key: key(name), condition: Condition::Always, want_previous: false };
         return Ok(Job::Op(op, encode::applied));
     }
     Ok(Job::Op(Op::DeleteMany { keys: keys(&request.args[1..]) }, encode::integer))

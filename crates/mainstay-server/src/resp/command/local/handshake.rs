@@ -48,9 +48,7 @@ fn version_of(arg: &[u8]) -> Parsed<Protocol> {
         Ok(2) => Ok(Protocol::Resp2),
         Ok(3) => Ok(Protocol::Resp3),
         Ok(_) => Err(Failure::fixed("NOPROTO unsupported protocol version")),
-        Err(_) => {
-            Err(Failure::fixed("ERR Protocol version is not an integer or out of range"))
-        }
+        Err(_) => Err(Failure::fixed("ERR Protocol version is not an integer or out of range")),
     }
 }
 

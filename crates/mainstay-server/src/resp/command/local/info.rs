@@ -32,7 +32,9 @@ const SECTIONS: [Section; 9] = [
 pub(in crate::resp::command) fn info(context: &mut Context<'_>) -> Parsed<()> {
     let wanted = &context.args[1..];
     let everything = wanted.is_empty()
-        || wanted.iter().any(|word| ["all", "everything", "default"].iter().any(|all| is(word, all)));
+        || wanted
+            .iter()
+            .any(|word| ["all", "everything", "default"].iter().any(|all| is(word, all)));
     let status = context.shared.storage.status();
     let mut text = String::new();
     for (name, write) in SECTIONS {

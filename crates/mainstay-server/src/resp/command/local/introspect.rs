@@ -78,7 +78,7 @@ fn info(context: &mut Context<'_>) {
 fn docs(context: &mut Context<'_>) {
     let names = &context.args[2..];
     let specs: Vec<&Spec> = if names.is_empty() {
-        TABLE.iter().collect()
+        TABLE.to_vec()
     } else {
         names.iter().filter_map(|name| find(name)).collect()
     };

@@ -103,7 +103,8 @@ fn lasting_and_reason(mut rest: &[Bytes]) -> Parsed<(Duration, String)> {
             }
             [word, words @ ..] if is(word, "reason") && !words.is_empty() => {
                 // Everything that is left, so that a sentence needs no quotes.
-                let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+                let words: Vec<_> =
+                    words.iter().map(|word| String::from_utf8_lossy(word)).collect();
                 reason = words.join(" ").chars().filter(|c| !c.is_control()).take(200).collect();
                 &[]
             }

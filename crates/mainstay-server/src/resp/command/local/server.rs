@@ -41,8 +41,20 @@ pub(in crate::resp::command) fn no_cluster(_: &mut Context<'_>) -> Parsed<()> {
 /// CLUSTER subcommand ...
 pub(in crate::resp::command) fn cluster(context: &mut Context<'_>) -> Parsed<()> {
     const KNOWN: [&[u8]; 14] = [
-        b"info", b"nodes", b"slots", b"shards", b"myid", b"keyslot", b"countkeysinslot", b"getkeysinslot",
-        b"links", b"replicas", b"slaves", b"meet", b"reset", b"failover",
+        b"info",
+        b"nodes",
+        b"slots",
+        b"shards",
+        b"myid",
+        b"keyslot",
+        b"countkeysinslot",
+        b"getkeysinslot",
+        b"links",
+        b"replicas",
+        b"slaves",
+        b"meet",
+        b"reset",
+        b"failover",
     ];
     let name = subcommand(context.args);
     let name = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
