@@ -121,7 +121,7 @@ impl Node {
             vitals: Mutex::new(vitals),
             drained: AtomicBool::new(false),
             served: AtomicBool::new(local),
-            first_attempt: watch::Sender::new(local),
+            first_attempt: watch::Sender::new(false),
             readmit: OnceLock::new(),
             backend,
         }

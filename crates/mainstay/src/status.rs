@@ -304,6 +304,8 @@ pub struct Status {
     pub hedges: u64,
     /// Keys whose cache copies wait to be made absent.
     pub missed_invalidations: u64,
+    /// Keys that a lower backend of a failover route took for a higher one, until they have been moved up.
+    pub overflowed_keys: u64,
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

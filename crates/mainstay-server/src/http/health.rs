@@ -270,6 +270,7 @@ mod tests {
             fallbacks: Vec::new(),
             hedges: 0,
             missed_invalidations: 0,
+            overflowed_keys: 0,
         }
     }
 

@@ -38,7 +38,10 @@ pub struct RespConfig {
     pub output_max: u64,
     /// A connection that neither sends nor takes anything for this long is closed. Default: never.
     #[serde(with = "optional_duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<mainstay::config::text::DurationText>"))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<mainstay::config::text::DurationText>")
+    )]
     pub idle_timeout: Option<Duration>,
     /// What AUTH has to give (user `default`). Default: nothing is asked.
     #[serde(serialize_with = "redacted")]

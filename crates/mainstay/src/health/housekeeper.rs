@@ -29,6 +29,7 @@ pub(crate) async fn keep_local(node: Arc<Node>) {
     if let Err(error) = node.backend().connect(deadline).await {
         node.guard().note_failure(&error);
     }
+    node.end_first_attempt();
     loop {
         if !node.is_drained() {
             supervisor::readmit(&node).await;

@@ -25,6 +25,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         requests: road.counts.requests(&road.table, &names),
         fallbacks: road.counts.fallbacks(&names),
         hedges: road.counts.hedges(),
+        overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
         missed_invalidations: road.missed.iter().map(crate::sync::missed::Missed::len).sum(),
         backends,
         routes,

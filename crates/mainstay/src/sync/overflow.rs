@@ -45,11 +45,6 @@ impl Overflow {
         self.lock().len()
     }
 
-    /// Whether none waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, NodeId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
