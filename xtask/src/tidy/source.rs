@@ -74,13 +74,19 @@ pub(super) fn load(root: &Path) -> io::Result<Vec<Source>> {
 fn mark_tests(sources: &mut [Source]) {
     let under_test = |source: &Source| {
         let Some((parents, name)) = declared_by(&source.path) else { return false };
-        let declaration = format!("#[cfg(test)]\nmod {name};");
-        sources
-            .iter()
-            .any(|parent| parents.contains(&parent.path) && parent.text.contains(&declaration))
+        let declares = |parent: &&Source| parents.contains(&parent.path);
+        sources.iter().filter(declares).any(|parent| declares_under_test(&parent.text, &name))
     };
     let marks: Vec<bool> = sources.iter().map(under_test).collect();
     sources.iter_mut().zip(marks).for_each(|(source, mark)| source.only_in_tests = mark);
+}
+
+fn declares_under_test(text: &str, name: &str) -> bool {
+    let declaration = format!("mod {name};");
+    let pairs = text.lines().zip(text.lines().skip(1));
+    pairs
+        .into_iter()
+        .any(|(first, second)| first == "#[cfg(test)]" && second.ends_with(&declaration))
 }
 
 /// The files that may declare this one, and the name under which; `None` for the root of a target.
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn a_module_under_cfg_test_is_a_test() {
         let mut sources = [
-            fake("crates/a/src/lib.rs", "mod b;\n#[cfg(test)]\nmod fake;\n"),
+            fake("crates/a/src/lib.rs", "mod b;\n#[cfg(test)]\npub(crate) mod fake;\n"),
             fake("crates/a/src/b.rs", ""),
             fake("crates/a/src/fake.rs", ""),
         ];
