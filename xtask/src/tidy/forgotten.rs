@@ -1,5 +1,6 @@
 //! A file that no module declares is never compiled, and a test in it never fails.
 
+use super::source::declared_by;
 use super::{Finding, Source};
 
 pub(super) fn findings(sources: &[Source]) -> Vec<Finding> {
@@ -10,27 +11,6 @@ pub(super) fn findings(sources: &[Source]) -> Vec<Finding> {
         !sources.iter().any(declares)
     });
     forgotten.map(|source| Finding::error(source, 1, "no module declares this file")).collect()
-}
-
-/// The files that may declare this one, and the name under which; `None` for the root of a target.
-fn declared_by(path: &str) -> Option<(Vec<String>, String)> {
-    let (folder, file) = path.rsplit_once('/')?;
-    let name = file.strip_suffix(".rs")?;
-    let is_root = matches!(name, "lib" | "main" | "build");
-    if is_root
-        || [
-            folder.ends_with("/src/bin"),
-            folder.ends_with("/examples"),
-            folder.ends_with("/benches"),
-        ]
-        .contains(&true)
-    {
-        return None;
-    }
-    // `a/b/mod.rs` is module `b` of `a`; `a/b/c.rs` is module `c` of `a/b`.
-    let (folder, name) = if name == "mod" { folder.rsplit_once('/')? } else { (folder, name) };
-    let roots = ["mod", "lib", "main"].map(|root| format!("{folder}/{root}.rs"));
-    Some(([format!("{folder}.rs")].into_iter().chain(roots).collect(), name.to_owned()))
 }
 
 fn declares(text: &str, name: &str) -> bool {

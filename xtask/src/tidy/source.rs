@@ -11,6 +11,8 @@ pub(super) struct Source {
     /// From the root of the workspace, with `/`.
     pub(super) path: String,
     pub(super) text: String,
+    /// Its module is declared under `#[cfg(test)]`.
+    pub(super) only_in_tests: bool,
 }
 
 impl Source {
@@ -28,7 +30,10 @@ impl Source {
 
     /// A file of nothing but tests.
     pub(super) fn is_test(&self) -> bool {
-        self.in_src().is_none_or(|path| path.ends_with("tests.rs") || path.contains("/tests/"))
+        self.only_in_tests
+            || self
+                .in_src()
+                .is_none_or(|path| path.ends_with("tests.rs") || path.contains("/tests/"))
     }
 
     /// Numbered lines outside unit-test modules, comments included.
@@ -62,7 +67,41 @@ pub(super) fn load(root: &Path) -> io::Result<Vec<Source>> {
         collect(root, &root.join(folder), &mut sources)?;
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
+    mark_tests(&mut sources);
     Ok(sources)
+}
+
+fn mark_tests(sources: &mut [Source]) {
+    let under_test = |source: &Source| {
+        let Some((parents, name)) = declared_by(&source.path) else { return false };
+        let declares = |parent: &&Source| parents.contains(&parent.path);
+        sources.iter().filter(declares).any(|parent| declares_under_test(&parent.text, &name))
+    };
+    let marks: Vec<bool> = sources.iter().map(under_test).collect();
+    sources.iter_mut().zip(marks).for_each(|(source, mark)| source.only_in_tests = mark);
+}
+
+fn declares_under_test(text: &str, name: &str) -> bool {
+    let declaration = format!("mod {name};");
+    let pairs = text.lines().zip(text.lines().skip(1));
+    pairs
+        .into_iter()
+        .any(|(first, second)| first == "#[cfg(test)]" && second.ends_with(&declaration))
+}
+
+/// The files that may declare this one, and the name under which; `None` for the root of a target.
+pub(super) fn declared_by(path: &str) -> Option<(Vec<String>, String)> {
+    let (folder, file) = path.rsplit_once('/')?;
+    let name = file.strip_suffix(".rs")?;
+    let is_root = matches!(name, "lib" | "main" | "build")
+        || ["/src/bin", "/examples", "/benches"].iter().any(|targets| folder.ends_with(targets));
+    if is_root {
+        return None;
+    }
+    // `a/b/mod.rs` is module `b` of `a`; `a/b/c.rs` is module `c` of `a/b`.
+    let (folder, name) = if name == "mod" { folder.rsplit_once('/')? } else { (folder, name) };
+    let roots = ["mod", "lib", "main"].map(|root| format!("{folder}/{root}.rs"));
+    Some(([format!("{folder}.rs")].into_iter().chain(roots).collect(), name.to_owned()))
 }
 
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> io::Result<()> {
@@ -77,7 +116,11 @@ fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> io::Result<
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let relative =
                 path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            sources.push(Source { path: relative, text: fs::read_to_string(&path)? });
+            sources.push(Source {
+                path: relative,
+                text: fs::read_to_string(&path)?,
+                only_in_tests: false,
+            });
         }
     }
     Ok(())
@@ -85,7 +128,7 @@ fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> io::Result<
 
 #[cfg(test)]
 pub(super) fn fake(path: &str, text: &str) -> Source {
-    Source { path: path.to_owned(), text: text.to_owned() }
+    Source { path: path.to_owned(), text: text.to_owned(), only_in_tests: false }
 }
 
 #[cfg(test)]
@@ -98,6 +141,17 @@ mod tests {
         let source = fake("crates/mainstay/src/a.rs", text);
         assert_eq!(source.code().collect::<Vec<_>>(), [(2, "use a;"), (7, "fn after() {}")]);
         assert_eq!(source.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_module_under_cfg_test_is_a_test() {
+        let mut sources = [
+            fake("crates/a/src/lib.rs", "mod b;\n#[cfg(test)]\npub(crate) mod fake;\n"),
+            fake("crates/a/src/b.rs", ""),
+            fake("crates/a/src/fake.rs", ""),
+        ];
+        mark_tests(&mut sources);
+        assert_eq!(sources.each_ref().map(Source::is_test), [false, false, true]);
     }
 
     #[test]

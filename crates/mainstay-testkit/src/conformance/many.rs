@@ -3,13 +3,18 @@
 
 use super::{Check, Subject};
 use bytes::Bytes;
-use mainstay::{Key, Op, Ttl, TtlChange, Written};
+use mainstay::{Effect, ErrorKind, Key, Op, Ttl, TtlChange, Written};
 use std::time::Duration;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("many: get keeps the order, with gaps and duplicates", |s| Box::pin(get(s))),
     Check::new("many: set, the last of a duplicate counts", |s| Box::pin(set_all(s))),
-    Check::new("many: set all or none when all have to be absent", |s| Box::pin(all_absent(s))),
+    Check::new("many: set all or none when all have to be absent", |s| Box::pin(all_absent(s)))
+        .when(|c| c.atomic_many),
+    Check::new("many: set is refused when all have to be absent", |s| {
+        Box::pin(all_absent_refused(s))
+    })
+    .when(|c| !c.atomic_many),
     Check::new("many: set with every TTL form", |s| Box::pin(set_ttl(s))),
     Check::new("many: exists counts twice, delete counts once", |s| Box::pin(counts(s))),
     Check::new("many: no keys at all", |s| Box::pin(nothing(s))),
@@ -61,20 +66,33 @@ async fn all_absent(s: Subject) {
     let [a, b, c] = ["a", "b", "c"].map(|name| s.key(name));
     s.set(&b, "old").await;
     let entries = [(a.clone(), "1"), (b.clone(), "2"), (c.clone(), "3")];
-    if s.capabilities().atomic_many {
-        assert!(
-            !set_many(&s, &entries, TtlChange::Clear, true).await.applied,
-            "one of them exists"
-        );
-        assert_eq!(
-            values(&s, &[a.clone(), b.clone(), c.clone()]).await,
-            [None, Some(Bytes::from("old")), None]
-        );
-    }
-    s.done(Op::DeleteMany { keys: vec![a.clone(), b.clone(), c.clone()] }).await;
+    assert!(!set_many(&s, &entries, TtlChange::Clear, true).await.applied, "one of them exists");
+    assert_eq!(
+        values(&s, &[a.clone(), b.clone(), c.clone()]).await,
+        [None, Some(Bytes::from("old")), None]
+    );
+    s.done(Op::DeleteMany { keys: vec![b.clone()] }).await;
     assert!(set_many(&s, &entries, TtlChange::Clear, true).await.applied);
     let all = ["1", "2", "3"].map(|value| Some(Bytes::from(value)));
     assert_eq!(values(&s, &[a, b, c]).await, all);
+}
+
+/// Where many keys are many writes, the condition over all of them cannot be kept: it is refused, not half kept.
+async fn all_absent_refused(s: Subject) {
+    let keys: Vec<Key> = (0..20).map(|number| s.key(number.to_string())).collect();
+    s.set(&keys[7], "old").await;
+    let entries: Vec<_> = keys.iter().map(|key| (key.clone(), Bytes::from("new"))).collect();
+    let op = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: true };
+    match s.execute(&op).await {
+        Ok(reply) => assert!(
+            reply.into_written().is_ok_and(|written| !written.applied),
+            "one of them exists"
+        ),
+        Err(error) => {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::None))
+        }
+    }
+    assert_eq!(values(&s, &keys).await.into_iter().flatten().collect::<Vec<_>>(), ["old"]);
 }
 
 async fn set_ttl(s: Subject) {
@@ -118,7 +136,7 @@ async fn thousand(s: Subject) {
     let keys: Vec<Key> = (0..1000).map(|number| s.key(format!("{number:04}"))).collect();
     let entries = keys.iter().map(|key| (key.clone(), key.bytes().clone())).collect();
     assert!(
-        s.written(Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: true }).await.applied
+        s.written(Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false }).await.applied
     );
     let expected: Vec<_> = keys.iter().map(|key| Some(key.bytes().clone())).collect();
     assert!(values(&s, &keys).await == expected, "each key has its own value");

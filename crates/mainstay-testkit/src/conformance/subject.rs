@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use mainstay::backend::{Backend, Capabilities};
 use mainstay::{
-    Condition, Deadline, ErrorKind, Key, Op, Outcome, Page, Record, Reply, Ttl, TtlChange, Version,
-    Written,
+    Condition, Deadline, Effect, ErrorKind, Key, Op, Outcome, Page, Record, Reply, Ttl, TtlChange,
+    Version, Written,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,11 +55,7 @@ impl Subject {
         for attempt in 0..TRIES {
             match self.backend.execute(op, deadline()).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    assert_eq!(
-                        error.effect(),
-                        mainstay::Effect::None,
-                        "a conflict has no effect: {error}"
-                    );
+                    assert_eq!(error.effect(), Effect::None, "a conflict has no effect: {error}");
                     tokio::time::sleep(Duration::from_millis(u64::from(attempt % 10) + 1)).await;
                 }
                 other => return other,
@@ -81,11 +77,8 @@ impl Subject {
         match self.execute(&op).await {
             Ok(reply) => fail(&op, &format!("{}, where it is to be refused", short(&reply))),
             Err(error) => {
-                assert_eq!(
-                    error.effect(),
-                    mainstay::Effect::None,
-                    "refused, so not applied: {error}"
-                );
+                let effect = error.effect();
+                assert_eq!(effect, Effect::None, "{} is refused, not applied: {error}", short(&op));
                 error.kind()
             }
         }

@@ -98,7 +98,10 @@ fn sweep(run: &Path) {
         let path = lock_path.with_extension("");
         super::daemon::kill_inside(&path);
         remove(&path);
-        let _gone = fs::remove_file(&lock_path);
+        // A copy that is still being written into it is left to the next sweep.
+        if !path.exists() {
+            let _gone = fs::remove_file(&lock_path);
+        }
     }
 }
 
