@@ -96,7 +96,7 @@ impl Client {
 fn read_all(mut worker: Worker, rules: &Rules) {
     while let Some((connection, jobs)) = worker.next(1, usize::MAX) {
         for job in jobs.into_iter().filter(Job::begin) {
-            let result = perform(connection, &job.work, rules);
+            let result = perform(connection, &job, rules);
             job.answer(result);
         }
     }

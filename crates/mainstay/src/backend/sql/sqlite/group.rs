@@ -59,7 +59,7 @@ fn run(connection: &Connection, jobs: Vec<Job>, rules: &Rules) {
         if let Some(error) = &lost {
             job.answer(Err(Error::clone(error)));
         } else if job.begin() {
-            let result = perform(connection, &job.work, rules);
+            let result = perform(connection, &job, rules);
             // A full disk, for one, makes SQLite roll back everything at once.
             lost = result.as_ref().err().filter(|_| connection.is_autocommit()).cloned();
             done.push((job, result));

@@ -40,7 +40,7 @@ mod work;
 mod write;
 
 /// Readers at most: beyond that they wait for the same disk and processors.
-const READERS_MAX: usize = 8;
+const READERS_MAX: usize = 4;
 
 /// Rows that one transaction of `purge` touches, so that writes get in between.
 const PURGE_BATCH: usize = 500;

@@ -22,16 +22,26 @@ const EXPIRY: &str = "SELECT expires_at FROM mainstay_kv
 const PAGE: &str = "SELECT key FROM mainstay_kv
     WHERE key >= ?1 AND key < ?2 AND deleted = 0 AND (expires_at IS NULL OR expires_at > ?3)
     ORDER BY key LIMIT ?4";
-const COUNT: &str = "SELECT count(*) FROM mainstay_kv
-    WHERE key >= ?1 AND key < ?2 AND deleted = 0 AND (expires_at IS NULL OR expires_at > ?3)";
+/// Live keys, all keys and the last key of the next stretch.
+const COUNT: &str = "SELECT ifnull(sum(live), 0), count(*), max(key) FROM (
+    SELECT key, deleted = 0 AND (expires_at IS NULL OR expires_at > ?3) AS live FROM mainstay_kv
+    WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?4)";
+
+/// Keys that a count passes before it looks whether anybody still waits for it.
+const STRETCH: i64 = 10_000;
 
 /// Whether this is an operation of this module.
 pub(super) fn reads(op: &Op) -> bool {
     op.class() == crate::op::OpClass::Read
 }
 
-/// The reply to a read at `now`, Unix milliseconds.
-pub(super) fn read(connection: &Connection, op: &Op, now: i64) -> Result<Reply> {
+/// The reply to a read at `now`, Unix milliseconds. A long one ends early once it is not `awaited` any more.
+pub(super) fn read(
+    connection: &Connection,
+    op: &Op,
+    now: i64,
+    awaited: &dyn Fn() -> bool,
+) -> Result<Reply> {
     match op {
         Op::Get { key, with_ttl } => record(connection, key, now, *with_ttl).map(Reply::Record),
         Op::GetMany { keys } => {
@@ -61,11 +71,8 @@ pub(super) fn read(connection: &Connection, op: &Op, now: i64) -> Result<Reply> 
             page(connection, prefix, cursor.as_ref(), *limit, now).map(Reply::Page)
         }
         Op::Count { prefix } => {
-            let range: [&dyn ToSql; 3] = [&&prefix[..], &end_of(prefix), &now];
-            let statement = connection.prepare_cached(COUNT);
-            let count =
-                statement.and_then(|mut statement| statement.query_row(range, |row| row.get(0)));
-            count.map(Reply::Integer).map_err(classify::error)
+            let count = at_once(connection, || count(connection, prefix, now, awaited));
+            count.map(Reply::Integer)
         }
         write => {
             let message = format!("{} was read", write.name());
@@ -140,6 +147,25 @@ fn page(
     let last = keys.last().filter(|_| keys.len() >= limit);
     let next = last.map(|key| [key.as_bytes(), &[0]].concat().into());
     Ok(Page { keys, next })
+}
+
+fn count(
+    connection: &Connection,
+    prefix: &Bytes,
+    now: i64,
+    awaited: &dyn Fn() -> bool,
+) -> Result<i64> {
+    let mut statement = connection.prepare_cached(COUNT).map_err(classify::error)?;
+    let (mut start, end, mut count) = (prefix.to_vec(), end_of(prefix), 0);
+    while awaited() {
+        let range: [&dyn ToSql; 4] = [&start, &end, &now, &STRETCH];
+        let stretch = statement.query_row(range, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let (live, passed, last): (i64, i64, Option<Vec<u8>>) = stretch.map_err(classify::error)?;
+        count += live;
+        let Some(last) = last.filter(|_| passed == STRETCH) else { return Ok(count) };
+        start = [&last[..], &[0]].concat();
+    }
+    Err(Error::new(ErrorKind::Timeout, "nobody waits for this count any more"))
 }
 
 /// The least bytes above all keys under a prefix; above all keys that there may be when there are none such.

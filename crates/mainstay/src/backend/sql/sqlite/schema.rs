@@ -23,7 +23,8 @@ const CHECKED_MAX: u64 = 16 << 20;
 /// Statements of ours are few; all of them stay prepared.
 const STATEMENTS: usize = 64;
 
-/// A rowid table with an index over the key: values of any length stay out of the tree that is searched.
+/// A rowid table with an index over the key, so that values stay out of the tree that is searched: with values of 4 kB
+/// point reads came out two to five times as fast as WITHOUT ROWID, with values of 100 bytes about the same.
 const TABLES: &str = "
 CREATE TABLE mainstay_meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),

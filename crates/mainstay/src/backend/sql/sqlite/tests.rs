@@ -228,6 +228,21 @@ async fn scans_and_counts_stay_under_their_prefix() {
 }
 
 #[tokio::test]
+async fn a_count_goes_over_many_stretches() {
+    let sqlite = new("sqlite::memory:", &Clock::system());
+    sqlite.connect(soon(&sqlite)).await.unwrap();
+    for part in 0..3 {
+        let entries =
+            (0..7_000).map(|number| (Key::from(format!("{part}-{number}")), Bytes::new()));
+        let op =
+            Op::SetMany { entries: entries.collect(), ttl: TtlChange::Clear, all_absent: false };
+        run(&sqlite, op).await.unwrap();
+    }
+    run(&sqlite, delete("1-500")).await.unwrap();
+    assert_eq!((count(&sqlite, b"").await, count(&sqlite, b"1-").await), (20_999, 6_999));
+}
+
+#[tokio::test]
 async fn reads_of_every_kind_agree() {
     let folder = Folder::new("reads");
     let sqlite = open(&folder.path("main.db")).await;

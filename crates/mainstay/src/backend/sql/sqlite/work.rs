@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{classify, location::FileIdentity, purge, read, write};
+use super::{classify, lane::Job, location::FileIdentity, purge, read, write};
 use crate::{backend::semantics::Bounds, clock::Clock, error::Result, op::Op, reply::Reply};
 
 /// What a job asks for.
@@ -63,9 +63,11 @@ impl Rules {
 }
 
 /// Does it. An error leaves no write half done, but SQLite may have rolled the whole transaction back.
-pub(super) fn perform(connection: &Connection, work: &Work, rules: &Rules) -> Result<Reply> {
-    match work {
-        Work::Op(op) if read::reads(op) => read::read(connection, op, rules.clock.unix_ms()),
+pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Result<Reply> {
+    match &job.work {
+        Work::Op(op) if read::reads(op) => {
+            read::read(connection, op, rules.clock.unix_ms(), &|| job.is_awaited())
+        }
         Work::Op(op) => write::write(connection, op, rules),
         Work::Purge(limit) => purge::purge(connection, *limit, rules.clock.unix_ms()),
         Work::Ping => {

@@ -75,7 +75,9 @@ async fn purge_stays_within_its_limit() {
     let entries = (0..1300).map(|number| (Key::from(format!("{number}")), Bytes::from("v")));
     let op = Op::SetMany { entries: entries.collect(), ttl: for_ms(5), all_absent: false };
     run(&sqlite, op).await.unwrap();
+    assert_eq!(count(&sqlite, b"").await, 1300);
     pass(5).await;
+    assert_eq!(count(&sqlite, b"").await, 0);
     for expected in [1200, 100, 0] {
         assert_eq!(sqlite.purge(1200, soon(&sqlite)).await.unwrap(), expected);
     }
