@@ -56,7 +56,7 @@ async fn a_cluster() {
     conformance::run_all(backend(cluster.url())).await;
 }
 
-/// A server that calls itself 6.2: the adapter uses none of what came with 7.0.
+/// A server that calls itself 6.2 and does not know HELLO: the adapter uses none of what came with 7.0, and RESP2.
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "a proxy that lies, in a task of its own")]
 async fn a_server_before_7() {
@@ -87,7 +87,10 @@ async fn lie(ours: TcpStream, theirs: TcpStream) {
                 b"*4\r\n$7\r\nPEXPIRE\r\n",
                 b"*4\r\n$9\r\nPEXPIREAT\r\n",
             ] {
-                assert!(!contains(&buffer[..length], newer), "sent to an old server");
+                assert_eq!(position(&buffer[..length], newer), None, "sent to an old server");
+            }
+            if let Some(at) = position(&buffer[..length], b"\r\nHELLO\r\n") {
+                buffer[at + 2] = b'J';
             }
             if to_server.write_all(&buffer[..length]).await.is_err() {
                 break;
@@ -99,7 +102,7 @@ async fn lie(ours: TcpStream, theirs: TcpStream) {
         while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
             const TRUE: &[u8] = b"redis_version:7.0.15";
             const FALSE: &[u8] = b"redis_version:6.2.14";
-            if let Some(at) = buffer[..length].windows(TRUE.len()).position(|part| part == TRUE) {
+            if let Some(at) = position(&buffer[..length], TRUE) {
                 buffer[at..at + TRUE.len()].copy_from_slice(FALSE);
             }
             if to_client.write_all(&buffer[..length]).await.is_err() {
@@ -110,6 +113,6 @@ async fn lie(ours: TcpStream, theirs: TcpStream) {
     tokio::select! { () = up => {} () = down => {} }
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }

@@ -131,17 +131,23 @@ impl Node {
 pub(super) struct Client {
     nodes: Vec<Node>,
     slots: Option<SlotMap>,
+    is_7: bool,
 }
 
 impl Client {
     /// Connections to one server.
     pub(super) fn single(nodes: Vec<Node>) -> Self {
-        Self { nodes, slots: None }
+        Self::new(nodes, None)
     }
 
     /// One connection to each master, in the order of their first slots.
     pub(super) fn cluster(nodes: Vec<Node>, slots: SlotMap) -> Self {
-        Self { nodes, slots: Some(slots) }
+        Self::new(nodes, Some(slots))
+    }
+
+    fn new(nodes: Vec<Node>, slots: Option<SlotMap>) -> Self {
+        let is_7 = nodes.iter().all(|node| node.facts.version >= (7, 0));
+        Self { nodes, slots, is_7 }
     }
 
     pub(super) fn nodes(&self) -> &[Node] {
@@ -152,9 +158,9 @@ impl Client {
         self.slots.as_ref()
     }
 
-    /// Whether every server is at least of this version.
-    pub(super) fn is_since(&self, major: u32, minor: u32) -> bool {
-        self.nodes.iter().all(|node| node.facts.version >= (major, minor))
+    /// Whether every server is at least 7.0.
+    pub(super) fn is_7(&self) -> bool {
+        self.is_7
     }
 
     /// Whether nothing can be reached any more; one broken connection to a single server tells that.

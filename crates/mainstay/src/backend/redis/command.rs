@@ -1,20 +1,20 @@
-//! One operation as one command of Redis, and its reply as ours. Pure.
-//! It must not know connections; what needs more than one command is in `many`.
+//! One operation as one command of Redis. Pure.
+//! It must not know connections; what needs more than one command is in `perform`, `many` and `scan`.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use redis::Cmd;
 
 use super::{
-    classify,
+    reply::written,
     script::{self, Lua},
 };
 use crate::{
-    entry::{Key, Record, Ttl},
+    entry::Key,
     error::{Error, ErrorKind, Result},
-    op::{Condition, ExpireCondition, TtlChange},
-    reply::{Outcome, Reply, Written},
+    op::{Condition, ExpireCondition, Op, TtlChange},
+    reply::Reply,
 };
 
 #[cfg(test)]
@@ -29,6 +29,39 @@ pub(super) enum Request {
     Native(Cmd),
     /// A script.
     Script(&'static Lua, Cmd),
+}
+
+/// What is to be sent for an operation that is one command on one key.
+pub(super) fn request(op: &Op, is_7: bool, value_max: usize) -> Result<Request> {
+    Ok(match op {
+        Op::Get { key, .. } => Request::Native(on("GET", key)),
+        Op::GetRange { key, start, end } => {
+            Request::Native(on("GETRANGE", key).arg(*start).arg(*end).take())
+        }
+        Op::Length { key } => Request::Native(on("STRLEN", key)),
+        Op::TimeToLive { key } => Request::Native(on("PTTL", key)),
+        Op::Set { key, value, ttl, condition, want_previous } => {
+            fits(value.len(), value_max)?;
+            return set(key, value, *ttl, condition, *want_previous, is_7);
+        }
+        Op::Delete { key, condition, want_previous } => {
+            return delete(key, condition, *want_previous);
+        }
+        Op::Expire { key, ttl, condition } => return expire(key, *ttl, *condition, is_7),
+        Op::Increment { key, by } => Request::Native(on("INCRBY", key).arg(*by).take()),
+        Op::IncrementFloat { key, by } => Request::Native(increment_float(key, *by)?),
+        Op::Append { key, value } => {
+            fits(value.len(), value_max)?;
+            Request::Script(&script::APPEND, append(key, value, value_max))
+        }
+        Op::SetRange { key, offset, value } => {
+            Request::Native(set_range(key, *offset, value, value_max)?)
+        }
+        _ => {
+            let message = format!("{} is not one command", op.name());
+            return Err(Error::new(ErrorKind::Internal, message));
+        }
+    })
 }
 
 /// A command on one key.
@@ -102,7 +135,7 @@ fn milliseconds(ttl: Duration) -> Result<i64> {
 }
 
 /// SET, or a script where SET cannot compare values, or (before 7.0) cannot both be conditional and give the old value.
-pub(super) fn set(
+fn set(
     key: &Key,
     value: &Bytes,
     ttl: TtlChange,
@@ -138,34 +171,8 @@ pub(super) fn set(
     Ok(Request::Native(command))
 }
 
-/// The reply to what `set` asked for.
-pub(super) fn set_reply(
-    value: Value,
-    condition: &Condition,
-    want_previous: bool,
-    is_script: bool,
-) -> Result<Reply> {
-    if is_script {
-        return compared_reply(value);
-    }
-    if !want_previous {
-        return match value {
-            Value::Okay => Ok(written(true)),
-            Value::Nil => Ok(written(false)),
-            other => Err(classify::out_of_step(&other)),
-        };
-    }
-    let previous = optional_bytes(value)?.map(record);
-    let applied = match condition {
-        Condition::Absent => previous.is_none(),
-        Condition::Present => previous.is_some(),
-        _ => true,
-    };
-    Ok(Reply::Written(Written { applied, previous, ..Written::default() }))
-}
-
 /// UNLINK, GETDEL, or a script that compares values.
-pub(super) fn delete(key: &Key, condition: &Condition, want_previous: bool) -> Result<Request> {
+fn delete(key: &Key, condition: &Condition, want_previous: bool) -> Result<Request> {
     match condition {
         Condition::Always | Condition::Present if want_previous => {
             Ok(Request::Native(on("GETDEL", key)))
@@ -176,18 +183,6 @@ pub(super) fn delete(key: &Key, condition: &Condition, want_previous: bool) -> R
             Ok(Request::Script(&script::DELETE, command))
         }
     }
-}
-
-/// The reply to what `delete` asked for.
-pub(super) fn delete_reply(value: Value, want_previous: bool, is_script: bool) -> Result<Reply> {
-    if is_script {
-        return compared_reply(value);
-    }
-    if !want_previous {
-        return Ok(written(integer(value)? > 0));
-    }
-    let previous = optional_bytes(value)?.map(record);
-    Ok(Reply::Written(Written { applied: previous.is_some(), previous, ..Written::default() }))
 }
 
 /// A call of one of the scripts that compare the present value.
@@ -215,25 +210,8 @@ pub(super) fn compare(
     Ok(command)
 }
 
-fn compared_reply(value: Value) -> Result<Reply> {
-    let Value::Array(mut parts) = value else { return Err(classify::out_of_step(&value)) };
-    match (parts.pop(), parts.pop(), parts.len()) {
-        (Some(previous), Some(Value::Int(applied)), 0) => {
-            let previous = optional_bytes(previous)?.map(record);
-            let applied = applied == 1;
-            Ok(Reply::Written(Written { applied, previous, ..Written::default() }))
-        }
-        _ => Err(classify::out_of_step(&Value::Array(Vec::new()))),
-    }
-}
-
 /// PEXPIRE, PEXPIREAT, PERSIST; a script where the server is too old for conditions.
-pub(super) fn expire(
-    key: &Key,
-    ttl: TtlChange,
-    condition: ExpireCondition,
-    is_7: bool,
-) -> Result<Request> {
+fn expire(key: &Key, ttl: TtlChange, condition: ExpireCondition, is_7: bool) -> Result<Request> {
     let (name, at) = match ttl {
         TtlChange::Keep => {
             let message = "an expiry is set or cleared, not kept";
@@ -271,7 +249,7 @@ fn persist(key: &Key, condition: ExpireCondition) -> Request {
 }
 
 /// INCRBYFLOAT; refuses what it could not take.
-pub(super) fn increment_float(key: &Key, by: f64) -> Result<Cmd> {
+fn increment_float(key: &Key, by: f64) -> Result<Cmd> {
     if !by.is_finite() {
         let message = "increment would produce NaN or Infinity";
         return Err(Error::new(ErrorKind::Overflow, message));
@@ -280,82 +258,16 @@ pub(super) fn increment_float(key: &Key, by: f64) -> Result<Cmd> {
 }
 
 /// APPEND within the limit: only the server knows the present length, so a script compares.
-pub(super) fn append(key: &Key, value: &Bytes, value_max: usize) -> Cmd {
+fn append(key: &Key, value: &Bytes, value_max: usize) -> Cmd {
     script::APPEND.on(&[key]).arg(&value[..]).arg(value_max).take()
 }
 
-/// The reply to what `append` asked for.
-pub(super) fn append_reply(value: Value, added: usize, value_max: usize) -> Result<Reply> {
-    match integer(value)? {
-        length @ 0.. => Ok(written_integer(true, length)),
-        refused => {
-            let present = usize::try_from(-1 - refused).unwrap_or(usize::MAX);
-            fits(present.saturating_add(added), value_max)?;
-            Err(Error::new(ErrorKind::Internal, "APPEND was refused within the limit"))
-        }
-    }
-}
-
 /// SETRANGE within the limit.
-pub(super) fn set_range(key: &Key, offset: u64, value: &Bytes, value_max: usize) -> Result<Cmd> {
+fn set_range(key: &Key, offset: u64, value: &Bytes, value_max: usize) -> Result<Cmd> {
     if value.is_empty() {
         return Ok(on("STRLEN", key));
     }
     let start = usize::try_from(offset).unwrap_or(usize::MAX);
     fits(start.saturating_add(value.len()), value_max)?;
     Ok(on("SETRANGE", key).arg(offset).arg(&value[..]).take())
-}
-
-/// A write without more to say.
-pub(super) fn written(applied: bool) -> Reply {
-    Reply::Written(Written { applied, ..Written::default() })
-}
-
-/// A write that computed a number.
-pub(super) fn written_integer(applied: bool, number: i64) -> Reply {
-    let outcome = Outcome::Integer(number);
-    Reply::Written(Written { applied, outcome, ..Written::default() })
-}
-
-/// A value of ours; Redis gives no version, and its TTL was not asked for.
-pub(super) fn record(value: Bytes) -> Record {
-    Record { value, version: None, ttl: None }
-}
-
-/// A record or nil.
-pub(super) fn record_reply(value: Value) -> Result<Reply> {
-    Ok(Reply::Record(optional_bytes(value)?.map(record)))
-}
-
-/// An integer.
-pub(super) fn integer(value: Value) -> Result<i64> {
-    match value {
-        Value::Int(number) => Ok(number),
-        other => Err(classify::out_of_step(&other)),
-    }
-}
-
-/// A string or nil; the bytes are taken over, not copied.
-pub(super) fn optional_bytes(value: Value) -> Result<Option<Bytes>> {
-    match value {
-        Value::BulkString(bytes) => Ok(Some(Bytes::from(bytes))),
-        Value::Nil => Ok(None),
-        Value::SimpleString(text) => Ok(Some(Bytes::from(text))),
-        Value::Okay => Ok(Some(Bytes::from_static(b"OK"))),
-        other => Err(classify::out_of_step(&other)),
-    }
-}
-
-/// A string.
-pub(super) fn bytes(value: Value) -> Result<Bytes> {
-    optional_bytes(value)?.ok_or_else(|| classify::out_of_step(&Value::Nil))
-}
-
-/// The reply to PTTL.
-pub(super) fn ttl(value: Value) -> Result<Ttl> {
-    Ok(match integer(value)? {
-        -2 => Ttl::Missing,
-        -1 => Ttl::Persistent,
-        left => Ttl::Left(Duration::from_millis(u64::try_from(left).unwrap_or(0))),
-    })
 }

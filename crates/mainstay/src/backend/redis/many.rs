@@ -10,7 +10,7 @@ use redis::Value;
 use super::{
     client::Client,
     command::{self, Expiry},
-    script,
+    reply, script,
 };
 use crate::{
     entry::{Key, Record},
@@ -35,7 +35,7 @@ pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
             });
         join_all(calls).await.into_iter().collect::<Result<_>>()?
     };
-    let record = |value| Ok(command::optional_bytes(value)?.map(command::record));
+    let record = |value| Ok(reply::optional_bytes(value)?.map(reply::record));
     let records: Result<Vec<Option<Record>>> = values.into_iter().map(record).collect();
     Ok(Reply::Records(records?))
 }
@@ -45,11 +45,11 @@ pub(super) async fn count(client: &Client, name: &str, keys: &[Key]) -> Result<R
     let Some(first) = keys.first() else { return Ok(Reply::Integer(0)) };
     if client.together(keys) {
         let count = client.call(first, &command::on_all(name, keys)).await?;
-        return Ok(Reply::Integer(command::integer(count)?));
+        return Ok(Reply::Integer(reply::integer(count)?));
     }
-    let calls = keys.iter().map(async |key| {
-        client.call(key, &command::on(name, key)).await.and_then(command::integer)
-    });
+    let calls = keys
+        .iter()
+        .map(async |key| client.call(key, &command::on(name, key)).await.and_then(reply::integer));
     Ok(Reply::Integer(all_or_unknown(join_all(calls).await)?.into_iter().sum()))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn set(
     ttl: TtlChange,
     all_absent: bool,
 ) -> Result<Reply> {
-    let Some((first, _)) = entries.first() else { return Ok(command::written(true)) };
+    let Some((first, _)) = entries.first() else { return Ok(reply::written(true)) };
     let expiry = command::expiry(ttl)?;
     let together = client.together(entries.iter().map(|(key, _)| key));
     // New keys have no expiry to keep.
@@ -70,12 +70,12 @@ pub(super) async fn set(
         (false, false, _) => set_each(client, entries, expiry).await,
         (true, true, _) if expiry_of_new.is_none() => {
             let reply = client.call(first, &assign_all("MSETNX", entries)).await?;
-            Ok(command::written(command::integer(reply)? == 1))
+            Ok(reply::written(reply::integer(reply)? == 1))
         }
         (true, true, _) => set_all_absent(client, first, entries, expiry_of_new).await,
         (true, false, None) => {
             client.call(first, &assign_all("MSET", entries)).await?;
-            Ok(command::written(true))
+            Ok(reply::written(true))
         }
         (true, false, Some(_)) => {
             let mut pipeline = redis::pipe();
@@ -84,7 +84,7 @@ pub(super) async fn set(
                 pipeline.add_command(assign(key, value, expiry));
             }
             client.transact(first, &pipeline).await?;
-            Ok(command::written(true))
+            Ok(reply::written(true))
         }
     }
 }
@@ -104,7 +104,7 @@ async fn set_all_absent(
         command.arg(&value[..]);
     }
     let reply = client.run(first, &script::SET_ALL_ABSENT, &command).await?;
-    Ok(command::written(command::integer(reply)? == 1))
+    Ok(reply::written(reply::integer(reply)? == 1))
 }
 
 async fn set_each(
@@ -116,7 +116,7 @@ async fn set_each(
         .into_iter()
         .map(async |(key, value)| client.call(key, &assign(key, value, expiry)).await);
     all_or_unknown(join_all(calls).await)?;
-    Ok(command::written(true))
+    Ok(reply::written(true))
 }
 
 /// Sets keys that no single command can name. Another writer may come in between: then what was set is taken back.
@@ -127,18 +127,18 @@ async fn set_each_absent(
 ) -> Result<Reply> {
     let entries: Vec<(&Key, &Bytes)> = last_of_each(entries).into_iter().collect();
     let exist = entries.iter().map(async |(key, _)| {
-        client.call(key, &command::on("EXISTS", key)).await.and_then(command::integer)
+        client.call(key, &command::on("EXISTS", key)).await.and_then(reply::integer)
     });
     let found: Result<Vec<i64>> = join_all(exist).await.into_iter().collect();
     if found?.into_iter().any(|found| found > 0) {
-        return Ok(command::written(false));
+        return Ok(reply::written(false));
     }
     let calls = entries
         .iter()
         .map(async |(key, value)| client.call(key, assign(key, value, expiry).arg("NX")).await);
     let set = all_or_unknown(join_all(calls).await)?;
     if set.iter().all(|reply| *reply == Value::Okay) {
-        return Ok(command::written(true));
+        return Ok(reply::written(true));
     }
     let ours = entries.iter().zip(&set).filter(|(_, reply)| **reply == Value::Okay);
     let undo = ours.map(async |((key, value), _)| {
@@ -152,7 +152,7 @@ async fn set_each_absent(
     });
     let undone: Result<Vec<Value>> = join_all(undo).await.into_iter().collect();
     undone.map_err(|error| error.with_effect(Effect::Unknown))?;
-    Ok(command::written(false))
+    Ok(reply::written(false))
 }
 
 /// Of a key named twice the last counts; the calls themselves have no order.

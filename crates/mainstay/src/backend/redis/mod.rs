@@ -32,6 +32,7 @@ mod info;
 mod many;
 mod perform;
 mod probe;
+mod reply;
 mod scan;
 mod script;
 mod url;

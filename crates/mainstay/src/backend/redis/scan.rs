@@ -12,7 +12,7 @@ use redis::Value;
 use super::{
     PROBE_KEY, classify,
     client::{Client, Node},
-    command,
+    reply,
 };
 use crate::{
     entry::Key,
@@ -116,7 +116,7 @@ async fn size(node: &Node) -> Result<i64> {
     let mut pipeline = redis::pipe();
     pipeline.cmd("DBSIZE").cmd("EXISTS").arg(PROBE_KEY);
     let mut replies = node.send_all(&pipeline).await?.into_iter().map(classify::reply);
-    let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).and_then(command::integer);
+    let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).and_then(reply::integer);
     let all = next()?;
     // On a cluster the key of the probe may belong to another node, which answers MOVED.
     let ours = next().unwrap_or(0);
@@ -157,7 +157,7 @@ async fn step(node: &Node, at: u64, pattern: &[u8], count: usize) -> Result<(u64
     };
     let next = std::str::from_utf8(&next).ok().and_then(|text| text.parse().ok());
     let next = next.ok_or_else(|| node.out_of_step(&Value::Nil))?;
-    let keys: Result<Vec<Bytes>> = keys.into_iter().map(command::bytes).collect();
+    let keys: Result<Vec<Bytes>> = keys.into_iter().map(reply::bytes).collect();
     let keys = keys?.into_iter().filter(|key| key != PROBE_KEY.as_bytes());
     Ok((next, keys.map(Key::from).collect()))
 }
