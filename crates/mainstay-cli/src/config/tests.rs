@@ -101,6 +101,10 @@ fn a_whole_file_is_read() {
 /// A file, and the error with its position, path and fix.
 const BAD_FILES: &[(&str, &str)] = &[
     (
+        "[resp]\nlisten = \"localhost\"",
+        "m.toml:2:10: resp.listen: is not ADDRESS:PORT, as in 127.0.0.1:6390",
+    ),
+    (
         "[backends.redis]\nulr = \"redis://h\"",
         "m.toml:2:1: backends.redis.ulr: is not a known key; did you mean `url`?",
     ),

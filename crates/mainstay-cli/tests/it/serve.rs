@@ -1,6 +1,9 @@
 //! How the server starts and ends.
 
-use std::net::TcpListener;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::support::{Scratch, Server};
 
@@ -29,6 +32,24 @@ fn a_hangup_changes_nothing_and_says_so() {
     );
     server.run(&["set", "k", "v"]).ok();
     assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_second_signal_forces_the_end() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch);
+    // A request whose body never comes keeps the server from being done.
+    let mut stuck = TcpStream::connect(&server.http).unwrap();
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    stuck.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 12];
+    stuck.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100");
+    server.signal("TERM");
+    server.logged("stopping; a second signal forces it");
+    server.signal("TERM");
+    assert_eq!(server.logged("stopped")["clean"], false);
+    assert_eq!(server.ended(), Some(3));
 }
 
 #[test]
