@@ -21,6 +21,9 @@ use crate::{
 /// Time between attempts to reach the server again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+/// The server sends a heartbeat every 15 s; a stream that is silent for longer is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// Shows what happened.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -80,7 +83,10 @@ impl Events {
             .header(HeaderName::from_static("last-event-id"), &last.to_string())?;
         let mut body: Incoming = client.stream(call).await?;
         let mut decoder = Decoder::default();
-        while let Some(frame) = body.frame().await {
+        loop {
+            let next = tokio::time::timeout(SILENCE_MAX, body.frame()).await;
+            let next = next.map_err(|_| Failure::new("the stream went silent"))?;
+            let Some(frame) = next else { return Ok(()) };
             let frame =
                 frame.map_err(|error| Failure::new(format!("the stream broke off: {error}")))?;
             let Some(bytes) = frame.data_ref() else { continue };

@@ -88,7 +88,7 @@ fn a_whole_file_is_read() {
         format = "json"
     "#;
     let settings = load_text(text).unwrap().settings;
-    assert_eq!(settings.resp.listen, "127.0.0.1:7000");
+    assert_eq!(settings.resp.listen.to_string(), "127.0.0.1:7000");
     assert_eq!(settings.backends["redis"].timeout(), Duration::from_millis(250));
     assert_eq!(settings.backends["redis"].breaker.failures, 7);
     assert_eq!(settings.backends["db"].inflight_max(), 16);
@@ -100,6 +100,10 @@ fn a_whole_file_is_read() {
 
 /// A file, and the error with its position, path and fix.
 const BAD_FILES: &[(&str, &str)] = &[
+    (
+        "[resp]\nlisten = \"localhost\"",
+        "m.toml:2:10: resp.listen: is not ADDRESS:PORT, as in 127.0.0.1:6390",
+    ),
     (
         "[backends.redis]\nulr = \"redis://h\"",
         "m.toml:2:1: backends.redis.ulr: is not a known key; did you mean `url`?",
@@ -326,7 +330,7 @@ fn two_variables_are_enough() {
 fn texts_are_interpolated() {
     let text = "[resp]\nlisten = \"${HOST:-127.0.0.1}:${PORT}\"\n[[route]]\nbackends = [\"memory\"]\ndefault = \"$${x}\"";
     let settings = load_with(Some(text), &[("PORT", "7001")], &[]).unwrap().settings;
-    assert_eq!(settings.resp.listen, "127.0.0.1:7001");
+    assert_eq!(settings.resp.listen.to_string(), "127.0.0.1:7001");
     assert_eq!(settings.routes[0].default.as_deref(), Some("${x}"));
 }
 

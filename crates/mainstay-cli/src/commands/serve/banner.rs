@@ -109,7 +109,10 @@ fn is_missing(backend: &BackendStatus) -> bool {
 /// `redis is down: Connection refused; trying again`.
 fn missing(backend: &BackendStatus) -> String {
     match &backend.last_error {
-        Some(error) => format!("{} is down: {}; trying again", backend.name, error.message),
+        Some(error) => {
+            let why = error.message.split(" (os error ").next().unwrap_or_default();
+            format!("{} is down: {why}; trying again", backend.name)
+        }
         None => format!("{} has not answered yet; trying on", backend.name),
     }
 }

@@ -115,7 +115,7 @@ fn what_is_missing_and_what_is_secret() {
         ("MAINSTAY__RESP__PASSWORD", "hunter2hunter2"),
         ("MAINSTAY__HTTP__TOKEN", "hunter2hunter2"),
     ];
-    let down = backend("redis", Some("Connection refused"));
+    let down = backend("redis", Some("Connection refused (os error 111)"));
     let shown = text(&env, &[], &status("redis -> memory", vec![down]));
     for expected in [
         "\nConfig      MAINSTAY__HTTP__TOKEN, MAINSTAY__RESP__PASSWORD, REDIS_URL\n",
