@@ -20,7 +20,7 @@ fn new(config: &BackendConfig) -> Result<Arc<dyn Backend>> {
 async fn conforms() {
     let mariadb = MariaDb::start().await.unwrap();
     let url = mariadb.url().replace("mysql:", "mariadb:");
-    conformance::run_all(new(&BackendConfig::at(url)).unwrap()).await;
+    conformance::run_all(new(&sql::config(&url, 25)).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,14 +17,14 @@ fn new(config: &BackendConfig) -> Result<Arc<dyn Backend>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let postgres = Postgres::start().await.unwrap();
-    conformance::run_all(new(&BackendConfig::at(postgres.url())).unwrap()).await;
+    conformance::run_all(new(&sql::config(&postgres.url(), 25)).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_behind_a_transaction_pooler() {
     let postgres = Postgres::start().await.unwrap();
     let bouncer = PgBouncer::start(&postgres).await.unwrap();
-    conformance::run_all(new(&BackendConfig::at(bouncer.url())).unwrap()).await;
+    conformance::run_all(new(&sql::config(&bouncer.url(), 25)).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
