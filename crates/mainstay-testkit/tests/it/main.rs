@@ -3,6 +3,9 @@
 
 mod conformance;
 mod memory;
+mod mysql;
+mod postgres;
 mod proxy;
 mod redis;
 mod servers;
+mod sql;
