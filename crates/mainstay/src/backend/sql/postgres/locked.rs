@@ -41,7 +41,7 @@ pub(super) async fn run(
     }
     let lease = all.lease(deadline).await?;
     let names: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    let outcome = bounded(deadline, lock_and_load(lease.client(), all.begin(), &names)).await;
+    let outcome = bounded(deadline, lock_and_load(lease.client(), all.begin(), names)).await;
     let rows = match outcome {
         Ok(rows) => rows,
         Err(failure) => return Err(lease.undo(failure, deadline).await),
@@ -66,8 +66,8 @@ pub(super) async fn run(
 
 /// Begins a transaction, locks the rows of these keys (creating tombstones where there are none) and reads them, all
 /// sent at once.
-async fn lock_and_load(client: &Client, begin: &str, keys: &Vec<&[u8]>) -> DriverResult<Vec<Row>> {
-    let named: &[(&(dyn ToSql + Sync), Type)] = &[(keys, Type::BYTEA_ARRAY)];
+async fn lock_and_load(client: &Client, begin: &str, keys: Vec<&[u8]>) -> DriverResult<Vec<Row>> {
+    let named: &[(&(dyn ToSql + Sync), Type)] = &[(&keys, Type::BYTEA_ARRAY)];
     let (begun, locked, loaded) = join3(
         client.batch_execute(begin),
         client.execute_typed(statement::LOCK, named),
