@@ -266,15 +266,16 @@ impl Node {
 
     /// Refuses what the breaker does not know of: drained, or never served.
     pub(crate) fn admit(&self) -> Result<()> {
-        let text = if self.is_drained() {
-            "out of use: drained by an operator".to_owned()
-        } else if self.served.load(Ordering::Acquire) {
+        let out = |text: String| Error::new(ErrorKind::OutOfUse, text).at(&self.name);
+        if self.is_drained() {
+            self.guard.spoil();
+            return Err(out("out of use: drained by an operator".to_owned()));
+        }
+        if self.served.load(Ordering::Acquire) {
             return Ok(());
-        } else {
-            self.guard.with_last_failure("not connected yet".to_owned())
-        };
+        }
         self.guard.spoil();
-        let error = Error::new(ErrorKind::OutOfUse, text).at(&self.name);
+        let error = out(self.guard.with_last_failure("not connected yet".to_owned()));
         Err(self.with_hint(error, self.clock.now()))
     }
 

@@ -407,7 +407,7 @@ fn take(step: Step, breaker: &mut Breaker, tickets: &mut Vec<Ticket>, now: &mut 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// After any schedule, with permits dropped or leaked, stragglers, and clocks that jump: the trial places are
     /// never exceeded, and a backend that is well again is served again within the longest open time.
