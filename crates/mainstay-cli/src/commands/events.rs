@@ -103,7 +103,6 @@ impl Events {
                 }
             }
         }
-        Ok(())
     }
 
     fn show(&self, event: &Json, output: Output) -> Result<(), Failure> {

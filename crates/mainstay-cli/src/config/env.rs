@@ -61,7 +61,7 @@ fn read_toml(text: &str, at: &Origin) -> Option<Item> {
 }
 
 /// `REDIS_URL` and `DATABASE_URL`: each gives the backend of its name an URL, unless that one has one, or another
-/// backend of the same kind is configured.
+/// backend of the same kind is configured. Secrets have been read before.
 pub(crate) fn add_urls(table: &mut Table, env: &Environment) {
     for (variable, name) in URLS {
         let Some(url) = env.get(variable).filter(|url| !url.is_empty()) else { continue };
@@ -79,23 +79,16 @@ fn wants_url(table: &Table, name: &str) -> bool {
         return !table.contains_key("backends");
     };
     match backends.get(name) {
-        Some(Item { value: Value::Table(own), .. }) => {
-            !own.contains_key("url") && !own.contains_key("url_file")
-        }
+        Some(Item { value: Value::Table(own), .. }) => !own.contains_key("url"),
         Some(_) => false,
         None => !backends.values().any(|other| is_of_kind(other, name)),
     }
 }
 
-/// Whether a configured backend is the Redis, or the database, that the variable would add. One whose URL is in a
-/// file may be either.
+/// Whether a configured backend is the Redis, or the database, that the variable would add.
 fn is_of_kind(backend: &Item, name: &str) -> bool {
     let Value::Table(keys) = &backend.value else { return false };
-    match keys.get("url").map(|item| &item.value) {
-        Some(Value::Text(url)) => {
-            let engine = BackendConfig::at(url.as_str()).engine();
-            engine.is_some_and(|engine| (engine == Engine::Redis) == (name == "redis"))
-        }
-        _ => keys.contains_key("url_file"),
-    }
+    let Some(Value::Text(url)) = keys.get("url").map(|item| &item.value) else { return false };
+    let engine = BackendConfig::at(url.as_str()).engine();
+    engine.is_some_and(|engine| (engine == Engine::Redis) == (name == "redis"))
 }

@@ -61,10 +61,9 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         let at = Origin::Flag(flag.flag.into());
         tree::merge(&mut table, env::one(path, &flag.text, at, &shape));
     }
-    env::add_urls(&mut table, sources.env);
-
     refuse(check::check(&table, &shape))?;
     refuse(secret::resolve(&mut table))?;
+    env::add_urls(&mut table, sources.env);
     refuse(unknown_backends(&table))?;
     let origins = tree::origins(&table);
     let settings = typed(&table, &origins)?;

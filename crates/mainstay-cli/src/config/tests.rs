@@ -320,6 +320,11 @@ fn two_variables_are_enough() {
         names(Some("[backends.cache]\nurl = \"redis://other\"")),
         own(&[("cache", "redis://other"), ("db", "postgres://h/d")])
     );
+    // Also when its URL stands in a file.
+    let scratch = Scratch::new();
+    let file = scratch.write("url", "redis://other");
+    let text = format!("[backends.cache]\nurl_file = {:?}", file.display().to_string());
+    assert_eq!(names(Some(&text)), own(&[("cache", "redis://other"), ("db", "postgres://h/d")]));
     assert_eq!(
         names(Some("[backends.db]\nurl = \"sqlite:x\"")),
         own(&[("db", "sqlite:x"), ("redis", "redis://h")])
