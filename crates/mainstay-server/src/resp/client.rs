@@ -15,6 +15,10 @@ use mainstay::{Clock, Instant};
 
 use super::{reply::Protocol, wake::Wake};
 
+/// Fields that clients expect to find (redis-py reads each as a number).
+const NOT_COUNTED: &str =
+    "qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0";
+
 /// One connected client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -76,8 +80,8 @@ impl Client {
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd=-1 name={name} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             watch=0 cmd={command} user=default redir=-1 resp={protocol} lib-name={library} \
-             lib-ver={library_version}",
+             watch=0 {NOT_COUNTED} events=r cmd={command} user=default redir=-1 resp={protocol} \
+             lib-name={library} lib-ver={library_version}",
             self.id,
             self.peer,
             self.local,

@@ -106,9 +106,15 @@ async fn a_connection_tells_about_itself() {
     client.send("client tracking on\r\n").await;
     assert!(client.line().await.starts_with("-ERR CLIENT TRACKING is not supported"));
     let line = client.text("client list id 1").await;
-    for part in
-        ["id=1 ", " name=n ", " cmd=client ", " resp=2 ", " lib-name=redis-py ", " lib-ver=8.0.0"]
-    {
+    for part in [
+        "id=1 ",
+        " name=n ",
+        " tot-mem=0 ",
+        " cmd=client ",
+        " resp=2 ",
+        " lib-name=redis-py ",
+        " lib-ver=8.0.0",
+    ] {
         assert!(line.contains(part), "{part:?} in {line:?}");
     }
 }

@@ -226,8 +226,8 @@ impl Backend for Gate {
         }
     }
 
-    fn connect(&self, _: Deadline) -> Future<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
+    fn connect(&self, deadline: Deadline) -> Future<'_, Result<()>> {
+        self.0.memory.connect(deadline)
     }
 
     fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> Future<'a, Result<Reply>> {
