@@ -166,3 +166,28 @@ async fn old_tombstones_and_expired_values_are_purged_and_versions_go_on_rising(
     assert!(after > before && after.counter > before.counter + 1, "{before} then {after}");
     assert_eq!(after.epoch, Version { epoch: before.epoch + 1, ..before }.epoch);
 }
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_answers_and_takes_writes_is_used() {
+    let (silent, reader, primary) = tokio::join!(
+        Postgres::start(),
+        Postgres::start_with(PostgresOptions {
+            settings: vec![("default_transaction_read_only".to_owned(), "on".to_owned())],
+            ..Default::default()
+        }),
+        Postgres::start()
+    );
+    let (silent, reader, primary) = (silent.unwrap(), reader.unwrap(), primary.unwrap());
+    silent.stop();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{},", silent.port(), reader.port());
+    let url = primary.url().replace('@', &format!("@{hosts}"));
+    let config = BackendConfig {
+        connect_timeout: std::time::Duration::from_secs(6),
+        ..sql::config(&format!("{url}?target_session_attrs=read-write"), 1)
+    };
+    let backend = new(&config).unwrap();
+    backend.connect(generous()).await.unwrap();
+    done(&backend, set("k", "v")).await;
+    assert_eq!(primary.psql("select count(*) from mainstay_kv").await.unwrap(), "1");
+    silent.cont();
+}

@@ -81,6 +81,7 @@ fn session(timeout: Duration) -> Vec<String> {
 enum Tls {
     Off,
     Encrypt,
+    /// The driver recognises a wrong name by a text that rustls no longer uses, so it refuses that, too.
     VerifyIssuer,
     VerifyIdentity,
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod classify;
+mod hosts;
 mod locked;
 mod pool;
 mod read;

@@ -22,7 +22,9 @@ use tokio::{
 
 use super::{
     super::common::{Intent, closed, place, timed_out},
-    classify, tls,
+    classify,
+    hosts::InTurn,
+    tls,
     url::Target,
 };
 use crate::{
@@ -75,7 +77,8 @@ impl Connections {
             config.options(limits.trim());
         }
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls::connector(&target.tls)?, recycling);
+        let connect = InTurn::new(tls::connector(&target.tls)?, &config, options.connect_timeout);
+        let manager = Manager::from_connect(config, connect, recycling);
         let readers = (options.connections / 4).min(READERS_MAX);
         let pooled = options.connections.saturating_sub(readers).max(1);
         let pool = Pool::builder(manager)
