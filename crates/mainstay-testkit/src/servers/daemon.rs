@@ -91,8 +91,7 @@ impl Daemon {
         let Some(mut child) = self.child.take() else { return };
         if matches!(child.try_wait(), Ok(None)) {
             // Stopped first, so that it cannot have a child that the list lacks.
-            signal("STOP", &[child.id()]);
-            let descendants = descendants(child.id());
+            let descendants = stop_all(child.id());
             signal("KILL", &descendants);
             let _already_dead = child.kill();
             let _status = child.wait();
@@ -102,9 +101,7 @@ impl Daemon {
 
     /// SIGSTOP: connected clients get no answer, new ones are accepted by the kernel.
     pub(super) fn stop(&self) {
-        let Some(pid) = self.pid() else { return };
-        signal("STOP", &[pid]);
-        signal("STOP", &descendants(pid));
+        self.pid().inspect(|pid| drop(stop_all(*pid)));
     }
 
     /// SIGCONT, the reverse of [`Daemon::stop`].
@@ -191,6 +188,19 @@ fn signal(name: &str, pids: &[u32]) {
         .status();
 }
 
+/// Stops a process, then all below it, and returns those; all have stopped when this returns.
+fn stop_all(root: u32) -> Vec<u32> {
+    stop_each(&[root]);
+    let below = descendants(root);
+    stop_each(&below);
+    below
+}
+
+fn stop_each(pids: &[u32]) {
+    signal("STOP", pids);
+    await_states(pids, &["T", "t", "Z"]);
+}
+
 /// All processes below `root`. PostgreSQL puts each of its children into a session of its own, so a signal to the
 /// process group would miss them.
 fn descendants(root: u32) -> Vec<u32> {
@@ -231,8 +241,16 @@ fn stat(pid: u32) -> Option<(String, String)> {
 
 /// Waits until killed processes that are not our own children are gone (or are zombies that nobody reaps).
 fn await_end(pids: &[u32]) {
+    await_states(pids, &["Z"]);
+}
+
+/// Waits until each process is in one of these states, or gone: a signal takes effect a moment after it was sent.
+fn await_states(pids: &[u32], states: &[&str]) {
     for _ in 0..500 {
-        if pids.iter().all(|pid| stat(*pid).is_none_or(|(state, _)| state == "Z")) {
+        if pids
+            .iter()
+            .all(|pid| stat(*pid).is_none_or(|(state, _)| states.contains(&state.as_str())))
+        {
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
