@@ -1,8 +1,11 @@
 //! The built binary as a person or a program meets it: files, environment, exit codes, a running server.
 #![cfg(test)]
 
+mod clients;
 mod config;
 mod data;
 mod operate;
+mod outage;
+mod process;
 mod serve;
 mod support;

@@ -8,5 +8,5 @@ mod postgres;
 mod proxy;
 mod redis;
 mod servers;
-mod sqlite;
 mod sql;
+mod sqlite;

@@ -40,7 +40,7 @@ pub struct BackendConfig {
     #[serde(with = "text::optional_duration")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub timeout: Option<Duration>,
-    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQL 25.
+    /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQLite 1024 (it commits in groups), other SQL 25.
     pub inflight_max: Option<usize>,
     /// How long an operation may wait for a place in the bulkhead. Default 100 ms.
     #[serde(with = "text::duration")]
@@ -131,7 +131,8 @@ impl BackendConfig {
     pub fn inflight_max(&self) -> usize {
         self.inflight_max.unwrap_or(match self.engine() {
             Some(Engine::Redis) => 4096,
-            _ => 25,
+            Some(Engine::Sqlite) => 1024,
+            Some(Engine::Postgres | Engine::Mysql) | None => 25,
         })
     }
 

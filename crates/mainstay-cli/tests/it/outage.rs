@@ -1,0 +1,150 @@
+//! The main job on real servers: a Redis client keeps working while Redis, or the database, dies, hangs and comes back.
+
+use std::time::Duration;
+
+use mainstay_testkit::{
+    load::{Load, LoadOptions, Report},
+    servers::{MariaDb, Postgres, Redis},
+};
+
+use crate::process::Mainstay;
+
+/// The outage in seconds of each step; the full scenario of `cargo xtask scenario` is longer.
+fn step() -> Duration {
+    let seconds =
+        std::env::var("MAINSTAY_OUTAGE_STEP").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    Duration::from_secs(seconds)
+}
+
+async fn through_redis_outages(database_url: &str) -> Report {
+    let mut redis = Redis::start().await.unwrap();
+    let mainstay =
+        Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", database_url)]).await;
+    mainstay.wait_for("redis", "up").await;
+    let load = Load::start(mainstay.resp(), LoadOptions::default());
+    load.phase("steady");
+    tokio::time::sleep(step()).await;
+    load.phase("redis killed");
+    redis.kill();
+    tokio::time::sleep(step()).await;
+    load.phase("redis back");
+    redis.restart().await.unwrap();
+    mainstay.wait_for("redis", "up").await;
+    load.phase("steady again");
+    tokio::time::sleep(step()).await;
+    load.phase("redis stopped");
+    redis.stop();
+    tokio::time::sleep(step()).await;
+    load.phase("redis continued");
+    redis.cont();
+    mainstay.wait_for("redis", "up").await;
+    load.phase("steady at last");
+    tokio::time::sleep(step()).await;
+    let report = load.finish().await;
+    println!("{report}");
+    mainstay.terminate().await;
+    report
+}
+
+fn nobody_noticed(report: &Report) {
+    assert_eq!(report.total(|phase| phase.errors), 0, "{report}");
+    assert_eq!(report.total(|phase| phase.connections), 0, "{report}");
+    assert_eq!(report.total(|phase| phase.stale), 0, "{report}");
+    assert_eq!(report.lost, 0, "{report}");
+    let served = |name: &str| {
+        report.phases.iter().any(|phase| phase.name == name && phase.reads > 0 && phase.writes > 0)
+    };
+    for phase in ["steady", "redis killed", "steady again", "redis stopped", "steady at last"] {
+        assert!(served(phase), "nothing was served while {phase}\n{report}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_notices_that_redis_dies_and_hangs_before_postgres() {
+    let postgres = Postgres::start().await.unwrap();
+    nobody_noticed(&through_redis_outages(&postgres.url()).await);
+}
+
+#[tokio::test]
+async fn nobody_notices_that_redis_dies_and_hangs_before_mariadb() {
+    let mariadb = MariaDb::start().await.unwrap();
+    nobody_noticed(&through_redis_outages(&mariadb.url()).await);
+}
+
+#[tokio::test]
+async fn cached_keys_are_read_and_writes_are_refused_at_once_while_the_database_is_down() {
+    let (redis, mut postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    let mainstay =
+        Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    mainstay.wait_for("redis", "up").await;
+    mainstay.wait_for("db", "up").await;
+    let mut client = mainstay.client().await;
+    assert_eq!(client.text(&["SET", "greeting", "hello"]).await, "OK");
+    // The first read fills the copy; it is there when the database is no longer asked.
+    client.until(&["GET", "greeting"], "hello").await;
+    mainstay.until_cached("greeting").await;
+    postgres.kill();
+    mainstay.wait_for("db", "down").await;
+    assert_eq!(client.text(&["GET", "greeting"]).await, "hello");
+    let refused = client.text(&["SET", "greeting", "lost?"]).await;
+    assert!(
+        refused.starts_with("UNAVAILABLE db") && refused.contains("retry_after_ms="),
+        "{refused}"
+    );
+    let uncached = client.text(&["GET", "never read"]).await;
+    assert!(uncached.starts_with("UNAVAILABLE db"), "{uncached}");
+    postgres.restart().await.unwrap();
+    mainstay.wait_for("db", "up").await;
+    client.until(&["SET", "greeting", "back"], "OK").await;
+    assert_eq!(client.text(&["GET", "greeting"]).await, "back");
+    mainstay.terminate().await;
+}
+
+#[tokio::test]
+async fn it_starts_with_redis_down_and_takes_it_in_when_it_comes() {
+    let (mut redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    redis.kill();
+    let mainstay =
+        Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    let mut client = mainstay.client().await;
+    assert_eq!(client.text(&["SET", "k", "v"]).await, "OK");
+    assert_eq!(client.text(&["GET", "k"]).await, "v");
+    assert!(mainstay.status_text().await.contains("redis"), "it says what is missing");
+    redis.restart().await.unwrap();
+    mainstay.wait_for("redis", "up").await;
+    mainstay.terminate().await;
+}
+
+#[tokio::test]
+async fn it_starts_with_the_database_down_and_says_so() {
+    let (redis, mut postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    postgres.kill();
+    let mainstay =
+        Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    let mut client = mainstay.client().await;
+    let refused = client.text(&["SET", "k", "v"]).await;
+    assert!(refused.starts_with("UNAVAILABLE db"), "{refused}");
+    postgres.restart().await.unwrap();
+    mainstay.wait_for("db", "up").await;
+    client.until(&["SET", "k", "v"], "OK").await;
+    mainstay.terminate().await;
+}
+
+#[tokio::test]
+async fn all_down_is_a_clear_error_that_names_each_backend() {
+    let (mut redis, mut postgres) =
+        (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    let mainstay =
+        Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    mainstay.wait_for("redis", "up").await;
+    redis.kill();
+    postgres.kill();
+    mainstay.wait_for("redis", "down").await;
+    mainstay.wait_for("db", "down").await;
+    let mut client = mainstay.client().await;
+    let refused = client.text(&["GET", "k"]).await;
+    assert!(refused.starts_with("UNAVAILABLE"), "{refused}");
+    assert!(refused.contains("db") && refused.contains("redis"), "{refused}");
+    assert_eq!(client.text(&["PING"]).await, "PONG");
+    mainstay.terminate().await;
+}
