@@ -20,12 +20,7 @@ const NARROW: &[(&str, &[&str])] = &[
         "backend/",
         &["op", "reply", "error", "entry", "clock", "config", "entropy", "task", "backend"],
     ),
-    (
-        "route",
-        &[
-            "op", "reply", "error", "entry", "clock", "config", "status", "route",
-        ],
-    ),
+    ("route", &["op", "reply", "error", "entry", "clock", "config", "status", "route"]),
 ];
 /// Not adapters: they join the adapters to the rest.
 const WIDE: &[&str] = &["backend/mod.rs", "backend/open.rs"];

@@ -8,12 +8,12 @@ use crate::node::Node;
 
 /// The outcome, unless it is late: later than the 99th percentile of late with budget left, or later than patience.
 /// Not `allowed`: waits to the end.
-pub(super) async fn unless_late<T>(
+pub(super) async fn unless_late<F: Future>(
     road: &Road,
     node: &Node,
     allowed: bool,
-    asked: &mut Pin<Box<dyn Future<Output = T> + Send>>,
-) -> Option<T> {
+    asked: Pin<&mut F>,
+) -> Option<F::Output> {
     if !allowed || !node.hedge().enabled {
         return Some(asked.await);
     }
@@ -28,20 +28,5 @@ pub(super) async fn unless_late<T>(
         biased;
         outcome = asked => Some(outcome),
         () = late => None,
-    }
-}
-
-/// The outcome, unless patience has run out: for a read that another backend can answer instead.
-pub(super) async fn unless_impatient<T>(
-    node: &Node,
-    asked: &mut Pin<Box<dyn Future<Output = T> + Send>>,
-) -> Option<T> {
-    if !node.hedge().enabled {
-        return Some(asked.await);
-    }
-    tokio::select! {
-        biased;
-        outcome = asked => Some(outcome),
-        () = tokio::time::sleep(node.hedge().patience) => None,
     }
 }

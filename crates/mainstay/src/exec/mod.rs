@@ -119,18 +119,19 @@ async fn follow(
     op: &Op,
     deadline: Deadline,
 ) -> Result<Served> {
-    let views = road.views();
+    let now = road.clock.now();
+    let view = |node: NodeId| road.nodes[node].view(now);
     let copy_is_true = |node: NodeId| {
         let mut all = true;
         op.for_each_key(|key| all &= road.missed[node].is_true(key));
         all
     };
-    match plan(op, route, &views, road.counts.turn(), copy_is_true) {
+    match plan(op, route, view, road.counts.turn(), copy_is_true) {
         Plan::Cached { cache: None, record } => {
             read::from_record(road, route, record, op, deadline).await
         }
         Plan::Cached { cache: Some(cache), record } => {
-            let hedge = views[record].availability == Availability::Available;
+            let hedge = view(record).is_available();
             read::through_cache(road, route, read::Pair { cache, record, hedge }, op, deadline)
                 .await
         }

@@ -1,7 +1,11 @@
 //! Reads of a record route: the copy if there is one, else the record, and the copy filled behind it.
 //! It must not know how copies are encoded beyond `cache::copy`, nor write to the record.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Road, Served,
@@ -101,8 +105,7 @@ fn served(found: &Found, reply: Reply) -> Served {
     Served { reply, node: Some(found.node), stale: false, age: found.age }
 }
 
-/// The copy, else the record. A late cache is overtaken; what it was asked goes on in the background, so that its
-/// breaker learns of the delay.
+/// The copy, else the record. A late cache is overtaken; the guard counts the call that is given up as slow.
 async fn get(
     road: &Arc<Road>,
     route: &Arc<Route>,
@@ -110,8 +113,10 @@ async fn get(
     key: &Key,
     deadline: Deadline,
 ) -> Result<Found> {
-    let mut asked = ask_cache(road, pair.cache, key, deadline);
-    let early = hedge::unless_late(road, &road.nodes[pair.cache], pair.hedge, &mut asked).await;
+    let (cache, op) =
+        (&road.nodes[pair.cache], Op::Get { key: copy::key_of(key), with_ttl: false });
+    let mut asked = pin!(guard::call(cache, &op, deadline));
+    let early = hedge::unless_late(road, cache, pair.hedge, asked.as_mut()).await;
     let Some(reply) = early else {
         return overtake(road, route, pair, key, asked, deadline).await;
     };
@@ -136,25 +141,17 @@ async fn get(
     }
 }
 
-type Asked = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
-
-fn ask_cache(road: &Arc<Road>, cache: NodeId, key: &Key, deadline: Deadline) -> Asked {
-    let node = Arc::clone(&road.nodes[cache]);
-    let op = Op::Get { key: copy::key_of(key), with_ttl: false };
-    Box::pin(async move { guard::call(&node, &op, deadline).await })
-}
-
 /// The cache is late: the record is asked as well, and the first that can answer does.
 async fn overtake(
     road: &Arc<Road>,
     route: &Arc<Route>,
     pair: Pair,
     key: &Key,
-    mut asked: Asked,
+    mut asked: Pin<&mut impl Future<Output = Result<Reply>>>,
     deadline: Deadline,
 ) -> Result<Found> {
     road.counts.hedge();
-    let mut record = std::pin::pin!(get_record(road, route, pair, key, None, deadline));
+    let mut record = pin!(get_record(road, route, pair, key, None, deadline));
     tokio::select! {
         biased;
         reply = &mut asked => match hit(road, pair.cache, reply) {
@@ -163,7 +160,6 @@ async fn overtake(
         },
         found = &mut record => match found {
             Ok(found) => {
-                road.tasks.spawn_to_end(async move { drop(asked.await) });
                 road.counts.fallback(pair.cache, pair.record, ErrorKind::Timeout);
                 Ok(found)
             }

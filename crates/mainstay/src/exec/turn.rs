@@ -6,16 +6,15 @@ use std::sync::Arc;
 use super::{
     Road, Served,
     attempt::{Last, attempt},
-    hedge, prepare,
+    prepare,
 };
 use crate::{
     clock::Deadline,
-    error::{Effect, Error, Result},
+    error::{Effect, Error, ErrorKind, Result},
     guard::classify::{NextStep, next_step},
     op::{Op, OpClass},
     reply::Reply,
     route::{NodeId, Route},
-    status::Availability,
 };
 
 pub(super) async fn in_turn(
@@ -61,6 +60,7 @@ fn stops(error: &Error, op: &Op) -> bool {
     }
 }
 
+/// A read does not wait for a backend longer than its patience when there is another to ask.
 async fn ask(
     road: &Arc<Road>,
     route: &Arc<Route>,
@@ -70,33 +70,18 @@ async fn ask(
     last: Last,
 ) -> Result<Served> {
     let node = &road.nodes[id];
-    let now = road.clock.now();
-    if node.view(now).availability != Availability::Available {
-        return Err(node.refusal(now));
-    }
     let op = prepare::with_node_ttl(op, route.ttl_max[id], &road.clock);
-    if op.class() != OpClass::Read || last == Last::Yes {
-        return attempt(road, node, &op, deadline, last).await.map(|reply| Served::by(id, reply));
-    }
-    patiently(road, id, &op, deadline).await
-}
-
-/// A read does not wait for a backend longer than its patience when there is another to ask; what it asked goes on in
-/// the background, so that the breaker learns of the delay.
-async fn patiently(road: &Arc<Road>, id: NodeId, op: &Op, deadline: Deadline) -> Result<Served> {
-    let (road_of_call, op) = (Arc::clone(road), op.clone());
-    let mut asked: std::pin::Pin<Box<dyn Future<Output = Result<Reply>> + Send>> =
-        Box::pin(async move {
-            attempt(&road_of_call, &road_of_call.nodes[id], &op, deadline, Last::No).await
-        });
-    let node = &road.nodes[id];
-    match hedge::unless_impatient(node, &mut asked).await {
-        Some(reply) => reply.map(|reply| Served::by(id, reply)),
-        None => {
-            road.tasks.spawn_to_end(async move { drop(asked.await) });
-            let message = format!("no answer within {} ms", node.hedge().patience.as_millis());
-            Err(Error::new(crate::error::ErrorKind::Timeout, message).at(node.name()))
+    let impatient = op.class() == OpClass::Read && last == Last::No && node.hedge().enabled;
+    let limit = match impatient {
+        true => deadline.within(road.clock.now(), node.hedge().patience),
+        false => deadline,
+    };
+    match attempt(road, node, &op, limit, last).await {
+        Ok(reply) => Ok(Served::by(id, reply)),
+        Err(error) if error.kind() == ErrorKind::DeadlineExceeded && limit != deadline => {
+            Err(Error::new(ErrorKind::Timeout, error.message()).at(node.name()))
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Who is asked, in which order: all choosing for one operation.
 //! It must not do anything: no IO, no clock, no waiting; the views are a snapshot.
 
+use smallvec::SmallVec;
+
 use super::{NodeId, Route, Select, Shape};
 use crate::{
     op::{Op, OpClass},
     status::{Availability, Health, NodeView},
 };
+
+/// Nodes to ask in turn; routes are short.
+pub(crate) type Candidates = SmallVec<[NodeId; 8]>;
 
 /// What to do with one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,33 +30,31 @@ pub(crate) enum Plan {
     /// A failover route: ask these in turn. Never empty; the refused ones stand last, so that their reasons are told.
     InTurn {
         /// Best first.
-        candidates: Vec<NodeId>,
+        candidates: Candidates,
         /// Whether an absent key sends the read on to the next one.
         absent_goes_on: bool,
     },
 }
 
-/// Chooses. `copy_is_true(node)` says whether the copies of this operation's keys on that cache may be read;
-/// `turn` spreads round robin.
+/// Chooses. `view(node)` is a snapshot of a node; `copy_is_true(node)` says whether the copies of this operation's keys
+/// on that cache may be read; `turn` spreads round robin.
 pub(crate) fn plan(
     op: &Op,
     route: &Route,
-    views: &[NodeView],
+    view: impl Fn(NodeId) -> NodeView,
     turn: usize,
     copy_is_true: impl Fn(NodeId) -> bool,
 ) -> Plan {
     match (&route.shape, op.class()) {
         (Shape::Record { caches, record }, OpClass::Read) => {
-            let usable = |id: &NodeId| {
-                views[*id].availability == Availability::Available && copy_is_true(*id)
-            };
+            let usable = |id: &NodeId| view(*id).is_available() && copy_is_true(*id);
             Plan::Cached { cache: caches.iter().copied().find(usable), record: *record }
         }
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {
             Plan::Commit { record: *record }
         }
         (Shape::Failover { backends, select }, class) => {
-            in_turn(backends, *select, class, views, turn)
+            in_turn(backends, *select, class, view, turn)
         }
     }
 }
@@ -60,42 +63,39 @@ fn in_turn(
     backends: &[NodeId],
     select: Select,
     class: OpClass,
-    views: &[NodeView],
+    view: impl Fn(NodeId) -> NodeView,
     turn: usize,
 ) -> Plan {
-    let mut candidates = backends.to_vec();
-    match (select, class) {
-        (Select::Priority, _) => candidates.sort_by_key(|id| refused(&views[*id])),
-        (Select::Failover, _) | (Select::RoundRobin, OpClass::LastWriterWins | OpClass::Strict) => {
-            candidates.sort_by_key(|id| rank(&views[*id]));
-        }
-        (Select::RoundRobin, OpClass::Read) => {
-            candidates.sort_by_key(|id| rank(&views[*id]));
-            // The last one is memory: what it holds is a stand-in, not a replica to spread reads over.
-            let up = candidates
-                .iter()
-                .filter(|id| rank(&views[**id]) == 0 && Some(*id) != backends.last())
-                .count();
-            if up > 1 {
-                candidates[..up].rotate_left(turn % up);
-            }
+    let rank = |id: NodeId| match select {
+        Select::Priority => u8::from(!view(id).is_available()) * REFUSED,
+        Select::Failover | Select::RoundRobin => rank(&view(id)),
+    };
+    let mut ranked: SmallVec<[(u8, NodeId); 8]> =
+        backends.iter().map(|id| (rank(*id), *id)).collect();
+    // Stable: the order of the configuration within a rank.
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let mut candidates: Candidates = ranked.iter().map(|(_, id)| *id).collect();
+    let spreads = select == Select::RoundRobin && class == OpClass::Read;
+    if spreads {
+        // The last one is memory: what it holds is a stand-in, not a replica to spread reads over.
+        let up =
+            ranked.iter().filter(|(rank, id)| *rank == UP && Some(id) != backends.last()).count();
+        if up > 1 {
+            candidates[..up].rotate_left(turn % up);
         }
     }
-    Plan::InTurn {
-        candidates,
-        absent_goes_on: select == Select::RoundRobin && class == OpClass::Read,
-    }
+    Plan::InTurn { candidates, absent_goes_on: spreads }
 }
 
-fn refused(view: &NodeView) -> bool {
-    view.availability != Availability::Available
-}
+const UP: u8 = 0;
+const DEGRADED: u8 = 1;
+const REFUSED: u8 = 2;
 
-/// Up before degraded before refused; the order of the configuration within each.
+/// Up before degraded before refused.
 fn rank(view: &NodeView) -> u8 {
     match (view.availability, view.health) {
-        (Availability::Available, Health::Up) => 0,
-        (Availability::Available, Health::Degraded | Health::Down) => 1,
-        (Availability::Refuses(_), _) => 2,
+        (Availability::Available, Health::Up) => UP,
+        (Availability::Available, Health::Degraded | Health::Down) => DEGRADED,
+        (Availability::Refuses(_), _) => REFUSED,
     }
 }
