@@ -21,10 +21,18 @@ async fn main() -> Result<(), Failure> {
     let binary = std::env::args()
         .nth(1)
         .ok_or("usage: mainstay-bench PATH_OF_THE_MAINSTAY_BINARY [JSON_FILE]")?;
+    let only = std::env::var("MAINSTAY_BENCH_ONLY").unwrap_or_default();
+    let wanted = |part: &str| only.is_empty() || only == part;
     let mut table = Table::default();
-    library::guard(&mut table, rounds).await?;
-    library::redis_get(&mut table, rounds).await?;
-    resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;
+    if wanted("guard") {
+        library::guard(&mut table, rounds).await?;
+    }
+    if wanted("library") {
+        library::redis_get(&mut table, rounds).await?;
+    }
+    if wanted("resp") {
+        resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;
+    }
     println!("{table}");
     if let Some(path) = std::env::args().nth(2) {
         std::fs::write(path, table.to_json())?;

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | gen-docs`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod bench;
 mod docs;
 mod install;
+mod scenario;
 mod step;
 mod test;
 mod tidy;
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   the whole test command; --quick leaves out clippy and the documentation
 cargo xtask tidy             the rules of the source tree
 cargo xtask bench            the benchmarks, in release mode
+cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
 cargo xtask gen-docs         generated pages";
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         "test" => test::run(&root(), rest),
         "tidy" => tidy::run(&root()),
         "bench" => bench::run(&root(), rest),
+        "scenario" => scenario::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -270,7 +270,8 @@ impl Backend for FaultBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        // A fault may hang.
+        Capabilities { keeps_deadlines: false, ..self.inner.capabilities() }
     }
 
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {

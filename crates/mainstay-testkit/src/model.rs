@@ -35,6 +35,7 @@ impl Default for ModelBackend {
             versions: true,
             atomic_many: true,
             value_max: 16 << 20,
+            keeps_deadlines: false,
         })
     }
 }

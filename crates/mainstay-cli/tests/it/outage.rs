@@ -9,11 +9,17 @@ use mainstay_testkit::{
 
 use crate::process::Mainstay;
 
-/// The outage in seconds of each step; the full scenario of `cargo xtask scenario` is longer.
-fn step() -> Duration {
-    let seconds =
-        std::env::var("MAINSTAY_OUTAGE_STEP").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    Duration::from_secs(seconds)
+/// Seconds that Redis is well, killed or stopped at a time. The suite runs the short form, `cargo xtask scenario` the
+/// whole one.
+struct Times {
+    well: Duration,
+    ill: Duration,
+}
+
+fn times() -> Times {
+    let whole = std::env::var_os("MAINSTAY_WHOLE_SCENARIO").is_some();
+    let (well, ill) = if whole { (10, 15) } else { (3, 6) };
+    Times { well: Duration::from_secs(well), ill: Duration::from_secs(ill) }
 }
 
 async fn through_redis_outages(database_url: &str) -> Report {
@@ -23,23 +29,23 @@ async fn through_redis_outages(database_url: &str) -> Report {
     mainstay.wait_for("redis", "up").await;
     let load = Load::start(mainstay.resp(), LoadOptions::default());
     load.phase("steady");
-    tokio::time::sleep(step()).await;
+    tokio::time::sleep(times().well).await;
     load.phase("redis killed");
     redis.kill();
-    tokio::time::sleep(step()).await;
+    tokio::time::sleep(times().ill).await;
     load.phase("redis back");
     redis.restart().await.unwrap();
     mainstay.wait_for("redis", "up").await;
     load.phase("steady again");
-    tokio::time::sleep(step()).await;
+    tokio::time::sleep(times().well).await;
     load.phase("redis stopped");
     redis.stop();
-    tokio::time::sleep(step()).await;
+    tokio::time::sleep(times().ill).await;
     load.phase("redis continued");
     redis.cont();
     mainstay.wait_for("redis", "up").await;
     load.phase("steady at last");
-    tokio::time::sleep(step()).await;
+    tokio::time::sleep(times().well).await;
     let report = load.finish().await;
     println!("{report}");
     mainstay.terminate().await;

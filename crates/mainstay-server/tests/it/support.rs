@@ -223,6 +223,7 @@ impl Backend for Gate {
             versions: true,
             atomic_many: true,
             value_max: 1 << 20,
+            keeps_deadlines: false,
         }
     }
 

@@ -22,6 +22,7 @@ async fn the_reference_passes_without_versions_and_on_many_threads() {
         versions: false,
         atomic_many: false,
         value_max: 2 << 20,
+        keeps_deadlines: false,
     };
     conformance::run_all(Arc::new(ModelBackend::new(capabilities))).await;
 }

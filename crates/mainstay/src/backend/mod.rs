@@ -48,6 +48,8 @@ pub struct Capabilities {
     pub atomic_many: bool,
     /// The longest value in bytes.
     pub value_max: usize,
+    /// Whether `execute` always ends by its deadline, so that the guard needs no timer of its own for a call.
+    pub keeps_deadlines: bool,
 }
 
 /// How deep a probe looks.

@@ -70,6 +70,7 @@ impl Backend for Remote {
         Capabilities {
             scope: Scope::Shared,
             durability: self.durability,
+            keeps_deadlines: false,
             ..self.memory.capabilities()
         }
     }

@@ -53,9 +53,18 @@ pub async fn call(node: &Node, op: &Op, deadline: Deadline) -> Result<Reply> {
         biased;
         answer = node.backend().execute(op, limit) => Ended::Answered(answer),
         () = opened => Ended::CutOff,
-        () = tokio::time::sleep_until(limit.instant()) => Ended::TimedOut,
+        () = overdue(node, limit) => Ended::TimedOut,
     };
     settle(permit, ended, node, op, deadline)
+}
+
+/// Ends at the limit; never for a backend that keeps deadlines itself: one timer a call is enough.
+async fn overdue(node: &Node, limit: Deadline) {
+    if node.capabilities().keeps_deadlines {
+        std::future::pending().await
+    } else {
+        tokio::time::sleep_until(limit.instant()).await;
+    }
 }
 
 /// Performs one operation past bulkhead and breaker, for the readmission hook and for whoever must reach a backend

@@ -134,6 +134,7 @@ impl Backend for Fake {
             versions: false,
             atomic_many: true,
             value_max: 1 << 20,
+            keeps_deadlines: false,
         }
     }
 

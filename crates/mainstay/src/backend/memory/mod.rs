@@ -257,6 +257,7 @@ impl Backend for Memory {
             versions: true,
             atomic_many: true,
             value_max: self.bounds.value_max,
+            keeps_deadlines: true,
         }
     }
 

@@ -200,6 +200,7 @@ impl Backend for Redis {
             versions: false,
             atomic_many: !matches!(self.connector.target.place, url::Place::Cluster(_)),
             value_max: self.value_max,
+            keeps_deadlines: true,
         }
     }
 

@@ -161,6 +161,7 @@ impl Backend for Mysql {
             versions: true,
             atomic_many: true,
             value_max: self.value_max,
+            keeps_deadlines: false,
         }
     }
 

@@ -160,6 +160,7 @@ impl Backend for Postgres {
             versions: true,
             atomic_many: true,
             value_max: self.value_max,
+            keeps_deadlines: false,
         }
     }
 

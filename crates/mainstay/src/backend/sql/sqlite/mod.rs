@@ -172,6 +172,7 @@ impl Backend for Sqlite {
             versions: true,
             atomic_many: true,
             value_max: self.plan.rules.bounds.value_max,
+            keeps_deadlines: false,
         }
     }
 
