@@ -9,6 +9,7 @@ use std::sync::{
 use redis::{Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
+    batch::Batches,
     classify,
     cluster::{Redirect, SlotMap, slot_of},
     script::Lua,
@@ -30,6 +31,7 @@ const SILENCES_MAX: u32 = 3;
 pub(super) struct Node {
     pub(super) host: Host,
     connection: MultiplexedConnection,
+    batches: Batches,
     /// Set as soon as the connection is known to be broken, by the reader of the connection where it can tell.
     lost: Arc<AtomicBool>,
     silences: AtomicU32,
@@ -52,12 +54,17 @@ impl Node {
         lost: Arc<AtomicBool>,
         facts: Facts,
     ) -> Self {
-        Self { host, connection, lost, silences: AtomicU32::new(0), facts }
+        let batches = Batches::new(connection.clone());
+        Self { host, connection, batches, lost, silences: AtomicU32::new(0), facts }
     }
 
     /// Sends one command. An error reply is a value; an error means that the connection broke.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value> {
         self.check()?;
+        let call = self.batches.enter();
+        if call.is_crowded() {
+            return self.noted(self.batches.send(command.clone()).await);
+        }
         let mut connection = self.connection.clone();
         let result = connection.send_packed_command(command).await;
         self.heard(result)
@@ -102,16 +109,20 @@ impl Node {
     }
 
     fn heard<T>(&self, result: std::result::Result<T, RedisError>) -> Result<T> {
+        self.noted(result.map_err(classify::failure))
+    }
+
+    /// Notes that there was an answer, and whether it says that the connection is broken.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if self.silences.load(Ordering::Relaxed) != 0 {
             self.silences.store(0, Ordering::Relaxed);
         }
-        result.map_err(|error| {
-            let error = classify::failure(error);
-            if error.kind() == ErrorKind::Disconnected {
-                self.lost.store(true, Ordering::Relaxed);
-            }
-            error
-        })
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Disconnected
+        {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Notes a call without an answer; the last of several in a row gives the connection up.

@@ -23,6 +23,7 @@ use crate::{
     reply::Reply,
 };
 
+mod batch;
 mod classify;
 mod client;
 mod cluster;
