@@ -25,6 +25,11 @@ const HANGS: u8 = 2;
 /// Performs the operation, then loses the reply.
 const SWALLOWS: u8 = 3;
 
+/// Performs one operation and breaks the connection before the reply; then it is well.
+const BREAKS: u8 = 4;
+/// The same, and refuses afterwards.
+const BREAKS_FOR_GOOD: u8 = 5;
+
 /// Memory that claims to be shared, behind a cable.
 #[derive(Debug)]
 struct Remote {
@@ -89,6 +94,16 @@ impl Backend for Remote {
             // A network's round trip, so that operations interleave.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let reply = self.memory.execute(op, deadline).await;
+            let after = match self.state.load(Relaxed) {
+                BREAKS => Some(WELL),
+                BREAKS_FOR_GOOD => Some(REFUSES),
+                _ => None,
+            };
+            if let Some(after) = after.filter(|_| op.class() != crate::OpClass::Read) {
+                self.is(after);
+                return Err(Error::new(ErrorKind::Disconnected, "Connection reset by peer")
+                    .with_effect(Effect::Unknown));
+            }
             if self.state.load(Relaxed) == SWALLOWS {
                 return Err(Error::new(ErrorKind::Timeout, "the reply was lost")
                     .with_effect(Effect::Unknown));
@@ -376,4 +391,42 @@ async fn many_keys_come_from_copies_and_record_together() {
     let op = Op::GetMany { keys: ["a", "b", "c"].map(crate::Key::from).to_vec() };
     let answer = world.storage.execute(&op, CallOptions::default()).await.unwrap();
     assert_eq!((&*answer.source, world.record.calls.load(Relaxed)), ("cache", before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_retried_after_its_reply_was_lost_leaves_no_stale_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    world.record.is(BREAKS);
+    // The first try deleted it; the second finds nothing.
+    assert!(!world.storage.delete("k").await.unwrap());
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_lost_try_may_have_been_applied_says_so_and_is_not_read_from_the_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    world.record.is(BREAKS_FOR_GOOD);
+    let error = world.storage.set("k", "new").await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert_eq!(world.record.holds("k").await.as_deref(), Some(&b"new"[..]));
+    world.record.is(WELL);
+    world.until("db", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_finds_nothing_takes_the_copy_with_it() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    // Another process deletes it and does not reach the cache.
+    let op = Op::DeleteMany { keys: vec!["k".into()] };
+    let deadline = world.storage.clock().deadline_in(Duration::from_secs(1));
+    world.record.memory.execute(&op, deadline).await.unwrap();
+    assert!(!world.storage.delete("k").await.unwrap());
+    assert_eq!(world.value("k").await, None);
 }
