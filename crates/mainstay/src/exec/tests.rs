@@ -375,6 +375,20 @@ async fn expiry_reaches_the_copy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_filled_by_a_read_of_many_keys_ends_with_its_record() {
+    let world = world(record_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(30)),
+        ..crate::SetOptions::default()
+    };
+    world.storage.set_with("k", "v", options).await.unwrap();
+    world.storage.get_many(vec!["k".into()]).await.unwrap();
+    world.until_cached("k").await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_keys_come_from_copies_and_record_together() {
     let world = world(record_route()).await;
     for key in ["a", "b", "c"] {
