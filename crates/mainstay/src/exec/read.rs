@@ -188,6 +188,7 @@ async fn get_record(
     deadline: Deadline,
 ) -> Result<Found> {
     let op = Op::Get { key: key.clone(), with_ttl: true };
+    let asked_at = road.clock.unix_ms();
     let reply = attempt(road, &road.nodes[pair.record], &op, deadline, Last::Yes).await;
     let record = match reply.and_then(Reply::into_record) {
         Ok(record) => record,
@@ -199,7 +200,7 @@ async fn get_record(
         }
     };
     if let (Some(token), Some(record)) = (token, &record) {
-        fill::spawn(road, route, pair.cache, key, token, record);
+        fill::spawn(road, route, pair.cache, key, token, record, asked_at);
     }
     Ok(Found { record, node: pair.record, age: None })
 }

@@ -20,6 +20,8 @@ use crate::{
 };
 
 const WELL: u8 = 0;
+/// A read takes 400 ms after it was performed.
+const CRAWLS: u8 = 6;
 const REFUSES: u8 = 1;
 const HANGS: u8 = 2;
 /// Performs the operation, then loses the reply.
@@ -94,6 +96,9 @@ impl Backend for Remote {
             // A network's round trip, so that operations interleave.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let reply = self.memory.execute(op, deadline).await;
+            if self.state.load(Relaxed) == CRAWLS {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
             let after = match self.state.load(Relaxed) {
                 BREAKS => Some(WELL),
                 BREAKS_FOR_GOOD => Some(REFUSES),
@@ -385,6 +390,23 @@ async fn a_copy_filled_by_a_read_of_many_keys_ends_with_its_record() {
     world.storage.get_many(vec!["k".into()]).await.unwrap();
     world.until_cached("k").await;
     tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_reply_that_took_long_does_not_outlive_the_record() {
+    let world = world(record_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(2)),
+        ..crate::SetOptions::default()
+    };
+    world.storage.set_with("k", "v", options).await.unwrap();
+    let begun = world.storage.clock().now();
+    world.record.is(CRAWLS);
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
+    world.record.is(WELL);
+    world.until_cached("k").await;
+    tokio::time::sleep_until(begun + Duration::from_millis(2_001)).await;
     assert_eq!(world.value("k").await, None);
 }
 
