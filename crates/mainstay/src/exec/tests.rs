@@ -23,6 +23,8 @@ const WELL: u8 = 0;
 /// A read takes 400 ms after it was performed.
 const CRAWLS: u8 = 6;
 const REFUSES: u8 = 1;
+/// Answers probes and reads.
+const REFUSES_WRITES: u8 = 7;
 const HANGS: u8 = 2;
 /// Performs the operation, then loses the reply.
 const SWALLOWS: u8 = 3;
@@ -93,6 +95,9 @@ impl Backend for Remote {
         Box::pin(async move {
             self.calls.fetch_add(1, Relaxed);
             self.cable().await?;
+            if self.state.load(Relaxed) == REFUSES_WRITES && op.class() != crate::OpClass::Read {
+                return Err(Error::new(ErrorKind::Overloaded, "OOM command not allowed"));
+            }
             // A network's round trip, so that operations interleave.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let reply = self.memory.execute(op, deadline).await;
@@ -364,6 +369,7 @@ async fn a_strict_operation_goes_on_to_the_next_backend_only_when_it_was_not_app
     assert_eq!(world.storage.increment("n", 1).await.unwrap(), 1);
     world.cache.is(WELL);
     world.until("cache", Health::Up).await;
+    assert_eq!(world.storage.increment("n", 1).await.unwrap(), 2, "the counter has moved up");
     world.cache.is(SWALLOWS);
     let error = world.storage.increment("n", 1).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown);
@@ -464,5 +470,98 @@ async fn a_delete_that_finds_nothing_takes_the_copy_with_it() {
     let deadline = world.storage.clock().deadline_in(Duration::from_secs(1));
     world.record.memory.execute(&op, deadline).await.unwrap();
     assert!(!world.storage.delete("k").await.unwrap());
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_one_timeout_sent_down_is_read_and_is_not_put_over_a_newer_one() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "1").await.unwrap();
+    world.storage.set("n", "10").await.unwrap();
+    world.cache.is(REFUSES_WRITES);
+    world.storage.set("k", "2").await.unwrap();
+    world.storage.set("n", "20").await.unwrap();
+    world.cache.is(WELL);
+    assert_eq!(world.value("k").await.as_deref(), Some("2"), "acknowledged by the lower backend");
+    assert_eq!(world.storage.increment("n", 1).await.unwrap(), 21);
+    world.storage.set("k", "3").await.unwrap();
+    // An outage and its readmission later the old overflow must not come back.
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("3"));
+    assert_eq!(world.value("n").await.as_deref(), Some("21"));
+    assert_eq!(world.record.holds("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lower_backend_refused_to_change_is_not_deleted_above() {
+    let world = world(failover_route()).await;
+    world.storage.set("session", "v").await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    let minute = TtlChange::For(Duration::from_secs(60));
+    assert!(!world.storage.expire("session", minute).await.unwrap());
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("session").await.as_deref(), Some("v"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_backend_that_has_gone_does_not_keep_the_higher_one_from_returning() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.storage.set("k", "new").await.unwrap();
+    world.record.is(REFUSES);
+    world.until("db", Health::Down).await;
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    let entry = world.storage.get("k").await.unwrap().unwrap();
+    assert_eq!((&*entry.value, entry.stale, &*entry.source), (&b"old"[..], true, "cache"));
+    let error = world.storage.increment("k", 1).await.unwrap_err();
+    assert!(error.to_string().contains("db: "), "{error}");
+    world.record.is(WELL);
+    world.until("db", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_acknowledged_write_is_lost_while_keys_are_moved_up() {
+    let world = world(failover_route()).await;
+    for round in 0..30_u64 {
+        world.cache.is(REFUSES);
+        world.until("cache", Health::Down).await;
+        world.storage.set("k", format!("{round}")).await.unwrap();
+        world.cache.is(WELL);
+        let mut last = String::new();
+        for step in 0..600 {
+            last = format!("{round}-{step}");
+            world.storage.set("k", last.clone()).await.unwrap();
+            assert_eq!(world.value("k").await.as_deref(), Some(&*last));
+        }
+        world.until("cache", Health::Up).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(world.value("k").await, Some(last));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_expires_while_it_is_moved_up_does_not_live_for_ever() {
+    let world = world(failover_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(40)),
+        ..crate::SetOptions::default()
+    };
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.storage.set_with("k", "v", options).await.unwrap();
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.source("k").await, "cache");
+    tokio::time::sleep(Duration::from_secs(41)).await;
     assert_eq!(world.value("k").await, None);
 }

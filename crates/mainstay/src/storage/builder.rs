@@ -189,5 +189,6 @@ async fn keep_draining(road: Arc<Road>, id: usize) {
             // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
             drop(readmit::drain(&road, id, false).await);
         }
+        readmit::relieve(&road, id).await;
     }
 }
