@@ -29,8 +29,9 @@ const STEP: Duration = Duration::from_secs(2);
 /// The node's, when it fails again meanwhile: it must not be declared up.
 pub(crate) async fn readmit(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     let mut handled = 0;
-    if road.missed[id].is_all() {
-        handled += empty_cache(road, id).await?;
+    if road.missed[id].is_all() && road.missed[id].begin_all(road.clock.now()) {
+        handled += delete_all_copies(road, id).await?;
+        road.missed[id].made_all_true();
     }
     handled += drain(road, id, true).await?;
     for route in road.table.routes() {
@@ -62,15 +63,6 @@ pub(crate) async fn drain(road: &Arc<Road>, id: NodeId, out_of_band: bool) -> Re
 }
 
 /// Too many keys were missed: every copy goes.
-async fn empty_cache(road: &Arc<Road>, id: NodeId) -> Result<u64> {
-    road.missed[id].begin_all();
-    let emptied = delete_all_copies(road, id).await;
-    if emptied.is_err() {
-        road.missed[id].distrust_all();
-    }
-    emptied
-}
-
 async fn delete_all_copies(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     let (mut handled, mut cursor) = (0, None);
     loop {

@@ -565,3 +565,24 @@ async fn a_value_that_expires_while_it_is_moved_up_does_not_live_for_ever() {
     tokio::time::sleep(Duration::from_secs(41)).await;
     assert_eq!(world.value("k").await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_has_missed_too_much_serves_again_without_an_outage() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    world.cache.is(REFUSES_WRITES);
+    // Ten thousand keys a call, so that the breaker has little to judge by.
+    for call in 0..=10 {
+        let entries = (0..10_000).map(|n| (format!("{call}-{n}").into(), "v".into())).collect();
+        let op = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false };
+        world.storage.execute(&op, CallOptions::default()).await.unwrap();
+        if call % 2 == 1 {
+            world.storage.get("k").await.unwrap();
+        }
+    }
+    assert!(world.storage.status().missed_invalidations > 100_000);
+    world.cache.is(WELL);
+    world.until_cached("k").await;
+    assert!(world.storage.status().missed_invalidations < 100_000);
+}

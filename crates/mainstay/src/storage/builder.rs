@@ -188,6 +188,10 @@ async fn keep_draining(road: Arc<Road>, id: usize) {
         if !road.missed[id].is_empty() && road.nodes[id].view(road.clock.now()).is_available() {
             // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
             drop(readmit::drain(&road, id, false).await);
+            if road.missed[id].is_all() {
+                // Only a readmission empties the whole cache; without an outage it has to be asked for.
+                road.nodes[id].spoil();
+            }
         }
         readmit::relieve(&road, id).await;
     }
