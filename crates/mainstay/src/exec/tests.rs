@@ -586,3 +586,36 @@ async fn a_cache_that_has_missed_too_much_serves_again_without_an_outage() {
     world.until_cached("k").await;
     assert!(world.storage.status().missed_invalidations < 100_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_cache_and_record_fail_tells_the_reason_of_each() {
+    let world = world(record_route()).await;
+    world.cache.is(REFUSES);
+    world.record.is(REFUSES);
+    let error = world.storage.get("k").await.unwrap_err().to_string();
+    assert!(error.contains("cache: Connection refused"), "{error}");
+    assert!(error.contains("db: Connection refused"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_over_several_routes_that_failed_in_part_does_not_say_that_nothing_was_applied() {
+    let (one, other) = (Remote::new(Durability::Crash), Remote::new(Durability::Crash));
+    let route = |prefix: &str, record: &str| RouteConfig {
+        prefix: prefix.into(),
+        record: Some(record.into()),
+        ..RouteConfig::default()
+    };
+    let routes = vec![route("a:", "one"), route("b:", "other")];
+    let storage = Storage::builder(Config { routes, ..Config::default() })
+        .backend("one", Arc::clone(&one) as Arc<dyn Backend>, BackendConfig::default())
+        .backend("other", Arc::clone(&other) as Arc<dyn Backend>, BackendConfig::default())
+        .open()
+        .await
+        .unwrap();
+    other.is(REFUSES);
+    let entries = vec![("a:k".into(), "v".into()), ("b:k".into(), "v".into())];
+    let op = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false };
+    let error = storage.execute(&op, CallOptions::default()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert!(one.holds("a:k").await.is_some());
+}
