@@ -107,7 +107,8 @@ pub(super) async fn all(
     loop {
         let due = overflow.due(from, after.as_ref(), BATCH);
         let Some(last) = due.last().cloned() else { return Ok(handled) };
-        for keys in due.chunks(AT_ONCE) {
+        // Beside calls of users one at a time: one that fails must not open the breaker on them.
+        for keys in due.chunks(if out_of_band { AT_ONCE } else { 1 }) {
             let deadline = road.clock.deadline_in(STEP);
             let up = Move { road, route, to, out_of_band, deadline };
             for moved in join_all(keys.iter().map(|key| up.key(key))).await {

@@ -80,7 +80,10 @@ async fn delete_all_copies(road: &Arc<Road>, id: NodeId) -> Result<u64> {
 }
 
 /// Moves up what this node took for others that serve.
-pub(crate) async fn relieve(road: &Arc<Road>, id: NodeId) {
+///
+/// # Errors
+/// Theirs; the keys stay remembered.
+pub(crate) async fn relieve(road: &Arc<Road>, id: NodeId) -> Result<()> {
     for route in road.table.routes() {
         let authority = route.authority();
         if let Shape::Failover { .. } = route.shape
@@ -88,10 +91,10 @@ pub(crate) async fn relieve(road: &Arc<Road>, id: NodeId) {
             && !road.overflow[route.id].is_empty()
             && road.nodes[authority].view(road.clock.now()).is_available()
         {
-            // A failure is the node's: its breaker and supervisor see it, and the keys stay remembered.
-            drop(raise::all(road, route, id, authority, false).await);
+            raise::all(road, route, id, authority, false).await?;
         }
     }
+    Ok(())
 }
 
 async fn perform(road: &Arc<Road>, id: NodeId, op: &Op, out_of_band: bool) -> Result<Reply> {
