@@ -619,3 +619,16 @@ async fn a_write_over_several_routes_that_failed_in_part_does_not_say_that_nothi
     assert_eq!(error.effect(), Effect::Unknown, "{error}");
     assert!(one.holds("a:k").await.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_backend_is_not_taken_for_an_empty_one() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.cache.is(REFUSES_WRITES);
+    for n in 0..9 {
+        world.storage.set(format!("other {n}"), "v").await.unwrap();
+        assert_eq!(world.value("k").await.as_deref(), Some("v"));
+    }
+    world.until("cache", Health::Degraded).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
+}
