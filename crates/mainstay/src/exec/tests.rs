@@ -632,3 +632,31 @@ async fn a_degraded_backend_is_not_taken_for_an_empty_one() {
     world.until("cache", Health::Degraded).await;
     assert_eq!(world.value("k").await.as_deref(), Some("v"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_goes_on_when_another_backend_takes_over_in_its_middle() {
+    let world = world(failover_route()).await;
+    for n in 0..40 {
+        let key = crate::Key::from(format!("k{n}"));
+        let set = |value: &'static str| Op::Set {
+            key: key.clone(),
+            value: value.into(),
+            ttl: TtlChange::Clear,
+            condition: crate::Condition::Always,
+            want_previous: false,
+        };
+        let deadline = world.storage.clock().deadline_in(Duration::from_secs(1));
+        world.cache.memory.execute(&set("v"), deadline).await.unwrap();
+        world.record.memory.execute(&set("v"), deadline).await.unwrap();
+    }
+    let first = world.storage.scan("k", None, 30).await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), first.next);
+    while let Some(next) = cursor {
+        let page = world.storage.scan("k", Some(next), 30).await.unwrap();
+        seen.extend(page.keys);
+        cursor = page.next;
+    }
+    assert_eq!(seen.len(), 40);
+}
