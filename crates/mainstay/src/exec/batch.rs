@@ -30,8 +30,8 @@ pub(super) async fn across_routes(road: &Arc<Road>, op: &Op, deadline: Deadline)
     let replies = join_all(ops.iter().map(|(route, op)| run_on(road, route, op, deadline))).await;
     let partly = op.class() != OpClass::Read && replies.iter().any(may_be_applied);
     let served: Result<Vec<Served>> = replies.into_iter().collect();
-    let served = served
-        .map_err(|error| if partly { error.with_effect(Effect::Unknown) } else { error })?;
+    let served =
+        served.map_err(|error| if partly { error.with_effect(Effect::Unknown) } else { error })?;
     together(op, &parts, served)
 }
 

@@ -146,8 +146,7 @@ fn replaces(op: &Op) -> bool {
 impl Move<'_> {
     async fn key(&self, key: &Key) -> std::result::Result<(), Failed> {
         let overflow = &self.road.overflow[self.route.id];
-        let waited =
-            tokio::time::timeout_at(self.deadline.instant(), overflow.moving(key)).await;
+        let waited = tokio::time::timeout_at(self.deadline.instant(), overflow.moving(key)).await;
         let Ok(_alone) = waited else { return Err(Failed::To(self.late())) };
         // Another may have moved it meanwhile.
         let Some(taken) = overflow.of(key).filter(|taken| taken.by != self.to) else {

@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{
-    Road, Served,
-    attempt::attempt_write,
-};
+use super::{Road, Served, attempt::attempt_write};
 use crate::{
     backend::semantics::keys_of,
     cache::copy,
