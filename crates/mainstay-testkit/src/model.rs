@@ -142,7 +142,7 @@ fn read(
     Some(match op {
         Op::Get { key, with_ttl } => Reply::Record(live(key).map(|row| record(row, *with_ttl))),
         Op::GetMany { keys } => {
-            Reply::Records(keys.iter().map(|key| live(key).map(|row| record(row, false))).collect())
+            Reply::Records(keys.iter().map(|key| live(key).map(|row| record(row, true))).collect())
         }
         Op::GetRange { key, start, end } => Reply::Bytes(
             live(key).map(|row| semantics::range_of(&row.value, *start, *end)).unwrap_or_default(),

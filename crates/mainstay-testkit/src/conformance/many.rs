@@ -51,6 +51,13 @@ async fn get(s: Subject) {
         s.done(Op::GetMany { keys: vec![a.clone()] }).await.into_records().expect("Records");
     let version = reply.into_iter().flatten().next().and_then(|record| record.version);
     assert_eq!(version, s.version(&a).await, "the version that Get gives");
+    if s.capabilities().versions {
+        // A copy that is filled from this reply must not outlive the record.
+        s.set_for(&a, "1", TtlChange::For(Duration::from_secs(60))).await;
+        let reply = s.done(Op::GetMany { keys: vec![a] }).await.into_records().expect("Records");
+        let ttl = reply.into_iter().flatten().next().and_then(|record| record.ttl);
+        assert!(ttl.is_some_and(|ttl| ttl <= Duration::from_secs(60) && !ttl.is_zero()), "{ttl:?}");
+    }
 }
 
 async fn set_all(s: Subject) {

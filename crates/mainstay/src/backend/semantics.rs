@@ -2,6 +2,8 @@
 //! It must not know how slots are stored or locked; engines without commands of their own (memory, SQL) run this, and
 //! Redis is held to the same by the conformance suite.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -212,11 +214,11 @@ fn set_many(
     if all_absent && slots.iter().any(|slot| slot.stored.is_some()) {
         return Ok(refused(None));
     }
+    let last: BTreeMap<&Key, &Bytes> = entries.iter().map(|(key, value)| (key, value)).collect();
     for slot in slots.iter_mut() {
         let current = slot.stored.as_ref().and_then(|stored| stored.expires_at);
         let expires_at = expiry_after(ttl, current, now)?;
-        let value =
-            entries.iter().rev().find(|(key, _)| *key == slot.key).map(|(_, value)| value.clone());
+        let value = last.get(&slot.key).map(|value| Bytes::clone(value));
         let value = value
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a slot came without its entry"))?;
         put(slot, value, expires_at, now);

@@ -3,7 +3,7 @@
 
 use crate::{
     clock::Deadline,
-    error::{Error, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
     exec::Road,
     guard::{
         self,
@@ -24,12 +24,49 @@ pub(super) enum Last {
     No,
 }
 
+/// How an operation ended on one node.
+pub(super) struct Attempted {
+    /// The last try; an error says `Effect::Unknown` when any of the tries may have been applied.
+    pub(super) result: Result<Reply>,
+    /// Whether a try before the last one may have been applied, or may still be: the reply does not tell what changed.
+    pub(super) in_doubt: bool,
+}
+
 pub(super) async fn attempt(
     road: &Road,
     node: &Node,
     op: &Op,
     deadline: Deadline,
     last: Last,
+) -> Result<Reply> {
+    let mut in_doubt = false;
+    let result = tries(road, node, op, deadline, last, &mut in_doubt).await;
+    known(result, in_doubt)
+}
+
+/// The same for who must know whether the reply tells everything.
+pub(super) async fn attempt_write(
+    road: &Road,
+    node: &Node,
+    op: &Op,
+    deadline: Deadline,
+) -> Attempted {
+    let mut in_doubt = false;
+    let result = tries(road, node, op, deadline, Last::Yes, &mut in_doubt).await;
+    Attempted { result: known(result, in_doubt), in_doubt }
+}
+
+fn known(result: Result<Reply>, in_doubt: bool) -> Result<Reply> {
+    result.map_err(|error| if in_doubt { error.with_effect(Effect::Unknown) } else { error })
+}
+
+async fn tries(
+    road: &Road,
+    node: &Node,
+    op: &Op,
+    deadline: Deadline,
+    last: Last,
+    in_doubt: &mut bool,
 ) -> Result<Reply> {
     let mut tries = 0;
     loop {
@@ -49,6 +86,7 @@ pub(super) async fn attempt(
         if wait >= deadline.left(now) {
             return Err(error);
         }
+        *in_doubt |= error.effect() == Effect::Unknown;
         tokio::time::sleep(wait).await;
         tries += 1;
     }

@@ -9,8 +9,8 @@ use super::{Road, Served, run_on};
 use crate::{
     clock::Deadline,
     entry::Key,
-    error::{Error, ErrorKind, Result},
-    op::Op,
+    error::{Effect, Error, ErrorKind, Result},
+    op::{Op, OpClass},
     reply::{Reply, Written},
     route::Route,
 };
@@ -28,11 +28,19 @@ pub(super) async fn across_routes(road: &Arc<Road>, op: &Op, deadline: Deadline)
         .map(|part| Ok((Arc::clone(&part.route), part_op(op, part)?)))
         .collect::<Result<_>>()?;
     let replies = join_all(ops.iter().map(|(route, op)| run_on(road, route, op, deadline))).await;
-    let mut served = Vec::with_capacity(replies.len());
-    for reply in replies {
-        served.push(reply?);
-    }
+    let partly = op.class() != OpClass::Read && replies.iter().any(may_be_applied);
+    let served: Result<Vec<Served>> = replies.into_iter().collect();
+    let served =
+        served.map_err(|error| if partly { error.with_effect(Effect::Unknown) } else { error })?;
     together(op, &parts, served)
+}
+
+/// The error of one part must not say that nothing was applied when another part was.
+fn may_be_applied(reply: &Result<Served>) -> bool {
+    match reply {
+        Ok(_) => true,
+        Err(error) => error.effect() == Effect::Unknown,
+    }
 }
 
 fn parts_of(road: &Road, op: &Op) -> Vec<Part> {

@@ -42,7 +42,8 @@ pub(super) async fn take_token(
     granted.then_some(token)
 }
 
-/// Puts the copy in the background, if the token still stands. Beyond `FILLS_MAX` at once it is left out.
+/// Puts the copy in the background, if the token still stands. `asked_at`: when the record was asked, Unix
+/// milliseconds; its time to live counts from then, so that the copy never outlives it. Beyond `FILLS_MAX` at once it is left out.
 pub(super) fn spawn(
     road: &Arc<Road>,
     route: &Arc<Route>,
@@ -50,6 +51,7 @@ pub(super) fn spawn(
     key: &Key,
     token: u128,
     record: &Record,
+    asked_at: i64,
 ) {
     let Ok(place) = Arc::clone(&road.fills).try_acquire_owned() else { return };
     let cap = route.ttl_max[cache].unwrap_or(Duration::MAX);
@@ -59,7 +61,7 @@ pub(super) fn spawn(
     }
     let op = Op::Set {
         key: copy::key_of(key),
-        value: copy::encode(record, road.clock.unix_ms()),
+        value: copy::encode(record, asked_at),
         ttl: TtlChange::For(life),
         condition: Condition::ValueIs(copy::encode_token(token)),
         want_previous: false,

@@ -39,6 +39,7 @@ pub(super) async fn get_many(
     }
     let tokens = tokens(road, pair, keys, &missing, &fillable, deadline).await;
     let op = Op::GetMany { keys: missing.iter().map(|index| keys[*index].clone()).collect() };
+    let asked_at = road.clock.unix_ms();
     let reply = attempt(road, &road.nodes[pair.record], &op, deadline, Last::Yes).await;
     let found = match reply.and_then(Reply::into_records) {
         Ok(found) => found,
@@ -49,7 +50,7 @@ pub(super) async fn get_many(
         if let (Some((_, token)), Some(record)) =
             (tokens.iter().find(|(at, _)| at == index), &record)
         {
-            fill::spawn(road, route, pair.cache, &keys[*index], *token, record);
+            fill::spawn(road, route, pair.cache, &keys[*index], *token, record, asked_at);
         }
         records[*index] = record;
     }

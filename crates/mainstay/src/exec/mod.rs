@@ -25,6 +25,7 @@ mod fill;
 mod hedge;
 mod many;
 mod prepare;
+mod raise;
 mod read;
 pub(crate) mod readmit;
 mod scan;

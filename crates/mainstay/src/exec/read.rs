@@ -126,16 +126,17 @@ async fn get(
                 Ok(Found { record: Some(record), node: pair.cache, age: Some(age) })
             }
             Copy::Filling | Copy::Unreadable => {
-                get_record(road, route, pair, key, None, deadline).await
+                get_record(road, route, pair, key, Ok(None), deadline).await
             }
         },
         Ok(None) => {
             let token = fill::take_token(road, pair.cache, key, deadline).await;
-            get_record(road, route, pair, key, token, deadline).await
+            get_record(road, route, pair, key, Ok(token), deadline).await
         }
         Err(error) => {
-            let found = get_record(road, route, pair, key, None, deadline).await?;
-            road.counts.fallback(pair.cache, pair.record, error.kind());
+            let kind = error.kind();
+            let found = get_record(road, route, pair, key, Err(error), deadline).await?;
+            road.counts.fallback(pair.cache, pair.record, kind);
             Ok(found)
         }
     }
@@ -151,7 +152,7 @@ async fn overtake(
     deadline: Deadline,
 ) -> Result<Found> {
     road.counts.hedge();
-    let mut record = pin!(get_record(road, route, pair, key, None, deadline));
+    let mut record = pin!(get_record(road, route, pair, key, Ok(None), deadline));
     tokio::select! {
         biased;
         reply = &mut asked => match hit(road, pair.cache, reply) {
@@ -178,28 +179,32 @@ fn hit(road: &Road, cache: NodeId, reply: Result<Reply>) -> Option<Found> {
     }
 }
 
-/// The record; the copy is filled behind it when this read holds the token.
+/// The record; the copy is filled behind it when this read holds the token. `copy`: that token, or why the cache gave
+/// no answer.
 async fn get_record(
     road: &Arc<Road>,
     route: &Arc<Route>,
     pair: Pair,
     key: &Key,
-    token: Option<u128>,
+    copy: Result<Option<u128>>,
     deadline: Deadline,
 ) -> Result<Found> {
     let op = Op::Get { key: key.clone(), with_ttl: true };
+    let asked_at = road.clock.unix_ms();
     let reply = attempt(road, &road.nodes[pair.record], &op, deadline, Last::Yes).await;
     let record = match reply.and_then(Reply::into_record) {
         Ok(record) => record,
         Err(error) if error.kind().is_callers() => return Err(error),
         Err(error) => {
-            let absent =
-                Error::new(ErrorKind::NotReady, "holds no copy").at(road.nodes[pair.cache].name());
-            return Err(road.unavailable(route, vec![error, absent], OpClass::Read));
+            let absent = || {
+                Error::new(ErrorKind::NotReady, "holds no copy").at(road.nodes[pair.cache].name())
+            };
+            let of_cache = copy.err().unwrap_or_else(absent);
+            return Err(road.unavailable(route, vec![error, of_cache], OpClass::Read));
         }
     };
-    if let (Some(token), Some(record)) = (token, &record) {
-        fill::spawn(road, route, pair.cache, key, token, record);
+    if let (Ok(Some(token)), Some(record)) = (copy, &record) {
+        fill::spawn(road, route, pair.cache, key, token, record, asked_at);
     }
     Ok(Found { record, node: pair.record, age: None })
 }

@@ -3,15 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Road;
+use super::{Road, raise};
 use crate::{
-    backend::Scope,
     cache::copy,
     clock::Deadline,
-    entry::Key,
     error::Result,
     guard,
-    op::{Condition, Op, TtlChange},
+    op::Op,
     reply::Reply,
     route::{NodeId, Shape},
 };
@@ -31,15 +29,18 @@ const STEP: Duration = Duration::from_secs(2);
 /// The node's, when it fails again meanwhile: it must not be declared up.
 pub(crate) async fn readmit(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     let mut handled = 0;
-    if road.missed[id].is_all() {
-        handled += empty_cache(road, id).await?;
+    if road.missed[id].is_all() && road.missed[id].begin_all(road.clock.now()) {
+        handled += delete_all_copies(road, id).await?;
+        road.missed[id].made_all_true();
     }
     handled += drain(road, id, true).await?;
     for route in road.table.routes() {
         if let Shape::Failover { .. } = route.shape
             && route.authority() == id
         {
-            handled += move_up(road, id, route.id).await?;
+            for from in route.nodes().filter(|from| *from != id) {
+                handled += raise::all(road, route, from, id, true).await?;
+            }
         }
     }
     Ok(handled)
@@ -62,15 +63,6 @@ pub(crate) async fn drain(road: &Arc<Road>, id: NodeId, out_of_band: bool) -> Re
 }
 
 /// Too many keys were missed: every copy goes.
-async fn empty_cache(road: &Arc<Road>, id: NodeId) -> Result<u64> {
-    road.missed[id].begin_all();
-    let emptied = delete_all_copies(road, id).await;
-    if emptied.is_err() {
-        road.missed[id].distrust_all();
-    }
-    emptied
-}
-
 async fn delete_all_copies(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     let (mut handled, mut cursor) = (0, None);
     loop {
@@ -87,43 +79,22 @@ async fn delete_all_copies(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     }
 }
 
-/// What lower backends of a failover route took: shared and durable values move up, volatile ones are discarded.
-async fn move_up(road: &Arc<Road>, to: NodeId, route: usize) -> Result<u64> {
-    let mut handled = 0;
-    for _ in 0..BATCHES_MAX {
-        let due = road.overflow[route].due(to, BATCH);
-        if due.is_empty() {
-            break;
-        }
-        for (key, from) in due {
-            if road.nodes[from].capabilities().scope != Scope::Process {
-                move_key(road, &key, from, to).await?;
-            }
-            perform(road, from, &delete(&key), false).await?;
-            road.overflow[route].settled(&key, from);
-            handled += 1;
+/// Moves up what this node took for others that serve.
+///
+/// # Errors
+/// Theirs; the keys stay remembered.
+pub(crate) async fn relieve(road: &Arc<Road>, id: NodeId) -> Result<()> {
+    for route in road.table.routes() {
+        let authority = route.authority();
+        if let Shape::Failover { .. } = route.shape
+            && authority != id
+            && !road.overflow[route.id].is_empty()
+            && road.nodes[authority].view(road.clock.now()).is_available()
+        {
+            raise::all(road, route, id, authority, false).await?;
         }
     }
-    Ok(handled)
-}
-
-async fn move_key(road: &Arc<Road>, key: &Key, from: NodeId, to: NodeId) -> Result<()> {
-    let get = Op::Get { key: key.clone(), with_ttl: true };
-    let op = match perform(road, from, &get, false).await?.into_record()? {
-        None => delete(key),
-        Some(record) => Op::Set {
-            key: key.clone(),
-            value: record.value,
-            ttl: record.ttl.filter(|ttl| !ttl.is_zero()).map_or(TtlChange::Clear, TtlChange::For),
-            condition: Condition::Always,
-            want_previous: false,
-        },
-    };
-    perform(road, to, &op, true).await.map(drop)
-}
-
-fn delete(key: &Key) -> Op {
-    Op::Delete { key: key.clone(), condition: Condition::Always, want_previous: false }
+    Ok(())
 }
 
 async fn perform(road: &Arc<Road>, id: NodeId, op: &Op, out_of_band: bool) -> Result<Reply> {

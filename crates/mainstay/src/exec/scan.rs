@@ -33,16 +33,18 @@ pub(super) async fn scan(
     deadline: Deadline,
 ) -> Result<Served> {
     let holders = road.table.authorities_under(prefix);
-    let (position, inner) = read_cursor(cursor, holders.len())?;
+    let (position, asked, inner) = read_cursor(cursor, holders.len())?;
     let authority = holders[position];
     let id = road.stand_in(authority);
+    // A cursor means nothing to another backend: its part is begun again, better twice than never.
+    let inner = inner.filter(|_| asked == Some(id));
     let op = Op::Scan { prefix: prefix.clone(), cursor: inner, limit };
     let reply = attempt(road, &road.nodes[id], &op, deadline, Last::Yes).await;
     let mut page = reply.and_then(Reply::into_page).map_err(|error| road.cannot_scan(error))?;
     page.keys.retain(|key| road.shows(authority, key));
     page.next = match page.next.take() {
-        Some(inner) => Some(write_cursor(position, &inner)),
-        None if position + 1 < holders.len() => Some(write_cursor(position + 1, b"")),
+        Some(inner) => Some(write_cursor(position, id, &inner)),
+        None if position + 1 < holders.len() => Some(write_cursor(position + 1, id, b"")),
         None => None,
     };
     Ok(Served::by(id, Reply::Page(page)))
@@ -87,12 +89,17 @@ async fn count_by_scanning(
     }
 }
 
-fn read_cursor(cursor: Option<&Bytes>, holders: usize) -> Result<(usize, Option<Bytes>)> {
-    let Some(cursor) = cursor else { return Ok((0, None)) };
-    match cursor.first().map(|position| usize::from(*position)) {
-        Some(position) if position < holders => {
-            let inner = cursor.slice(1..);
-            Ok((position, (!inner.is_empty()).then_some(inner)))
+/// Which of the holders, which node was asked for it, and that node's own cursor.
+fn read_cursor(
+    cursor: Option<&Bytes>,
+    holders: usize,
+) -> Result<(usize, Option<NodeId>, Option<Bytes>)> {
+    let Some(cursor) = cursor else { return Ok((0, None, None)) };
+    match cursor[..] {
+        [position, asked, ..] if usize::from(position) < holders => {
+            let inner = cursor.slice(2..);
+            let inner = (!inner.is_empty()).then_some(inner);
+            Ok((usize::from(position), Some(usize::from(asked)), inner))
         }
         _ => Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -101,9 +108,10 @@ fn read_cursor(cursor: Option<&Bytes>, holders: usize) -> Result<(usize, Option<
     }
 }
 
-fn write_cursor(position: usize, inner: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(1 + inner.len());
+fn write_cursor(position: usize, asked: NodeId, inner: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(2 + inner.len());
     bytes.put_u8(u8::try_from(position).unwrap_or(u8::MAX));
+    bytes.put_u8(u8::try_from(asked).unwrap_or(u8::MAX));
     bytes.put_slice(inner);
     bytes.freeze()
 }

@@ -20,10 +20,19 @@ use crate::{
 };
 
 const WELL: u8 = 0;
+/// A read takes 400 ms after it was performed.
+const CRAWLS: u8 = 6;
 const REFUSES: u8 = 1;
+/// Answers probes and reads.
+const REFUSES_WRITES: u8 = 7;
 const HANGS: u8 = 2;
 /// Performs the operation, then loses the reply.
 const SWALLOWS: u8 = 3;
+
+/// Performs one operation and breaks the connection before the reply; then it is well.
+const BREAKS: u8 = 4;
+/// The same, and refuses afterwards.
+const BREAKS_FOR_GOOD: u8 = 5;
 
 /// Memory that claims to be shared, behind a cable.
 #[derive(Debug)]
@@ -86,9 +95,25 @@ impl Backend for Remote {
         Box::pin(async move {
             self.calls.fetch_add(1, Relaxed);
             self.cable().await?;
+            if self.state.load(Relaxed) == REFUSES_WRITES && op.class() != crate::OpClass::Read {
+                return Err(Error::new(ErrorKind::Overloaded, "OOM command not allowed"));
+            }
             // A network's round trip, so that operations interleave.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let reply = self.memory.execute(op, deadline).await;
+            if self.state.load(Relaxed) == CRAWLS {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+            let after = match self.state.load(Relaxed) {
+                BREAKS => Some(WELL),
+                BREAKS_FOR_GOOD => Some(REFUSES),
+                _ => None,
+            };
+            if let Some(after) = after.filter(|_| op.class() != crate::OpClass::Read) {
+                self.is(after);
+                return Err(Error::new(ErrorKind::Disconnected, "Connection reset by peer")
+                    .with_effect(Effect::Unknown));
+            }
             if self.state.load(Relaxed) == SWALLOWS {
                 return Err(Error::new(ErrorKind::Timeout, "the reply was lost")
                     .with_effect(Effect::Unknown));
@@ -344,6 +369,7 @@ async fn a_strict_operation_goes_on_to_the_next_backend_only_when_it_was_not_app
     assert_eq!(world.storage.increment("n", 1).await.unwrap(), 1);
     world.cache.is(WELL);
     world.until("cache", Health::Up).await;
+    assert_eq!(world.storage.increment("n", 1).await.unwrap(), 2, "the counter has moved up");
     world.cache.is(SWALLOWS);
     let error = world.storage.increment("n", 1).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown);
@@ -356,6 +382,37 @@ async fn expiry_reaches_the_copy() {
     world.storage.expire("k", TtlChange::For(Duration::from_secs(30))).await.unwrap();
     world.until_cached("k").await;
     tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_filled_by_a_read_of_many_keys_ends_with_its_record() {
+    let world = world(record_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(30)),
+        ..crate::SetOptions::default()
+    };
+    world.storage.set_with("k", "v", options).await.unwrap();
+    world.storage.get_many(vec!["k".into()]).await.unwrap();
+    world.until_cached("k").await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_reply_that_took_long_does_not_outlive_the_record() {
+    let world = world(record_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(2)),
+        ..crate::SetOptions::default()
+    };
+    world.storage.set_with("k", "v", options).await.unwrap();
+    let begun = world.storage.clock().now();
+    world.record.is(CRAWLS);
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
+    world.record.is(WELL);
+    world.until_cached("k").await;
+    tokio::time::sleep_until(begun + Duration::from_millis(2_001)).await;
     assert_eq!(world.value("k").await, None);
 }
 
@@ -376,4 +433,230 @@ async fn many_keys_come_from_copies_and_record_together() {
     let op = Op::GetMany { keys: ["a", "b", "c"].map(crate::Key::from).to_vec() };
     let answer = world.storage.execute(&op, CallOptions::default()).await.unwrap();
     assert_eq!((&*answer.source, world.record.calls.load(Relaxed)), ("cache", before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_retried_after_its_reply_was_lost_leaves_no_stale_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    world.record.is(BREAKS);
+    // The first try deleted it; the second finds nothing.
+    assert!(!world.storage.delete("k").await.unwrap());
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_lost_try_may_have_been_applied_says_so_and_is_not_read_from_the_copy() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    world.record.is(BREAKS_FOR_GOOD);
+    let error = world.storage.set("k", "new").await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert_eq!(world.record.holds("k").await.as_deref(), Some(&b"new"[..]));
+    world.record.is(WELL);
+    world.until("db", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_finds_nothing_takes_the_copy_with_it() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    // Another process deletes it and does not reach the cache.
+    let op = Op::DeleteMany { keys: vec!["k".into()] };
+    let deadline = world.storage.clock().deadline_in(Duration::from_secs(1));
+    world.record.memory.execute(&op, deadline).await.unwrap();
+    assert!(!world.storage.delete("k").await.unwrap());
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_one_timeout_sent_down_is_read_and_is_not_put_over_a_newer_one() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "1").await.unwrap();
+    world.storage.set("n", "10").await.unwrap();
+    world.cache.is(REFUSES_WRITES);
+    world.storage.set("k", "2").await.unwrap();
+    world.storage.set("n", "20").await.unwrap();
+    world.cache.is(WELL);
+    assert_eq!(world.value("k").await.as_deref(), Some("2"), "acknowledged by the lower backend");
+    assert_eq!(world.storage.increment("n", 1).await.unwrap(), 21);
+    world.storage.set("k", "3").await.unwrap();
+    // An outage and its readmission later the old overflow must not come back.
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("3"));
+    assert_eq!(world.value("n").await.as_deref(), Some("21"));
+    assert_eq!(world.record.holds("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lower_backend_refused_to_change_is_not_deleted_above() {
+    let world = world(failover_route()).await;
+    world.storage.set("session", "v").await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    let minute = TtlChange::For(Duration::from_secs(60));
+    assert!(!world.storage.expire("session", minute).await.unwrap());
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.value("session").await.as_deref(), Some("v"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_backend_that_has_gone_does_not_keep_the_higher_one_from_returning() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.storage.set("k", "new").await.unwrap();
+    world.record.is(REFUSES);
+    world.until("db", Health::Down).await;
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    let entry = world.storage.get("k").await.unwrap().unwrap();
+    assert_eq!((&*entry.value, entry.stale, &*entry.source), (&b"old"[..], true, "cache"));
+    let error = world.storage.increment("k", 1).await.unwrap_err();
+    assert!(error.to_string().contains("db: "), "{error}");
+    world.record.is(WELL);
+    world.until("db", Health::Up).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_acknowledged_write_is_lost_while_keys_are_moved_up() {
+    let world = world(failover_route()).await;
+    for round in 0..30_u64 {
+        world.cache.is(REFUSES);
+        world.until("cache", Health::Down).await;
+        world.storage.set("k", format!("{round}")).await.unwrap();
+        world.cache.is(WELL);
+        let mut last = String::new();
+        for step in 0..600 {
+            last = format!("{round}-{step}");
+            world.storage.set("k", last.clone()).await.unwrap();
+            assert_eq!(world.value("k").await.as_deref(), Some(&*last));
+        }
+        world.until("cache", Health::Up).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(world.value("k").await, Some(last));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_expires_while_it_is_moved_up_does_not_live_for_ever() {
+    let world = world(failover_route()).await;
+    let options = crate::SetOptions {
+        ttl: TtlChange::For(Duration::from_secs(40)),
+        ..crate::SetOptions::default()
+    };
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    world.storage.set_with("k", "v", options).await.unwrap();
+    world.cache.is(WELL);
+    world.until("cache", Health::Up).await;
+    assert_eq!(world.source("k").await, "cache");
+    tokio::time::sleep(Duration::from_secs(41)).await;
+    assert_eq!(world.value("k").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_has_missed_too_much_serves_again_without_an_outage() {
+    let world = world(record_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.until_cached("k").await;
+    world.cache.is(REFUSES_WRITES);
+    // Ten thousand keys a call, so that the breaker has little to judge by.
+    for call in 0..=10 {
+        let entries = (0..10_000).map(|n| (format!("{call}-{n}").into(), "v".into())).collect();
+        let op = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false };
+        world.storage.execute(&op, CallOptions::default()).await.unwrap();
+        if call % 2 == 1 {
+            world.storage.get("k").await.unwrap();
+        }
+    }
+    assert!(world.storage.status().missed_invalidations > 100_000);
+    world.cache.is(WELL);
+    world.until_cached("k").await;
+    assert!(world.storage.status().missed_invalidations < 100_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_cache_and_record_fail_tells_the_reason_of_each() {
+    let world = world(record_route()).await;
+    world.cache.is(REFUSES);
+    world.record.is(REFUSES);
+    let error = world.storage.get("k").await.unwrap_err().to_string();
+    assert!(error.contains("cache: Connection refused"), "{error}");
+    assert!(error.contains("db: Connection refused"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_over_several_routes_that_failed_in_part_does_not_say_that_nothing_was_applied() {
+    let (one, other) = (Remote::new(Durability::Crash), Remote::new(Durability::Crash));
+    let route = |prefix: &str, record: &str| RouteConfig {
+        prefix: prefix.into(),
+        record: Some(record.into()),
+        ..RouteConfig::default()
+    };
+    let routes = vec![route("a:", "one"), route("b:", "other")];
+    let storage = Storage::builder(Config { routes, ..Config::default() })
+        .backend("one", Arc::clone(&one) as Arc<dyn Backend>, BackendConfig::default())
+        .backend("other", Arc::clone(&other) as Arc<dyn Backend>, BackendConfig::default())
+        .open()
+        .await
+        .unwrap();
+    other.is(REFUSES);
+    let entries = vec![("a:k".into(), "v".into()), ("b:k".into(), "v".into())];
+    let op = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false };
+    let error = storage.execute(&op, CallOptions::default()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert!(one.holds("a:k").await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_backend_is_not_taken_for_an_empty_one() {
+    let world = world(failover_route()).await;
+    world.storage.set("k", "v").await.unwrap();
+    world.cache.is(REFUSES_WRITES);
+    for n in 0..9 {
+        world.storage.set(format!("other {n}"), "v").await.unwrap();
+        assert_eq!(world.value("k").await.as_deref(), Some("v"));
+    }
+    world.until("cache", Health::Degraded).await;
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_goes_on_when_another_backend_takes_over_in_its_middle() {
+    let world = world(failover_route()).await;
+    for n in 0..40 {
+        let key = crate::Key::from(format!("k{n}"));
+        let set = |value: &'static str| Op::Set {
+            key: key.clone(),
+            value: value.into(),
+            ttl: TtlChange::Clear,
+            condition: crate::Condition::Always,
+            want_previous: false,
+        };
+        let deadline = world.storage.clock().deadline_in(Duration::from_secs(1));
+        world.cache.memory.execute(&set("v"), deadline).await.unwrap();
+        world.record.memory.execute(&set("v"), deadline).await.unwrap();
+    }
+    let first = world.storage.scan("k", None, 30).await.unwrap();
+    world.cache.is(REFUSES);
+    world.until("cache", Health::Down).await;
+    let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), first.next);
+    while let Some(next) = cursor {
+        let page = world.storage.scan("k", Some(next), 30).await.unwrap();
+        seen.extend(page.keys);
+        cursor = page.next;
+    }
+    assert_eq!(seen.len(), 40);
 }

@@ -7,6 +7,7 @@ use super::{
     Road, Served,
     attempt::{Last, attempt},
     prepare,
+    raise::{self, Behind},
 };
 use crate::{
     clock::Deadline,
@@ -34,12 +35,16 @@ pub(super) async fn in_turn(
                 absent = absent.or(Some(served))
             }
             Ok(served) => {
-                note(road, route, *id, op, causes.first());
+                if let Some(cause) = causes.first() {
+                    road.counts.fallback(route.authority(), *id, cause.kind());
+                }
                 return Ok(served);
             }
-            Err(error) if error.kind().is_callers() => return Err(error),
-            Err(error) => {
-                let stop = stops(&error, op);
+            Err((error, _)) if error.kind().is_callers() => {
+                let unknown = causes.iter().any(|cause| cause.effect() == Effect::Unknown);
+                return Err(if unknown { error.with_effect(Effect::Unknown) } else { error });
+            }
+            Err((error, stop)) => {
                 causes.push(error);
                 if stop {
                     break;
@@ -60,8 +65,53 @@ fn stops(error: &Error, op: &Op) -> bool {
     }
 }
 
-/// A read does not wait for a backend longer than its patience when there is another to ask.
+/// One backend, after what lower ones took of these keys has been moved to it. An error says whether to stop.
 async fn ask(
+    road: &Arc<Road>,
+    route: &Arc<Route>,
+    id: NodeId,
+    op: &Op,
+    deadline: Deadline,
+    last: Last,
+) -> std::result::Result<Served, (Error, bool)> {
+    let behind = raise::for_op(road, route, id, op, deadline).await?;
+    let overflow = &road.overflow[route.id];
+    let overflows = op.class() != OpClass::Read && id != route.authority();
+    let _writing = match overflows {
+        true => Some(overflow.writing(op).await),
+        false => None,
+    };
+    let asked = ask_now(road, route, id, op, deadline, last).await;
+    let mut served = asked.map_err(|error| {
+        let stop = stops(&error, op);
+        (error, stop)
+    })?;
+    if overflows && leaves_a_mark(op, &served.reply) {
+        op.for_each_key(|key| overflow.took(key, id));
+    }
+    for Behind { key, taken, volatile } in &behind {
+        served.stale |= !volatile && op.class() == OpClass::Read;
+        if *volatile || op.class() != OpClass::Read {
+            overflow.supersede(key, taken);
+        }
+    }
+    Ok(served)
+}
+
+/// Whether the higher backend has to follow: what was refused here changed nothing there either, but what is deleted is
+/// deleted everywhere.
+fn leaves_a_mark(op: &Op, reply: &Reply) -> bool {
+    let deletes = matches!(op, Op::Delete { .. } | Op::DeleteMany { .. });
+    match reply {
+        Reply::Written(written) => {
+            written.applied || (deletes && op.class() == OpClass::LastWriterWins)
+        }
+        _ => true,
+    }
+}
+
+/// A read does not wait for a backend longer than its patience when there is another to ask.
+async fn ask_now(
     road: &Arc<Road>,
     route: &Arc<Route>,
     id: NodeId,
@@ -87,14 +137,4 @@ async fn ask(
 
 fn is_absent(reply: &Reply) -> bool {
     matches!(reply, Reply::Record(None))
-}
-
-/// Counts a fallback, and remembers what a lower backend took for a higher one.
-fn note(road: &Road, route: &Route, served_by: NodeId, op: &Op, cause: Option<&Error>) {
-    if let Some(cause) = cause {
-        road.counts.fallback(route.authority(), served_by, cause.kind());
-    }
-    if op.class() != OpClass::Read && served_by != route.authority() {
-        op.for_each_key(|key| road.overflow[route.id].took(key, served_by));
-    }
 }

@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{
-    Road, Served,
-    attempt::{Last, attempt},
-};
+use super::{Road, Served, attempt::attempt_write};
 use crate::{
     backend::semantics::keys_of,
     cache::copy,
@@ -19,7 +16,7 @@ use crate::{
     entry::Key,
     error::{Effect, Result},
     guard,
-    op::Op,
+    op::{Op, OpClass},
     reply::Reply,
     route::{NodeId, Route, Shape},
     status::Availability,
@@ -40,8 +37,11 @@ pub(super) async fn commit(
 ) -> Result<Served> {
     let node = &road.nodes[record];
     let mut writing = Writing::begin(road, route, record, op);
-    match attempt(road, node, op, deadline, Last::Yes).await {
-        Ok(reply) if !changes(&reply) => {
+    let attempted = attempt_write(road, node, op, deadline).await;
+    match attempted.result {
+        // Dropped unsettled: what the lost try did, or does yet, is not in this reply.
+        Ok(reply) if attempted.in_doubt => Ok(Served::by(record, reply)),
+        Ok(reply) if !changes(op, &reply) => {
             writing.settle(true);
             Ok(Served::by(record, reply))
         }
@@ -61,13 +61,12 @@ pub(super) async fn commit(
     }
 }
 
-fn changes(reply: &Reply) -> bool {
+/// Whether the copies have to go. Only a strict write that was refused leaves them: a delete that found nothing shows
+/// that any copy is wrong.
+fn changes(op: &Op, reply: &Reply) -> bool {
     match reply {
-        Reply::Written(written) => written.applied,
-        Reply::Integer(removed) => *removed > 0,
-        Reply::Record(_) | Reply::Records(_) | Reply::Ttl(_) | Reply::Bytes(_) | Reply::Page(_) => {
-            true
-        }
+        Reply::Written(written) => written.applied || op.class() != OpClass::Strict,
+        _ => true,
     }
 }
 

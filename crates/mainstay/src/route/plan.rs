@@ -53,33 +53,35 @@ pub(crate) fn plan(
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {
             Plan::Commit { record: *record }
         }
-        (Shape::Failover { backends, select }, class) => {
-            in_turn(backends, *select, class, view, turn)
-        }
+        (Shape::Failover { backends, select }, _) => in_turn(backends, *select, op, view, turn),
     }
 }
 
 fn in_turn(
     backends: &[NodeId],
     select: Select,
-    class: OpClass,
+    op: &Op,
     view: impl Fn(NodeId) -> NodeView,
     turn: usize,
 ) -> Plan {
+    // Others answer for a missing key only where the read goes on to them; of many keys nobody knows which are missing.
+    let spreads = select == Select::RoundRobin && matches!(op, Op::Get { .. });
+    // What a degraded backend holds, no other has: for the others its keys are missing, its counters begin at 0.
+    let may_move = spreads || op.class() == OpClass::LastWriterWins;
     let rank = |id: NodeId| match select {
-        Select::Priority => u8::from(!view(id).is_available()) * REFUSED,
-        Select::Failover | Select::RoundRobin => rank(&view(id)),
+        Select::Failover | Select::RoundRobin if may_move => match rank(&view(id)) {
+            UP if Some(&id) == backends.last() => LAST,
+            rank => rank,
+        },
+        _ => u8::from(!view(id).is_available()) * REFUSED,
     };
     let mut ranked: SmallVec<[(u8, NodeId); 8]> =
         backends.iter().map(|id| (rank(*id), *id)).collect();
     // Stable: the order of the configuration within a rank.
     ranked.sort_by_key(|(rank, _)| *rank);
     let mut candidates: Candidates = ranked.iter().map(|(_, id)| *id).collect();
-    let spreads = select == Select::RoundRobin && class == OpClass::Read;
     if spreads {
-        // The last one is memory: what it holds is a stand-in, not a replica to spread reads over.
-        let up =
-            ranked.iter().filter(|(rank, id)| *rank == UP && Some(id) != backends.last()).count();
+        let up = ranked.iter().filter(|(rank, _)| *rank == UP).count();
         if up > 1 {
             candidates[..up].rotate_left(turn % up);
         }
@@ -89,7 +91,9 @@ fn in_turn(
 
 const UP: u8 = 0;
 const DEGRADED: u8 = 1;
-const REFUSED: u8 = 2;
+/// Memory, up: what it holds is a stand-in, for a degraded backend as well.
+const LAST: u8 = 2;
+const REFUSED: u8 = 3;
 
 /// Up before degraded before refused.
 fn rank(view: &NodeView) -> u8 {

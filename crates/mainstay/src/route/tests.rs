@@ -116,8 +116,21 @@ fn failover_goes_down_the_list_and_degraded_ones_serve_last() {
     };
     assert_eq!(order(&[], &[]), [1, 0, 2]);
     assert_eq!(order(&[1], &[]), [0, 2, 1]);
-    assert_eq!(order(&[], &[1]), [0, 2, 1]);
+    assert_eq!(order(&[], &[1]), [0, 1, 2], "memory is the last of all that serve");
     assert_eq!(order(&[0, 1, 2], &[]), [1, 0, 2]);
+}
+
+#[test]
+fn what_a_degraded_backend_holds_is_not_missing() {
+    for select in [Select::Failover, Select::RoundRobin] {
+        let route = failover(select);
+        let degraded = |op: &Op| candidates(plan(op, &route, views(&[], &[1]), 0, |_| true));
+        assert_eq!(degraded(&Op::GetMany { keys: vec![Key::from("k")] }), [1, 0, 2]);
+        assert_eq!(degraded(&Op::Increment { key: Key::from("k"), by: 1 }), [1, 0, 2]);
+    }
+    let route = failover(Select::RoundRobin);
+    let many = Op::Exists { keys: vec![Key::from("k")] };
+    assert_eq!(candidates(plan(&many, &route, views(&[], &[]), 1, |_| true)), [1, 0, 2]);
 }
 
 #[test]

@@ -35,6 +35,9 @@ const FIRST_CONNECT_WAIT: Duration = Duration::from_millis(300);
 /// Time between two looks for missed keys that a cache, now up, can be relieved of.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time before keys are moved up again to a backend that has just refused one.
+const RELIEVE_PAUSE: Duration = Duration::from_secs(5);
+
 /// Parts to open a storage from.
 #[derive(Debug)]
 pub struct Builder {
@@ -183,11 +186,20 @@ async fn start(road: &Arc<Road>) {
 
 /// Keys that were missed while the cache was up (a late confirmation, a write in doubt) are made true soon after.
 async fn keep_draining(road: Arc<Road>, id: usize) {
+    let mut relieve_at = road.clock.now();
     loop {
         tokio::time::sleep(DRAIN_INTERVAL).await;
         if !road.missed[id].is_empty() && road.nodes[id].view(road.clock.now()).is_available() {
             // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
             drop(readmit::drain(&road, id, false).await);
+            if road.missed[id].is_all() {
+                // Only a readmission empties the whole cache; without an outage it has to be asked for.
+                road.nodes[id].spoil();
+            }
+        }
+        if road.clock.now() >= relieve_at && readmit::relieve(&road, id).await.is_err() {
+            // Its breaker and supervisor have seen it. Keys that are asked for are moved all the same.
+            relieve_at = road.clock.now() + RELIEVE_PAUSE;
         }
     }
 }

@@ -28,6 +28,10 @@ struct Inner {
     sequence: u64,
     /// More than `KEYS_MAX` keys were missed: no copy can be trusted.
     all: bool,
+    /// The whole cache is being emptied: what is missed from here on is remembered by key again.
+    emptying: bool,
+    /// A write of unknown outcome, no longer remembered by key, may still be committed until then.
+    all_not_before: Option<Instant>,
     keys: BTreeMap<Key, Missing>,
 }
 
@@ -82,27 +86,33 @@ impl Missed {
         inner.sequence += 1;
         let sequence = inner.sequence;
         if inner.keys.len() >= KEYS_MAX && !inner.keys.contains_key(key) {
-            inner.all = true;
-        } else {
-            let missing = inner.keys.entry(key.clone()).or_default();
-            missing.sequence = sequence;
-            missing.writers += 1;
+            (inner.all, inner.emptying) = (true, false);
         }
+        // Also then: writes under way are few, and an emptied cache must not forget them.
+        let missing = inner.keys.entry(key.clone()).or_default();
+        missing.sequence = sequence;
+        missing.writers += 1;
         self.publish(&inner);
     }
 
     /// The write has ended. `confirmed`: it changed nothing, or its copy is known to be absent. Otherwise the key stays
     /// missed until the drain has made it true, and not before `not_before`.
     pub(crate) fn settle(&self, key: &Key, confirmed: bool, not_before: Option<Instant>) {
-        let mut inner = self.lock();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         if let Some(missing) = inner.keys.get_mut(key) {
             missing.writers = missing.writers.saturating_sub(1);
             missing.unconfirmed |= !confirmed;
             missing.not_before = missing.not_before.max(not_before);
-            if missing.writers == 0 && !missing.unconfirmed {
+            let covered = inner.all && !inner.emptying;
+            if missing.writers == 0 && covered && missing.unconfirmed {
+                inner.all_not_before = inner.all_not_before.max(missing.not_before);
+            }
+            if missing.writers == 0 && (covered || !missing.unconfirmed) {
                 inner.keys.remove(key);
             }
         }
+        let inner = guard;
         self.publish(&inner);
     }
 
@@ -131,17 +141,21 @@ impl Missed {
         self.publish(&inner);
     }
 
-    /// The whole cache is about to be emptied: keys that overflow from here on count again.
-    pub(crate) fn begin_all(&self) {
+    /// Every copy is about to be deleted. False: not yet, a write of unknown outcome may still be committed.
+    pub(crate) fn begin_all(&self, now: Instant) -> bool {
         let mut inner = self.lock();
-        inner.all = false;
-        self.publish(&inner);
+        let due = inner.all_not_before.is_none_or(|at| at <= now);
+        inner.emptying = inner.all && due;
+        due
     }
 
-    /// The cache could not be emptied: it stays distrusted as a whole.
-    pub(crate) fn distrust_all(&self) {
+    /// Every copy was deleted, as of `begin_all`. Unless the keys have overflowed again meanwhile, copies are trusted
+    /// again by key; until then none is.
+    pub(crate) fn made_all_true(&self) {
         let mut inner = self.lock();
-        inner.all = true;
+        if inner.emptying {
+            (inner.all, inner.emptying, inner.all_not_before) = (false, false, None);
+        }
         self.publish(&inner);
     }
 
@@ -212,5 +226,55 @@ mod tests {
             missed.settle(&key, false, None);
         }
         assert!(missed.is_all() && !missed.is_true(&key("never written")));
+    }
+
+    /// The whole cache distrusted, with one write under way.
+    fn distrusted() -> Missed {
+        let missed = Missed::default();
+        for n in 0..=KEYS_MAX {
+            missed.begin(&key(&n.to_string()));
+            missed.settle(&key(&n.to_string()), false, None);
+        }
+        missed.begin(&key("late"));
+        missed
+    }
+
+    #[test]
+    fn no_copy_is_trusted_before_all_are_gone() {
+        let (missed, now) = (distrusted(), Clock::system().now());
+        assert!(missed.begin_all(now));
+        assert!(!missed.is_true(&key("never written")), "the deleting has only begun");
+        // It was given up (the time for a readmission is over): the next one begins anew.
+        assert!(missed.is_all() && missed.begin_all(now));
+        missed.made_all_true();
+        assert!(missed.is_true(&key("never written")));
+    }
+
+    #[test]
+    fn a_write_under_way_outlives_the_emptying() {
+        let (missed, now) = (distrusted(), Clock::system().now());
+        assert!(missed.begin_all(now));
+        missed.made_all_true();
+        missed.settle(&key("late"), false, None);
+        assert!(!missed.is_true(&key("late")));
+    }
+
+    #[test]
+    fn a_write_that_ended_during_the_emptying_is_remembered() {
+        let (missed, now) = (distrusted(), Clock::system().now());
+        assert!(missed.begin_all(now));
+        missed.settle(&key("late"), false, None);
+        missed.made_all_true();
+        assert!(!missed.is_true(&key("late")));
+    }
+
+    #[test]
+    fn a_write_in_doubt_delays_the_emptying() {
+        let (missed, now) = (distrusted(), Clock::system().now());
+        missed.settle(&key("late"), false, Some(now + Duration::from_secs(4)));
+        assert!(!missed.begin_all(now));
+        missed.made_all_true();
+        assert!(missed.is_all());
+        assert!(missed.begin_all(now + Duration::from_secs(4)));
     }
 }

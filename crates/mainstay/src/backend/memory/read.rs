@@ -67,7 +67,7 @@ impl Memory {
         let now = self.clock.unix_ms();
         let records = keys
             .iter()
-            .map(|key| shards.of(key).find(key, || now).map(|held| self.record(held, false)));
+            .map(|key| shards.of(key).find(key, || now).map(|held| self.record(held, true)));
         records.collect()
     }
 

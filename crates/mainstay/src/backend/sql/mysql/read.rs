@@ -84,7 +84,7 @@ async fn get_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Result
             let record = Record {
                 value: Bytes::from(take::<Vec<u8>>(&mut row, 1)?),
                 version: Some(version(take(&mut row, 2)?, take(&mut row, 3)?)?),
-                ttl: None,
+                ttl: take::<Option<i64>>(&mut row, 4)?.map(left),
             };
             found.insert(take::<Vec<u8>>(&mut row, 0)?, record);
         }

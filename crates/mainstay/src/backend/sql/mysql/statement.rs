@@ -48,7 +48,9 @@ pub(super) const TIME_TO_LIVE: &str =
     concat!("SELECT expires_at - ", now_ms!(), " FROM mainstay_kv WHERE `key` = ? AND ", live!());
 
 const GET_MANY: &str = concat!(
-    "SELECT `key`, value, epoch, counter FROM mainstay_kv WHERE ",
+    "SELECT `key`, value, epoch, counter, expires_at - ",
+    now_ms!(),
+    " FROM mainstay_kv WHERE ",
     live!(),
     " AND `key` IN "
 );

@@ -86,7 +86,7 @@ async fn get_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Result
         let record = Record {
             value: Bytes::copy_from_slice(column(row, 1)?),
             version: Some(version(column(row, 2)?, column(row, 3)?)?),
-            ttl: None,
+            ttl: column::<Option<i64>>(row, 4)?.map(left),
         };
         found.insert(column::<&[u8]>(row, 0)?, record);
     }

@@ -39,7 +39,9 @@ pub(super) const GET: &str = concat!(
 
 /// `$1` keys.
 pub(super) const GET_MANY: &str = concat!(
-    "SELECT key, value, epoch::bigint, counter FROM mainstay_kv WHERE key = ANY($1) AND ",
+    "SELECT key, value, epoch::bigint, counter, expires_at - ",
+    now_ms!(),
+    " FROM mainstay_kv WHERE key = ANY($1) AND ",
     live!()
 );
 

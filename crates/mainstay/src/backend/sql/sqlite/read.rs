@@ -46,7 +46,7 @@ pub(super) fn read(
         Op::Get { key, with_ttl } => record(connection, key, now, *with_ttl).map(Reply::Record),
         Op::GetMany { keys } => {
             let records = at_once(connection, || {
-                keys.iter().map(|key| record(connection, key, now, false)).collect()
+                keys.iter().map(|key| record(connection, key, now, true)).collect()
             });
             records.map(Reply::Records)
         }
