@@ -113,6 +113,7 @@ export class History {
       if (back) sign ??= event.unix_ms;
       if (lost) sign = null;
     }
-    return sign ?? to;
+    // Without a sign in between all of it was recovery.
+    return sign ?? from;
   }
 }
