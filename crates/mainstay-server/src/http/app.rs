@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HttpConfig, batch, control, events, health, kv, metrics, openapi, page,
+    HttpConfig, batch, control, dashboard, events, health, kv, metrics, openapi,
     problem::Problem,
     security::{self, Hosts, Token},
     settings, status,
@@ -174,8 +174,8 @@ fn paths() -> Router<Api> {
         .route("/api/health/storage", get(health::storage))
         .route("/metrics", get(metrics::read))
         .route("/openapi.json", get(openapi::read))
-        .route("/", get(page::html))
-        .route("/status.css", get(page::css))
+        .route("/", get(dashboard::page))
+        .route("/assets/{*path}", get(dashboard::asset))
 }
 
 async fn not_found(uri: Uri) -> Problem {

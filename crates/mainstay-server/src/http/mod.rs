@@ -6,6 +6,7 @@ mod batch;
 mod body;
 mod config;
 mod control;
+mod dashboard;
 mod encoding;
 mod events;
 mod health;

@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use super::{
-    batch, control, events, health, kv, metrics, page,
+    batch, control, dashboard, events, health, kv, metrics,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     settings, status,
 };
@@ -33,7 +33,8 @@ use super::{
         kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run,
         status::json, status::backends, status::text, events::read,
         control::breaker, control::drain, control::undrain, settings::read, settings::reload,
-        health::live, health::ready, health::storage, metrics::read, read, page::html, page::css,
+        health::live, health::ready, health::storage, metrics::read, read, dashboard::page,
+        dashboard::asset,
     ),
     components(schemas(ProblemBody)),
     modifiers(&Common),

@@ -13,8 +13,11 @@ use subtle::ConstantTimeEq;
 
 use super::{Api, problem::Problem};
 
-/// Paths that a probe without a token may ask for: they tell nothing but one word.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
+/// Paths that may be asked for without a token: probes, which are told one word, and the dashboard's page, which asks
+/// for the token and shows nothing without it.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/"];
+/// The dashboard's files, the same for everyone.
+const ASSETS: &str = "/assets/";
 
 /// Refuses what must not come in, and adds the headers that every response carries.
 pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -60,7 +63,8 @@ fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
 }
 
 fn is_open(uri: &Uri) -> bool {
-    OPEN.contains(&uri.path()) && uri.query().is_none()
+    let path = uri.path();
+    uri.query().is_none() && (OPEN.contains(&path) || path.starts_with(ASSETS))
 }
 
 /// The host and port that a request is for.
@@ -164,7 +168,7 @@ impl Token {
         Self(token)
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.split_once(' '));
         let matches = given.is_some_and(|(scheme, token)| {

@@ -3,6 +3,7 @@
 
 mod access;
 mod batch;
+mod dashboard;
 mod document;
 mod socket;
 mod state;

@@ -42,19 +42,6 @@ async fn the_status_tells_health_backends_and_routes() {
 }
 
 #[tokio::test]
-async fn the_page_has_no_script_and_a_strict_policy() {
-    let api = api().await;
-    let page = get(&api, "/").await;
-    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    let policy = page.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    assert!(!policy.contains("script-src"));
-    assert!(page.text().contains("HEALTHY") && page.text().contains("<td>memory</td>"));
-    assert!(!page.text().contains("<script") && !page.text().contains("style=\""));
-    assert_eq!(get(&api, "/status.css").await.header("content-type"), "text/css; charset=utf-8");
-}
-
-#[tokio::test]
 async fn a_forced_breaker_refuses_and_is_given_back() {
     let api = api().await;
     let forced = force(&api, "open").await;
