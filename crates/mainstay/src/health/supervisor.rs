@@ -106,8 +106,8 @@ fn on_refused(node: &Node, error: &Error) {
         node.publish(EventKind::StuckReset { attempts: failed.attempt }, reason);
     }
     on_bad(node, error);
-    if failed.isolate {
-        node.guard().isolate();
+    if let Some(wait) = failed.isolate {
+        node.guard().isolate(wait);
     }
 }
 
