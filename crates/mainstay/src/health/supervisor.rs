@@ -257,6 +257,8 @@ fn declare(node: &Node, change: Change) {
 }
 
 fn lose(node: &Node) {
+    // Who answers next may be another server, or the same with older data: the hook finds out before its copies count.
+    node.guard().spoil();
     let unit = node.entropy().unit();
     node.vitals().lifecycle.lost(node.clock().now(), unit);
 }

@@ -28,6 +28,8 @@ struct Inner {
     sequence: u64,
     /// More than `KEYS_MAX` keys were missed: no copy can be trusted.
     all: bool,
+    /// Whose copies these are; empty: not known.
+    identity: String,
     keys: BTreeMap<Key, Missing>,
 }
 
@@ -131,6 +133,19 @@ impl Missed {
         self.publish(&inner);
     }
 
+    /// The server that holds the copies says who it is. If it is another than before, or has another history (restarted
+    /// with an older dump, a promoted replica), none of its copies can be trusted.
+    pub(crate) fn meet(&self, identity: String) {
+        let mut inner = self.lock();
+        if !identity.is_empty() && !inner.identity.is_empty() && inner.identity != identity {
+            inner.all = true;
+        }
+        if !identity.is_empty() {
+            inner.identity = identity;
+        }
+        self.publish(&inner);
+    }
+
     /// The whole cache is about to be emptied: keys that overflow from here on count again.
     pub(crate) fn begin_all(&self) {
         let mut inner = self.lock();
@@ -201,6 +216,20 @@ mod tests {
         missed.settle(&key("a"), false, None);
         missed.made_true(&due);
         assert!(!missed.is_true(&key("a")));
+    }
+
+    #[test]
+    fn another_server_in_its_place_is_distrusted_as_a_whole() {
+        let missed = Missed::default();
+        missed.meet("a".to_owned());
+        missed.meet(String::new());
+        missed.meet("a".to_owned());
+        assert!(missed.is_empty());
+        missed.meet("b".to_owned());
+        assert!(missed.is_all() && !missed.is_true(&key("any")));
+        missed.begin_all();
+        missed.meet("b".to_owned());
+        assert!(missed.is_empty());
     }
 
     #[test]
