@@ -4,6 +4,7 @@
 mod clients;
 mod config;
 mod data;
+mod faults;
 mod operate;
 mod outage;
 mod process;

@@ -26,6 +26,7 @@ async fn through_redis_outages(database_url: &str) -> Report {
     let mut redis = Redis::start().await.unwrap();
     let mainstay =
         Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", database_url)]).await;
+    mainstay.wait_for("db", "up").await;
     mainstay.wait_for("redis", "up").await;
     let load = Load::start(mainstay.resp(), LoadOptions::default());
     load.phase("steady");

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 
 use mainstay_testkit::load::{Client, Value};
+use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,7 +15,7 @@ const LOOKS: u32 = 1200;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The process.
-pub struct Mainstay {
+pub(crate) struct Mainstay {
     child: Child,
     resp: SocketAddr,
     http: SocketAddr,
@@ -22,11 +23,11 @@ pub struct Mainstay {
 }
 
 /// A client that talks in texts.
-pub struct TextClient(Client);
+pub(crate) struct TextClient(Client);
 
 impl Mainstay {
     /// Starts it with these variables and waits until both doors answer.
-    pub async fn start(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
         let (resp, http) = (free_port(), free_port());
         let folder = std::env::temp_dir().join(format!(
             "mainstay-it-{}-{}",
@@ -51,20 +52,24 @@ impl Mainstay {
     }
 
     /// Where RESP is spoken.
-    pub fn resp(&self) -> SocketAddr {
+    pub(crate) fn resp(&self) -> SocketAddr {
         self.resp
     }
 
     /// A new RESP connection.
-    pub async fn client(&self) -> TextClient {
+    pub(crate) async fn client(&self) -> TextClient {
         TextClient(Client::connect(self.resp).await.unwrap())
     }
 
     /// The body of an HTTP GET.
-    pub async fn http_get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.http).await.unwrap();
+    pub(crate) async fn http_get(&self, path: &str) -> String {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http);
+        self.exchange(&request).await
+    }
+
+    async fn exchange(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -72,25 +77,58 @@ impl Mainstay {
     }
 
     /// The status as a person reads it.
-    pub async fn status_text(&self) -> String {
+    pub(crate) async fn status_text(&self) -> String {
         self.http_get("/status.txt").await
     }
 
+    /// One backend of the status document.
+    pub(crate) async fn backend(&self, name: &str) -> Json {
+        let answer = self.http_get("/v1/status").await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let body = &body[body.find('{').unwrap_or(0)..=body.rfind('}').unwrap_or(0)];
+        let Ok(status) = serde_json::from_str::<Json>(body) else { return Json::Null };
+        let backends = status["backends"].as_array().cloned().unwrap_or_default();
+        backends.into_iter().find(|found| found["name"] == name).unwrap_or_default()
+    }
+
+    /// Waits until what the status says of a backend fulfils a condition.
+    pub(crate) async fn until_backend(
+        &self,
+        name: &str,
+        what: &str,
+        condition: impl Fn(&Json) -> bool,
+    ) {
+        let mut last = Json::Null;
+        for _ in 0..LOOKS {
+            last = self.backend(name).await;
+            if condition(&last) {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        panic!("waited for {name}: {what}\n{last:#}");
+    }
+
     /// Waits until a backend has this health.
-    pub async fn wait_for(&self, backend: &str, health: &str) {
-        until(&format!("{backend} to be {health}"), async || {
-            let answer = self.http_get("/v1/status").await;
-            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-            let body = &body[body.find('{').unwrap_or(0)..=body.rfind('}').unwrap_or(0)];
-            let Ok(status) = serde_json::from_str::<serde_json::Value>(body) else { return false };
-            let backends = status["backends"].as_array().cloned().unwrap_or_default();
-            backends.iter().any(|found| found["name"] == backend && found["health"] == health)
-        })
-        .await;
+    pub(crate) async fn wait_for(&self, backend: &str, health: &str) {
+        self.until_backend(backend, health, |found| found["health"] == health).await;
+    }
+
+    /// Gives a backend's breaker back to itself, as an operator who has removed the cause does.
+    pub(crate) async fn operator_auto(&self, backend: &str) {
+        let body = r#"{"state":"auto","reason":"the cause is gone"}"#;
+        let request = format!(
+            "POST /v1/backends/{backend}/breaker HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.http,
+            body.len()
+        );
+        let answer = self.exchange(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// Waits until a key is answered from a cache.
-    pub async fn until_cached(&self, key: &str) {
+    pub(crate) async fn until_cached(&self, key: &str) {
         until(&format!("{key} to be cached"), async || {
             self.http_get(&format!("/v1/kv/{key}?meta")).await.contains("\"source\":\"redis\"")
         })
@@ -98,7 +136,7 @@ impl Mainstay {
     }
 
     /// Asks it to end, and sees that it ends cleanly.
-    pub async fn terminate(mut self) {
+    pub(crate) async fn terminate(mut self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(
             std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success()
@@ -116,7 +154,7 @@ impl Drop for Mainstay {
 
 impl TextClient {
     /// One command; its reply as text, an error without its dash, nil as `(nil)`.
-    pub async fn text(&mut self, args: &[&str]) -> String {
+    pub(crate) async fn text(&mut self, args: &[&str]) -> String {
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
         match self.0.command(&args).await.unwrap() {
             Value::Simple(text) | Value::Error(text) => text,
@@ -128,7 +166,7 @@ impl TextClient {
     }
 
     /// Repeats a command until it answers this.
-    pub async fn until(&mut self, args: &[&str], expected: &str) {
+    pub(crate) async fn until(&mut self, args: &[&str], expected: &str) {
         let mut last = String::new();
         for _ in 0..LOOKS {
             last = self.text(args).await;
@@ -142,7 +180,7 @@ impl TextClient {
 }
 
 /// Looks at a condition until it holds.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     for _ in 0..LOOKS {
         if condition().await {
             return;

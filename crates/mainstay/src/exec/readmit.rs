@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Road, raise};
 use crate::{
+    backend::ProbeDepth,
     cache::copy,
     clock::Deadline,
     error::Result,
@@ -29,6 +30,10 @@ const STEP: Duration = Duration::from_secs(2);
 /// The node's, when it fails again meanwhile: it must not be declared up.
 pub(crate) async fn readmit(road: &Arc<Road>, id: NodeId) -> Result<u64> {
     let mut handled = 0;
+    if road.is_cache(id) {
+        let identity = identity(road, id).await?;
+        road.missed[id].meet(identity);
+    }
     if road.missed[id].is_all() && road.missed[id].begin_all(road.clock.now()) {
         handled += delete_all_copies(road, id).await?;
         road.missed[id].made_all_true();
@@ -44,6 +49,28 @@ pub(crate) async fn readmit(road: &Arc<Road>, id: NodeId) -> Result<u64> {
         }
     }
     Ok(handled)
+}
+
+/// Which server answers, and which history of it: another one than before holds copies that nobody kept true. Empty
+/// where it does not say.
+async fn identity(road: &Arc<Road>, id: NodeId) -> Result<String> {
+    let node = &road.nodes[id];
+    let deadline = road.clock.deadline_in(STEP);
+    let report = node.backend().probe(ProbeDepth::Ping, deadline).await;
+    let facts = report.map_err(|error| error.at(node.name()))?.facts;
+    let names = ["run_id", "replication_id"];
+    let said = facts.into_iter().filter(|(name, _)| names.contains(name)).map(|(_, value)| value);
+    Ok(said.collect::<Vec<_>>().join(" "))
+}
+
+impl Road {
+    /// Whether a record route keeps copies there.
+    fn is_cache(&self, id: NodeId) -> bool {
+        self.table.routes().iter().any(|route| match &route.shape {
+            Shape::Record { caches, .. } => caches.contains(&id),
+            Shape::Failover { .. } => false,
+        })
+    }
 }
 
 /// Makes missed copies absent, in batches. `out_of_band`: past the breaker, for a node that is not up yet.

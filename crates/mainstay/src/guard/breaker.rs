@@ -261,12 +261,12 @@ impl Breaker {
             Verdict::Success => (*failures, *forbidden) = (0, 0),
             Verdict::Failure => (*failures, *forbidden) = (*failures + 1, 0),
             Verdict::Forbidden => (*failures, *forbidden) = (*failures + 1, *forbidden + 1),
-            Verdict::Corrupt => return self.isolate(now, Cause::Corrupt),
+            Verdict::Corrupt => return self.isolate(now, Cause::Corrupt, ISOLATION),
             Verdict::Overload | Verdict::Abandoned => return self.judge_slow(0, now, unit),
         }
         let (failures, forbidden) = (*failures, *forbidden);
         if forbidden >= FORBIDDEN_MAX {
-            return self.isolate(now, Cause::Forbidden);
+            return self.isolate(now, Cause::Forbidden, ISOLATION);
         }
         if failures >= self.config.failures {
             return Some(self.open(now, Cause::Failures(failures), unit));
@@ -298,8 +298,8 @@ impl Breaker {
             Verdict::Success | Verdict::Failure | Verdict::Overload => {
                 Some(self.open(now, Cause::TrialFailed, unit))
             }
-            Verdict::Forbidden => self.isolate(now, Cause::Forbidden),
-            Verdict::Corrupt => self.isolate(now, Cause::Corrupt),
+            Verdict::Forbidden => self.isolate(now, Cause::Forbidden, ISOLATION),
+            Verdict::Corrupt => self.isolate(now, Cause::Corrupt, ISOLATION),
             Verdict::Abandoned => None,
         }
     }

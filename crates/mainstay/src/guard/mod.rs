@@ -191,10 +191,10 @@ impl Guard {
         });
     }
 
-    /// New connections are refused the credentials.
-    pub(crate) fn isolate(&self) {
+    /// New connections are refused the credentials; the next attempt comes after this time.
+    pub(crate) fn isolate(&self, time: Duration) {
         let now = self.clock.now();
-        self.transit(|core| core.breaker.isolate(now, Cause::Forbidden));
+        self.transit(|core| core.breaker.isolate(now, Cause::Forbidden, time));
     }
 
     pub(crate) fn scores(&self, now: Instant) -> Scores {

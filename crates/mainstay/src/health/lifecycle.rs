@@ -12,10 +12,12 @@ use crate::{
 const SPACING: Duration = Duration::from_millis(100);
 /// A connection that works is given up for the wrong node (or timeouts) at most this often.
 const RENEWAL: Duration = Duration::from_secs(3);
-/// Refused credentials in a row after which attempts are made once a minute only.
+/// Refused credentials in a row after which attempts become rare: a person must act, and accounts can be locked.
 const FORBIDDEN_MAX: u32 = 3;
-/// And that minute.
-const FORBIDDEN_WAIT: Duration = Duration::from_secs(60);
+/// The first of the long waits; each is twice the one before. What is put right soon is noticed soon.
+const FORBIDDEN_WAIT: Duration = Duration::from_secs(5);
+/// The longest.
+const FORBIDDEN_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a failed attempt leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub struct Failed {
     pub publish: bool,
     /// The reconnection is stuck: everything is begun anew.
     pub stuck: bool,
-    /// The credentials were refused several times: a person must act.
-    pub isolate: bool,
+    /// The credentials were refused several times: a person must act, and this is the time to the next attempt.
+    pub isolate: Option<Duration>,
 }
 
 /// The connection of one backend.
@@ -115,14 +117,17 @@ impl Lifecycle {
         self.status.attempts += 1;
         let attempt = self.status.attempts;
         self.forbidden = if kind == ErrorKind::Forbidden { self.forbidden + 1 } else { 0 };
-        let isolate = self.forbidden >= FORBIDDEN_MAX;
+        let isolate = self
+            .forbidden
+            .checked_sub(FORBIDDEN_MAX)
+            .map(|more| backoff::doubled(FORBIDDEN_WAIT, FORBIDDEN_WAIT_MAX, more));
         let stuck = self.since_reset >= self.config.stuck_after
             || now.saturating_duration_since(self.reset_at) >= self.config.stuck_time;
         if stuck {
             self.status.stuck_resets_total += 1;
             (self.since_reset, self.reset_at, self.step) = (0, now, 0);
         }
-        self.next = now + if isolate { FORBIDDEN_WAIT } else { self.pause(unit) };
+        self.next = now + isolate.unwrap_or_else(|| self.pause(unit));
         self.step = self.step.saturating_add(1);
         Failed { attempt, publish: attempt <= 5 || attempt.is_multiple_of(10), stuck, isolate }
     }
@@ -206,16 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn refused_credentials_are_tried_once_a_minute() {
+    fn refused_credentials_are_tried_ever_less_often_but_at_least_once_a_minute() {
         let now = Clock::system().now();
         let mut life = Lifecycle::new(ReconnectConfig::default(), false, now);
-        assert!(!life.failed(now, ErrorKind::Forbidden, 0.0).isolate);
-        assert!(!life.failed(now, ErrorKind::Forbidden, 0.0).isolate);
-        assert!(life.failed(now, ErrorKind::Forbidden, 0.0).isolate);
-        assert_eq!(life.next_attempt() - now, FORBIDDEN_WAIT);
+        assert_eq!(life.failed(now, ErrorKind::Forbidden, 0.0).isolate, None);
+        assert_eq!(life.failed(now, ErrorKind::Forbidden, 0.0).isolate, None);
+        for seconds in [5, 10, 20, 40, 60, 60] {
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(life.failed(now, ErrorKind::Forbidden, 0.0).isolate, Some(wait));
+            assert_eq!(life.next_attempt() - now, wait);
+        }
         life.hurry(now);
         assert_eq!(life.next_attempt(), now);
-        assert!(!life.failed(now, ErrorKind::Disconnected, 0.0).isolate);
+        assert_eq!(life.failed(now, ErrorKind::Disconnected, 0.0).isolate, None);
     }
 
     proptest! {

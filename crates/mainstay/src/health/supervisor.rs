@@ -106,8 +106,8 @@ fn on_refused(node: &Node, error: &Error) {
         node.publish(EventKind::StuckReset { attempts: failed.attempt }, reason);
     }
     on_bad(node, error);
-    if failed.isolate {
-        node.guard().isolate();
+    if let Some(wait) = failed.isolate {
+        node.guard().isolate(wait);
     }
 }
 
@@ -257,6 +257,8 @@ fn declare(node: &Node, change: Change) {
 }
 
 fn lose(node: &Node) {
+    // Who answers next may be another server, or the same with older data: the hook finds out before its copies count.
+    node.guard().spoil();
     let unit = node.entropy().unit();
     node.vitals().lifecycle.lost(node.clock().now(), unit);
 }

@@ -47,7 +47,10 @@ pub(crate) fn plan(
 ) -> Plan {
     match (&route.shape, op.class()) {
         (Shape::Record { caches, record }, OpClass::Read) => {
-            let usable = |id: &NodeId| view(*id).is_available() && copy_is_true(*id);
+            let usable = |id: &NodeId| {
+                let view = view(*id);
+                view.is_available() && view.readable && copy_is_true(*id)
+            };
             Plan::Cached { cache: caches.iter().copied().find(usable), record: *record }
         }
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {

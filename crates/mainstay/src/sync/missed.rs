@@ -32,6 +32,8 @@ struct Inner {
     emptying: bool,
     /// A write of unknown outcome, no longer remembered by key, may still be committed until then.
     all_not_before: Option<Instant>,
+    /// Whose copies these are; empty: not known.
+    identity: String,
     keys: BTreeMap<Key, Missing>,
 }
 
@@ -141,6 +143,20 @@ impl Missed {
         self.publish(&inner);
     }
 
+    /// The server that holds the copies says who it is. If it is another than before, or has another history (restarted
+    /// with an older dump, a promoted replica), none of its copies can be trusted.
+    pub(crate) fn meet(&self, identity: String) {
+        let mut inner = self.lock();
+        if !identity.is_empty() && !inner.identity.is_empty() && inner.identity != identity {
+            inner.all = true;
+            inner.emptying = false;
+        }
+        if !identity.is_empty() {
+            inner.identity = identity;
+        }
+        self.publish(&inner);
+    }
+
     /// Every copy is about to be deleted. False: not yet, a write of unknown outcome may still be committed.
     pub(crate) fn begin_all(&self, now: Instant) -> bool {
         let mut inner = self.lock();
@@ -215,6 +231,21 @@ mod tests {
         missed.settle(&key("a"), false, None);
         missed.made_true(&due);
         assert!(!missed.is_true(&key("a")));
+    }
+
+    #[test]
+    fn another_server_in_its_place_is_distrusted_as_a_whole() {
+        let missed = Missed::default();
+        missed.meet("a".to_owned());
+        missed.meet(String::new());
+        missed.meet("a".to_owned());
+        assert!(missed.is_empty());
+        missed.meet("b".to_owned());
+        assert!(missed.is_all() && !missed.is_true(&key("any")));
+        assert!(missed.begin_all(Clock::system().now()));
+        missed.meet("b".to_owned());
+        missed.made_all_true();
+        assert!(missed.is_empty());
     }
 
     #[test]

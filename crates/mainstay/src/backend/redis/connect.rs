@@ -3,6 +3,7 @@
 
 use std::{
     path::Path,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,10 @@ use redis::{
     ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsCertificates, Value,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::{TcpStream, UnixStream},
 };
 
 use super::{
@@ -40,6 +45,10 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// Sent bytes may stay unacknowledged this long.
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that lets nobody in says so at once.
+const OVERHEAR: Duration = Duration::from_millis(100);
+/// No more than this is listened to.
+const WORDS_MAX: u64 = 512;
 
 /// How connections are made.
 #[derive(Clone, Debug)]
@@ -200,13 +209,36 @@ impl Dial<'_> {
     ) -> Result<MultiplexedConnection> {
         let wanted = self.connector.target.protocol;
         let first = wanted.unwrap_or(ProtocolVersion::RESP3);
-        match self.handshake(address, login, db, lost, first).await {
+        let opened = match self.handshake(address, login, db, lost, first).await {
             Err(error) if wanted.is_none() && is_too_old(&error) => {
                 self.handshake(address, login, db, lost, ProtocolVersion::RESP2).await
             }
             result => result,
+        };
+        match opened.map_err(classify::failure) {
+            Err(error) if error.kind() == ErrorKind::Disconnected => {
+                Err(self.overhear(address).await.unwrap_or(error))
+            }
+            result => result,
         }
-        .map_err(classify::failure)
+    }
+
+    /// What a server says to a client that says nothing. One that lets nobody in (no room, protected mode) names the
+    /// reason at once and closes; whoever has sent something meanwhile sees a reset instead.
+    async fn overhear(&self, address: Address<'_>) -> Option<Error> {
+        if self.connector.target.tls.is_some() {
+            return None;
+        }
+        let listen = async {
+            match address {
+                Address::Tcp(host) => {
+                    first_words(TcpStream::connect((&*host.name, host.port)).await?).await
+                }
+                Address::Unix(path) => first_words(UnixStream::connect(path).await?).await,
+            }
+        };
+        let heard = tokio::time::timeout(OVERHEAR, listen).await.ok()?.ok()?;
+        heard.strip_prefix('-').map(|words| classify::error_of(words.trim_end()))
     }
 
     async fn handshake(
@@ -288,6 +320,13 @@ impl Dial<'_> {
             Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to the question for others")),
         }
     }
+}
+
+/// What comes before the server closes, or fills a line.
+async fn first_words(stream: impl AsyncRead) -> std::io::Result<String> {
+    let mut words = Vec::new();
+    pin!(stream).take(WORDS_MAX).read_to_end(&mut words).await?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
 /// Whether the server, or a proxy before it, does not know HELLO.

@@ -1,18 +1,13 @@
 //! What the networked SQL adapters share: checks before anything is sent, prefix ranges, pages, slots, errors.
 //! It must not know any dialect or driver.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
-};
 
 use super::SCHEMA_VERSION;
 use crate::{
     backend::semantics::{Change, Slot, Stored, expiry_after},
-    clock::Deadline,
     entry::{Key, Version},
     error::{Effect, Error, ErrorKind, Result},
     op::TtlChange,
@@ -162,22 +157,10 @@ pub(super) fn check_schema(found: i64) -> Result<bool> {
     Ok(found == SCHEMA_VERSION)
 }
 
-/// Waits for a connection's place in the pool, until the deadline.
-///
-/// # Errors
-/// `Overloaded` when none became free, `OutOfUse` after `close`.
-pub(super) async fn place(
-    places: &Arc<Semaphore>,
-    deadline: Deadline,
-) -> Result<OwnedSemaphorePermit> {
-    match timeout_at(deadline.instant(), Arc::clone(places).acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        Ok(Err(_closed)) => Err(closed()),
-        Err(_elapsed) => Err(Error::new(
-            ErrorKind::Overloaded,
-            "no connection of the pool became free in time; see `connections` of the backend",
-        )),
-    }
+/// A probe found no connection, and a new one is not to be had: that is a loss. The reconnection tells why.
+pub(super) fn lost(error: &Error) -> Error {
+    let message = format!("no connection is left: {}", error.message());
+    Error::new(ErrorKind::Disconnected, message)
 }
 
 /// The error of a call that `close` has overtaken.

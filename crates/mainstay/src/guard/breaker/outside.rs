@@ -1,7 +1,9 @@
 //! What moves a breaker besides calls: probes, health, a person.
 //! It must not know how the calls judge.
 
-use super::{Breaker, Cause, ISOLATION, State, Transition};
+use std::time::Duration;
+
+use super::{Breaker, Cause, State, Transition};
 use crate::{clock::Instant, status::BreakerCommand};
 
 impl Breaker {
@@ -75,16 +77,21 @@ impl Breaker {
         }
     }
 
-    /// A person must act: refuses for a minute. Forced states stay.
-    pub fn isolate(&mut self, now: Instant, cause: Cause) -> Option<Transition> {
+    /// A person must act: refuses for this long, from now on. Forced states stay.
+    pub fn isolate(&mut self, now: Instant, cause: Cause, time: Duration) -> Option<Transition> {
         if self.is_forced() {
             return None;
         }
+        let isolated = State::Isolated { until: now + time };
+        if matches!(self.state, State::Isolated { .. }) && self.cause == cause {
+            self.state = isolated;
+            return None;
+        }
         self.trips = self.trips.saturating_add(1);
-        Some(self.enter(now, State::Isolated { until: now + ISOLATION }, cause))
+        Some(self.enter(now, isolated, cause))
     }
 
-    /// An operator's command. `None`: nothing changed.
+    /// An operator's command. `None`: nothing changed. `Auto` also says of an isolated backend that the cause is gone.
     pub fn force(
         &mut self,
         command: BreakerCommand,
@@ -102,7 +109,14 @@ impl Breaker {
                 Some(self.enter(now, State::ForcedClosed { until: now + time }, cause))
             }
             BreakerCommand::Auto if self.is_forced() => Some(self.end_force(now, unit)),
+            BreakerCommand::Auto if self.is_isolated() && !self.held => {
+                Some(self.try_out(now, Cause::Trial))
+            }
             BreakerCommand::Auto => None,
         }
+    }
+
+    fn is_isolated(&self) -> bool {
+        matches!(self.state, State::Isolated { .. })
     }
 }

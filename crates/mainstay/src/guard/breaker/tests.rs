@@ -242,6 +242,21 @@ fn refused_credentials_isolate_for_a_minute() {
 }
 
 #[test]
+fn an_operator_ends_an_isolation_and_repeated_ones_are_one_transition() {
+    let (mut breaker, now) = start();
+    let long = Duration::from_secs(40);
+    assert!(breaker.isolate(now, Cause::Forbidden, Duration::from_secs(5)).is_some());
+    assert_eq!(breaker.isolate(now, Cause::Forbidden, long), None);
+    assert_eq!(breaker.acquire(now).expect_err("isolated").retry_in, Some(long));
+    breaker.hold(now, HALF);
+    assert_eq!(breaker.force(BreakerCommand::Auto, "fixed", now, HALF), None, "health says down");
+    breaker.release(now);
+    breaker.isolate(now, Cause::Forbidden, long);
+    let trial = breaker.force(BreakerCommand::Auto, "fixed", now, HALF).expect("a trial");
+    assert_eq!((trial.from, trial.to), (BreakerState::Isolated, BreakerState::HalfOpen));
+}
+
+#[test]
 fn corrupt_data_isolates_at_once() {
     let (mut breaker, now) = start();
     let isolated = run(&mut breaker, Verdict::Corrupt, FAST, now).expect("at once");

@@ -9,7 +9,7 @@ use mysql_async::{Opts, Row, Value, prelude::Queryable};
 
 use super::{
     TOMBSTONE_KEPT_MS,
-    common::{BATCH_MAX, Intent, not_connected},
+    common::{BATCH_MAX, Intent, lost, not_connected},
 };
 use crate::{
     backend::{
@@ -69,7 +69,7 @@ impl Mysql {
 
     async fn open(&self, deadline: Deadline) -> Result<()> {
         let connections = Connections::new(&self.options, self.config.connect_timeout);
-        schema::role(&connections, deadline).await?;
+        schema::role(&connections, connections.lease(deadline).await?, deadline).await?;
         schema::migrate(&connections, deadline).await?;
         if let Some(old) = self.current.swap(Some(Arc::new(connections))) {
             old.retire();
@@ -90,7 +90,9 @@ impl Mysql {
 
     async fn ask(&self, depth: ProbeDepth, deadline: Deadline) -> Result<ProbeReport> {
         let all = self.current()?;
-        let version = schema::role(&all, deadline).await?;
+        let lease = all.lease(deadline).await;
+        let lease = lease.map_err(|error| if all.are_lost() { lost(&error) } else { error })?;
+        let version = schema::role(&all, lease, deadline).await?;
         if depth == ProbeDepth::WriteRead {
             write_read(&all, deadline).await?;
         }

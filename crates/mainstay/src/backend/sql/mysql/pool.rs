@@ -3,22 +3,19 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use mysql_async::{Conn, Opts, Pool, prelude::Queryable};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout_at};
 
 use super::{
-    super::common::{Intent, place, timed_out},
+    super::{
+        common::{Intent, timed_out},
+        places::{Places, REFUSALS_MAX, RELEASE},
+    },
     classify,
 };
 use crate::{
@@ -32,7 +29,7 @@ const PACKET_SLACK: usize = 4096;
 /// One generation of connections to one server.
 pub(super) struct Connections {
     pool: Pool,
-    places: Arc<Semaphore>,
+    places: Places,
     connect_timeout: Duration,
     /// The epoch as last read; statements check it and refuse to write another.
     epoch: AtomicU32,
@@ -49,7 +46,7 @@ impl Connections {
         }
         Self {
             pool: Pool::new(options.clone()),
-            places: Arc::new(Semaphore::new(options.pool_opts().constraints().max())),
+            places: Places::new(options.pool_opts().constraints().max()),
             connect_timeout,
             epoch: AtomicU32::new(0),
             packet_max: AtomicUsize::new(usize::MAX),
@@ -88,19 +85,43 @@ impl Connections {
         Ok(())
     }
 
-    /// A connection for one caller alone.
+    /// A connection for one caller alone. Where the server grants no more, one of those that there are.
     ///
     /// # Errors
     /// `Overloaded`, `OutOfUse`, and those of opening a connection; none has an effect.
     pub(super) async fn lease(&self, deadline: Deadline) -> Result<Lease> {
-        let place = place(&self.places, deadline).await?;
-        // Handshake included: a stopped server accepts and says nothing.
-        let opening = tokio::time::timeout(self.connect_timeout, self.pool.get_conn());
-        match timeout_at(deadline.instant(), opening).await {
-            Ok(Ok(Ok(conn))) => Ok(Lease { conn: Some(conn), _place: place }),
-            Ok(Ok(Err(error))) => Err(classify::error_of(&error, Intent::Read)),
-            Ok(Err(_)) | Err(_) => Err(timed_out("connecting", Effect::None)),
+        let (mut refused, mut refusals): (Option<Error>, u32) = (None, 0);
+        loop {
+            let place = match (self.places.take(deadline).await, refused) {
+                (Err(error), Some(refused)) if error.kind() == ErrorKind::Overloaded => {
+                    return Err(refused);
+                }
+                (place, _) => place?,
+            };
+            // Handshake included: a stopped server accepts and says nothing.
+            let opening = tokio::time::timeout(self.connect_timeout, self.pool.get_conn());
+            let error = match timeout_at(deadline.instant(), opening).await {
+                Ok(Ok(Ok(conn))) => return Ok(Lease { conn: Some(conn), _place: place }),
+                Ok(Ok(Err(error))) => classify::error_of(&error, Intent::Read),
+                Ok(Err(_)) | Err(_) => timed_out("connecting", Effect::None),
+            };
+            if error.kind() != ErrorKind::Overloaded {
+                return Err(error);
+            }
+            if !self.places.refused(place) {
+                refusals += 1;
+                if refusals > REFUSALS_MAX {
+                    return Err(error);
+                }
+                tokio::time::sleep(RELEASE).await;
+            }
+            refused = Some(error);
         }
+    }
+
+    /// Whether no connection is in use: after a lease that failed to open one, that none stands.
+    pub(super) fn are_lost(&self) -> bool {
+        self.places.are_empty()
     }
 
     /// Refuses new calls; the connections end with the last call that uses one.

@@ -6,7 +6,7 @@ use mysql_async::{Conn, Row, prelude::Queryable};
 use super::{
     super::common::{Intent, check_schema, read_only, version},
     classify::is,
-    pool::{Connections, bounded},
+    pool::{Connections, Lease, bounded},
     read::take,
     statement,
 };
@@ -22,8 +22,11 @@ const NO_TABLE: u16 = 1146;
 ///
 /// # Errors
 /// `WrongNode`, and those of the server and the connection.
-pub(super) async fn role(all: &Connections, deadline: Deadline) -> Result<String> {
-    let mut lease = all.lease(deadline).await?;
+pub(super) async fn role(
+    all: &Connections,
+    mut lease: Lease,
+    deadline: Deadline,
+) -> Result<String> {
     let outcome = bounded(deadline, lease.conn().query_first::<Row, _>(statement::ROLE)).await;
     let row = lease.settle(outcome, Intent::Read)?;
     let mut row =

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::{
     TOMBSTONE_KEPT_MS,
-    common::{BATCH_MAX, Intent, not_connected},
+    common::{BATCH_MAX, Intent, lost, not_connected},
 };
 use crate::{
     backend::{
@@ -113,7 +113,9 @@ impl Postgres {
 
     async fn ask(&self, depth: ProbeDepth, deadline: Deadline) -> Result<ProbeReport> {
         let all = self.current()?;
-        let role = schema::role(all.lease(deadline).await?, deadline).await?;
+        let lease = all.lease(deadline).await;
+        let lease = lease.map_err(|error| if all.are_lost() { lost(&error) } else { error })?;
+        let role = schema::role(lease, deadline).await?;
         if depth == ProbeDepth::WriteRead {
             let lease = all.lease(deadline).await?;
             let outcome =

@@ -16,12 +16,15 @@ use deadpool_postgres::{
     Runtime, TimeoutType,
 };
 use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit},
     time::timeout_at,
 };
 
 use super::{
-    super::common::{Intent, closed, place, timed_out},
+    super::{
+        common::{Intent, closed, timed_out},
+        places::{Places, REFUSALS_MAX, RELEASE},
+    },
     classify,
     hosts::InTurn,
     tls,
@@ -48,11 +51,17 @@ pub(super) struct PoolOptions {
 
 /// One generation of connections to one server.
 pub(super) struct Connections {
-    pool: Pool,
-    places: Arc<Semaphore>,
-    readers: Vec<Reader>,
+    idle: Idle,
+    places: Places,
     turn: AtomicUsize,
     begin: String,
+}
+
+/// The connections that wait for work.
+#[derive(Clone)]
+struct Idle {
+    pool: Pool,
+    readers: Arc<[Reader]>,
 }
 
 #[derive(Default)]
@@ -98,9 +107,8 @@ impl Connections {
             )
         };
         Ok(Self {
-            pool,
-            places: Arc::new(Semaphore::new(pooled)),
-            readers: (0..readers).map(|_| Reader::default()).collect(),
+            idle: Idle { pool, readers: (0..readers).map(|_| Reader::default()).collect() },
+            places: Places::new(pooled),
             turn: AtomicUsize::new(0),
             begin,
         })
@@ -111,17 +119,44 @@ impl Connections {
         &self.begin
     }
 
-    /// A connection for one caller alone.
+    /// A connection for one caller alone. Where the server grants no more, one of those that there are.
     ///
     /// # Errors
     /// `Overloaded`, `OutOfUse`, and those of opening a connection; none has an effect.
     pub(super) async fn lease(&self, deadline: Deadline) -> Result<Lease> {
-        let place = place(&self.places, deadline).await?;
-        match timeout_at(deadline.instant(), self.pool.get()).await {
-            Ok(Ok(object)) => Ok(Lease { object: Some(object), _place: place }),
-            Ok(Err(error)) => Err(open_error(&error)),
-            Err(_elapsed) => Err(timed_out("connecting", Effect::None)),
+        let (mut refused, mut refusals): (Option<Error>, u32) = (None, 0);
+        loop {
+            let place = match (self.places.take(deadline).await, refused) {
+                (Err(error), Some(refused)) if error.kind() == ErrorKind::Overloaded => {
+                    return Err(refused);
+                }
+                (place, _) => place?,
+            };
+            let error = match timeout_at(deadline.instant(), self.idle.pool.get()).await {
+                Ok(Ok(object)) => {
+                    let idle = self.idle.clone();
+                    return Ok(Lease { object: Some(object), idle, _place: place });
+                }
+                Ok(Err(error)) => open_error(&error),
+                Err(_elapsed) => timed_out("connecting", Effect::None),
+            };
+            if error.kind() != ErrorKind::Overloaded {
+                return Err(error);
+            }
+            if !self.places.refused(place) {
+                refusals += u32::from(!self.idle.give_up_reader());
+                if refusals > REFUSALS_MAX {
+                    return Err(error);
+                }
+                tokio::time::sleep(RELEASE).await;
+            }
+            refused = Some(error);
         }
+    }
+
+    /// Whether no connection stands.
+    pub(super) fn are_lost(&self) -> bool {
+        self.places.are_empty() && self.idle.readers.iter().all(|reader| reader.usable().is_none())
     }
 
     /// A connection that others use at the same time, if any is set apart for that.
@@ -129,32 +164,50 @@ impl Connections {
     /// # Errors
     /// As `lease`.
     pub(super) async fn shared(&self, deadline: Deadline) -> Result<Option<Shared<'_>>> {
-        if self.readers.is_empty() {
+        let readers = &self.idle.readers;
+        if readers.is_empty() {
             return Ok(None);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let reader = &self.readers[turn % self.readers.len()];
+        let reader = &readers[turn % readers.len()];
         if let Some(client) = reader.usable() {
-            return Ok(Some(Shared { client, reader }));
+            return Ok(Some(Shared { client, reader, idle: &self.idle }));
+        }
+        if self.places.are_scarce() {
+            return Ok(None);
         }
         let Ok(_opening) = timeout_at(deadline.instant(), reader.opening.lock()).await else {
             return Err(timed_out("connecting", Effect::None));
         };
         if let Some(client) = reader.usable() {
-            return Ok(Some(Shared { client, reader }));
+            return Ok(Some(Shared { client, reader, idle: &self.idle }));
         }
         let client = Arc::new(self.lease(deadline).await?.detach());
         reader.current.store(Some(Arc::clone(&client)));
-        Ok(Some(Shared { client, reader }))
+        Ok(Some(Shared { client, reader, idle: &self.idle }))
     }
 
     /// Ends every connection that is not in use, and refuses new ones.
     pub(super) fn close(&self) {
         self.places.close();
-        self.pool.close();
-        for reader in &self.readers {
-            reader.current.store(None);
-        }
+        self.idle.pool.close();
+        self.idle.readers.iter().for_each(|reader| reader.current.store(None));
+    }
+}
+
+impl Idle {
+    /// A connection broke, and with it most likely all others to the same server: the next calls open new ones,
+    /// instead of each learning it again.
+    fn forget(&self) {
+        drop(self.pool.retain(|_, _| false));
+        self.readers.iter().for_each(|reader| reader.current.store(None));
+    }
+
+    /// The server grants no more connections: one that is set apart for reads is ended. False: there is none.
+    fn give_up_reader(&self) -> bool {
+        self.readers
+            .iter()
+            .any(|reader| reader.current.swap(None).is_some_and(|client| !client.is_closed()))
     }
 }
 
@@ -199,6 +252,11 @@ impl Failure {
             Failure::Elapsed => false,
         }
     }
+
+    /// Whether the connection that it came from is gone; one that is only slow says nothing about the others.
+    fn is_loss(&self) -> bool {
+        matches!(self, Failure::Driver(error) if !classify::in_step(error))
+    }
 }
 
 /// Waits for an answer until the deadline.
@@ -215,6 +273,7 @@ pub(super) async fn bounded<T>(
 /// A connection in use by one caller. Dropped before it is settled, it is closed: a statement may be under way on it.
 pub(super) struct Lease {
     object: Option<Object>,
+    idle: Idle,
     /// Given up after the connection, so that the pool has room by then.
     _place: OwnedSemaphorePermit,
 }
@@ -239,6 +298,8 @@ impl Lease {
             Err(failure) => {
                 if failure.in_step() {
                     self.give_back();
+                } else if failure.is_loss() {
+                    self.idle.forget();
                 }
                 Err(failure.into_error(intent))
             }
@@ -257,6 +318,8 @@ impl Lease {
     pub(super) async fn undo(self, failure: Failure, deadline: Deadline) -> Error {
         if failure.in_step() {
             self.roll_back(deadline).await;
+        } else if failure.is_loss() {
+            self.idle.forget();
         }
         failure.into_error(Intent::Read)
     }
@@ -283,6 +346,7 @@ impl Drop for Lease {
 pub(super) struct Shared<'a> {
     client: Arc<ClientWrapper>,
     reader: &'a Reader,
+    idle: &'a Idle,
 }
 
 impl Shared<'_> {
@@ -296,6 +360,9 @@ impl Shared<'_> {
         outcome.map_err(|failure| {
             if !failure.in_step() {
                 self.reader.current.compare_and_swap(&self.client, None);
+            }
+            if failure.is_loss() {
+                self.idle.forget();
             }
             failure.into_error(Intent::Read)
         })
