@@ -101,7 +101,7 @@ impl Builder {
             tasks,
         });
         start(&road).await;
-        events.publish(None, EventKind::Storage { state: "open" }, "opened");
+        events.publish(None, EventKind::Storage { state: "open" }, "");
         let opened = road.clock.now();
         let default_source = Arc::from("default");
         Ok(Storage(Arc::new(Inner { config: self.config, road, events, opened, default_source })))
