@@ -25,8 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Long enough for anything that is going to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, in_memory};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -36,7 +35,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(config: RespConfig, storage: Storage) -> Self {
-        let config = RespConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config };
+        let config = RespConfig { listen: "127.0.0.1:0".to_owned(), ..config };
         let server = RespServer::bind(config, storage).await.unwrap();
         let (address, cancel) = (server.local_addr(), CancellationToken::new());
         let running = tokio::spawn(server.run(cancel.clone()));
@@ -56,11 +55,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
-}
-
-pub(crate) async fn in_memory() -> Storage {
-    let route = RouteConfig { backends: vec![Config::MEMORY.to_owned()], ..RouteConfig::default() };
-    Storage::open(Config { routes: vec![route], ..Config::default() }).await.unwrap()
 }
 
 pub(crate) struct Client {
