@@ -14,7 +14,7 @@ const LOOKS: u32 = 1200;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The process.
-pub struct Mainstay {
+pub(crate) struct Mainstay {
     child: Child,
     resp: SocketAddr,
     http: SocketAddr,
@@ -22,11 +22,11 @@ pub struct Mainstay {
 }
 
 /// A client that talks in texts.
-pub struct TextClient(Client);
+pub(crate) struct TextClient(Client);
 
 impl Mainstay {
     /// Starts it with these variables and waits until both doors answer.
-    pub async fn start(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
         let (resp, http) = (free_port(), free_port());
         let folder = std::env::temp_dir().join(format!(
             "mainstay-it-{}-{}",
@@ -51,17 +51,17 @@ impl Mainstay {
     }
 
     /// Where RESP is spoken.
-    pub fn resp(&self) -> SocketAddr {
+    pub(crate) fn resp(&self) -> SocketAddr {
         self.resp
     }
 
     /// A new RESP connection.
-    pub async fn client(&self) -> TextClient {
+    pub(crate) async fn client(&self) -> TextClient {
         TextClient(Client::connect(self.resp).await.unwrap())
     }
 
     /// The body of an HTTP GET.
-    pub async fn http_get(&self, path: &str) -> String {
+    pub(crate) async fn http_get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http);
@@ -72,12 +72,12 @@ impl Mainstay {
     }
 
     /// The status as a person reads it.
-    pub async fn status_text(&self) -> String {
+    pub(crate) async fn status_text(&self) -> String {
         self.http_get("/status.txt").await
     }
 
     /// Waits until a backend has this health.
-    pub async fn wait_for(&self, backend: &str, health: &str) {
+    pub(crate) async fn wait_for(&self, backend: &str, health: &str) {
         until(&format!("{backend} to be {health}"), async || {
             let answer = self.http_get("/v1/status").await;
             let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -90,7 +90,7 @@ impl Mainstay {
     }
 
     /// Waits until a key is answered from a cache.
-    pub async fn until_cached(&self, key: &str) {
+    pub(crate) async fn until_cached(&self, key: &str) {
         until(&format!("{key} to be cached"), async || {
             self.http_get(&format!("/v1/kv/{key}?meta")).await.contains("\"source\":\"redis\"")
         })
@@ -98,7 +98,7 @@ impl Mainstay {
     }
 
     /// Asks it to end, and sees that it ends cleanly.
-    pub async fn terminate(mut self) {
+    pub(crate) async fn terminate(mut self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(
             std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success()
@@ -116,7 +116,7 @@ impl Drop for Mainstay {
 
 impl TextClient {
     /// One command; its reply as text, an error without its dash, nil as `(nil)`.
-    pub async fn text(&mut self, args: &[&str]) -> String {
+    pub(crate) async fn text(&mut self, args: &[&str]) -> String {
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
         match self.0.command(&args).await.unwrap() {
             Value::Simple(text) | Value::Error(text) => text,
@@ -128,7 +128,7 @@ impl TextClient {
     }
 
     /// Repeats a command until it answers this.
-    pub async fn until(&mut self, args: &[&str], expected: &str) {
+    pub(crate) async fn until(&mut self, args: &[&str], expected: &str) {
         let mut last = String::new();
         for _ in 0..LOOKS {
             last = self.text(args).await;
@@ -142,7 +142,7 @@ impl TextClient {
 }
 
 /// Looks at a condition until it holds.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     for _ in 0..LOOKS {
         if condition().await {
             return;
