@@ -87,7 +87,7 @@ impl Loaded {
 }
 
 fn refuse(problems: Vec<Problem>) -> Result<(), Problems> {
-    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(Problems::in_order(problems)) }
 }
 
 fn read_file(sources: &Sources<'_>) -> Result<(Option<PathBuf>, Table), Problems> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mainstay::{
-    Config,
+    Config, Storage,
     config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
@@ -92,7 +92,7 @@ impl Settings {
         let message = |error: mainstay::Error| error.message().to_owned();
         self.resp.validate().map_err(message)?;
         self.http.validate().map_err(message)?;
-        self.storage().validate().map_err(message)?;
+        Storage::check(&self.storage()).map_err(message)?;
         self.log.validate()
     }
 }

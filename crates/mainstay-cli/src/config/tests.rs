@@ -142,6 +142,14 @@ const BAD_FILES: &[(&str, &str)] = &[
         "m.toml:2:10: log.format: is one of `text`, `json`; did you mean `json`?",
     ),
     (
+        "[backends.b]\nurl = \"redis://u:sekret@h:1x\"",
+        "m.toml:2:7: backends.b.url: a port is a number from 1 to 65535",
+    ),
+    (
+        "[backends.b]\nurl = \"postgres://h/db?sslmode=bogus\"",
+        "m.toml:2:7: backends.b.url: sslmode is disable, allow, prefer, require, verify-ca or verify-full",
+    ),
+    (
         "[log]\nlevel = \"loud\"",
         "m.toml:2:9: log.level: is off, error, warn, info, debug, trace, or a filter such as info,mainstay::exec=debug",
     ),

@@ -242,7 +242,7 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
              connected yet",
         ),
         Unavailable => {
-            (UNAVAILABLE, "No backend could serve this", "the causes name each backend's reason")
+            (UNAVAILABLE, "No backend could serve this", "the detail says why; GET /v1/status says when it will be tried again")
         }
         DeadlineExceeded => (
             StatusCode::GATEWAY_TIMEOUT,
