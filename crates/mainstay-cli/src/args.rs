@@ -137,7 +137,7 @@ pub(crate) enum Command {
     Completions(commands::completions::Completions),
     /// Print the manual page
     Man(commands::man::Man),
-    /// Print the reference in Markdown
+    /// Print the reference of the command line, the configuration or the HTTP interface
     #[command(hide = true)]
     Docs(commands::docs::Docs),
 }

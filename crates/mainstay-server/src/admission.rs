@@ -7,37 +7,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A bound on connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     permits: Arc<Semaphore>,
     max: u32,
 }
 
 /// A connection's place; given back when dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Admission {
     /// At most this many at once.
-    pub fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(1 << 28);
         Self { permits: Arc::new(Semaphore::new(max as usize)), max }
     }
 
     /// A place, if one is free.
-    pub fn try_admit(&self) -> Option<Admitted> {
+    pub(crate) fn try_admit(&self) -> Option<Admitted> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
         Some(Admitted { _permit: permit })
     }
 
     /// How many places are taken.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         (self.max as usize).saturating_sub(self.permits.available_permits())
     }
 
     /// Ends when every place is free.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         // The semaphore is never closed.
         let _ = self.permits.acquire_many(self.max).await;
     }

@@ -2,6 +2,7 @@
 //! They must not know how an operation is routed or guarded; they hand it to the storage.
 #![warn(missing_docs)]
 
-pub mod admission;
+pub mod address;
+mod admission;
 pub mod http;
 pub mod resp;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,7 +18,8 @@ pub const RING_MAX: usize = 1000;
 /// How far a listener may fall behind before it misses events.
 const LAG_MAX: usize = 1024;
 
-/// What kind of thing happened. States are the words of the status document.
+/// What kind of thing happened. States are the words of the status document. Displayed, it is a few words that stand
+/// after a backend's name and before the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -65,7 +67,54 @@ pub enum EventKind {
     },
 }
 
-/// One thing that happened.
+impl EventKind {
+    /// As serialized: `breaker`, `health`, ...
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Breaker { .. } => "breaker",
+            Self::Health { .. } => "health",
+            Self::Connection { .. } => "connection",
+            Self::StuckReset { .. } => "stuck_reset",
+            Self::Drain { .. } => "drain",
+            Self::Readmission { .. } => "readmission",
+            Self::Storage { .. } => "storage",
+        }
+    }
+
+    /// Whether something got worse by itself: a person may want to be told.
+    pub fn is_bad(&self) -> bool {
+        match self {
+            Self::Breaker { to, .. } => matches!(*to, "open" | "isolated"),
+            Self::Health { to, .. } => *to != "up",
+            Self::Connection { connected, .. } => !connected,
+            Self::StuckReset { .. } => true,
+            Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Breaker { from, to } | Self::Health { from, to } => {
+                write!(f, "{} {from} -> {to}", self.as_str())
+            }
+            Self::Connection { connected: true, attempt } => {
+                write!(f, "connected, attempt {attempt}")
+            }
+            Self::Connection { connected: false, attempt } => {
+                write!(f, "connection failed, attempt {attempt}")
+            }
+            Self::StuckReset { attempts } => write!(f, "client rebuilt after {attempts} attempts"),
+            Self::Drain { drained: true } => f.write_str("out of use"),
+            Self::Drain { drained: false } => f.write_str("back in use"),
+            Self::Readmission { keys } => write!(f, "readmitted, {keys} keys caught up"),
+            Self::Storage { state } => write!(f, "storage {state}"),
+        }
+    }
+}
+
+/// One thing that happened. Displayed, it is one line: `redis breaker closed -> open: 5 failures in a row`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Rises by one with each event of this process.
@@ -80,6 +129,21 @@ pub struct Event {
     pub kind: EventKind,
     /// Why, in words: the last error, the operator's reason.
     pub reason: String,
+}
+
+impl Event {
+    /// The `tracing` target of the line that is logged for each event. Its message says all that its fields say.
+    pub const LOG_TARGET: &str = "mainstay::event";
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(backend) = &self.backend {
+            write!(f, "{backend} ")?;
+        }
+        write!(f, "{}", self.kind)?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+    }
 }
 
 /// The bus of one storage. Cheap to clone.
@@ -106,20 +170,21 @@ impl Events {
         Self(Arc::new(Bus { clock, ring: Mutex::default(), sender }))
     }
 
-    /// Publishes, and writes one log line.
+    /// Publishes, and writes one log line: a warning when something got worse.
     pub fn publish(&self, backend: Option<&Arc<str>>, kind: EventKind, reason: impl Into<String>) {
-        let reason = reason.into();
-        tracing::info!(target: "mainstay", backend = backend.map(|name| &**name), event = ?kind, %reason);
         let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.last_id += 1;
         let (id, unix_ms) = (ring.last_id, self.0.clock.unix_ms());
-        let event = Arc::new(Event { id, unix_ms, backend: backend.cloned(), kind, reason });
+        let (backend, reason) = (backend.cloned(), reason.into());
+        let event = Arc::new(Event { id, unix_ms, backend, kind, reason });
         if ring.events.len() == RING_MAX {
             ring.events.pop_front();
         }
         ring.events.push_back(Arc::clone(&event));
         // Sent under the ring's lock, so that listeners see ids in order. No listener is no error.
-        let _ = self.0.sender.send(event);
+        let _ = self.0.sender.send(Arc::clone(&event));
+        drop(ring);
+        log(&event);
     }
 
     /// The events after this id that are still in the ring, oldest first.
@@ -131,5 +196,79 @@ impl Events {
     /// Events from now on. A listener that falls behind by more than 1,024 gets `Lagged` and goes on.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.0.sender.subscribe()
+    }
+}
+
+/// The line in words, and the same as fields for who reads logs by program.
+fn log(event: &Event) {
+    let fields = Fields::of(&event.kind);
+    let (id, kind, reason) = (event.id, event.kind.as_str(), event.reason.as_str());
+    let backend = event.backend.as_deref();
+    let Fields { from, to, connected, attempt, attempts, drained, keys, state } = fields;
+    // A level is part of a call's place in the code: hence two.
+    if event.kind.is_bad() {
+        tracing::warn!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, reason, "{event}");
+    } else {
+        tracing::info!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, reason, "{event}");
+    }
+}
+
+/// What the kinds carry, each under the name it has when serialized.
+#[derive(Default)]
+struct Fields {
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+    connected: Option<bool>,
+    attempt: Option<u64>,
+    attempts: Option<u64>,
+    drained: Option<bool>,
+    keys: Option<u64>,
+    state: Option<&'static str>,
+}
+
+impl Fields {
+    fn of(kind: &EventKind) -> Self {
+        let none = Self::default();
+        match *kind {
+            EventKind::Breaker { from, to } | EventKind::Health { from, to } => {
+                Self { from: Some(from), to: Some(to), ..none }
+            }
+            EventKind::Connection { connected, attempt } => {
+                Self { connected: Some(connected), attempt: Some(attempt), ..none }
+            }
+            EventKind::StuckReset { attempts } => Self { attempts: Some(attempts), ..none },
+            EventKind::Drain { drained } => Self { drained: Some(drained), ..none },
+            EventKind::Readmission { keys } => Self { keys: Some(keys), ..none },
+            EventKind::Storage { state } => Self { state: Some(state), ..none },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_event_reads_as_one_line() {
+        let events = Events::new(Clock::starting_at(0));
+        let redis: Arc<str> = "redis".into();
+        let kind = EventKind::Breaker { from: "closed", to: "open" };
+        events.publish(Some(&redis), kind, "5 failures in a row, last \"refused\"");
+        events.publish(None, EventKind::Storage { state: "open" }, "");
+        let lines: Vec<String> = events.since(0).iter().map(ToString::to_string).collect();
+        let opened = "redis breaker closed -> open: 5 failures in a row, last \"refused\"";
+        assert_eq!(lines, [opened, "storage open"]);
+    }
+
+    #[test]
+    fn the_fields_of_a_log_line_are_those_of_the_document() {
+        let kind = EventKind::Health { from: "up", to: "down" };
+        let (fields, json) = (Fields::of(&kind), serde_json::to_value(&kind).unwrap());
+        assert_eq!((fields.from, fields.to), (json["from"].as_str(), json["to"].as_str()));
+        assert_eq!(kind.as_str(), json["kind"]);
+        assert!(kind.is_bad() && !EventKind::Health { from: "down", to: "up" }.is_bad());
+        let kind = EventKind::StuckReset { attempts: 50 };
+        let (fields, json) = (Fields::of(&kind), serde_json::to_value(&kind).unwrap());
+        assert_eq!((fields.attempts, kind.as_str()), (json["attempts"].as_u64(), "stuck_reset"));
     }
 }

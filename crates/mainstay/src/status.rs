@@ -317,7 +317,10 @@ fn as_optional_millis<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     match duration {
-        Some(duration) => serializer.serialize_some(&(duration.as_secs_f64() * 1000.0)),
+        Some(duration) => {
+            // Whole microseconds: more digits are noise.
+            serializer.serialize_some(&((duration.as_secs_f64() * 1e6).round() / 1e3))
+        }
         None => serializer.serialize_none(),
     }
 }

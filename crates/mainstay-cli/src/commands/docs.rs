@@ -1,4 +1,4 @@
-//! `docs`: the reference of the command line and of the configuration in Markdown, from their declarations.
+//! `docs`: the reference of the command line, the configuration and the HTTP interface, from their declarations.
 //! It must not know any command or key by name.
 
 use clap::{Arg, Args, Command, CommandFactory, ValueEnum};
@@ -11,7 +11,7 @@ use crate::{
     output::Output,
 };
 
-/// Prints the reference in Markdown.
+/// Prints the reference: Markdown, or OpenAPI for the HTTP interface.
 #[derive(Debug, Args)]
 pub(crate) struct Docs {
     /// Of what
@@ -23,16 +23,24 @@ pub(crate) struct Docs {
 enum Subject {
     Cli,
     Config,
+    Openapi,
 }
 
 impl Docs {
     pub(crate) fn run(self, output: Output) -> Result<Exit, Failure> {
-        let text = match self.of {
+        output.line(&self.of.text()?)?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Subject {
+    fn text(self) -> Result<String, Failure> {
+        let text = match self {
             Subject::Cli => commands(),
             Subject::Config => config::docs::markdown(),
+            Subject::Openapi => serde_json::to_string_pretty(&mainstay_server::http::openapi()?)?,
         };
-        output.line(text.trim_end())?;
-        Ok(Exit::Ok)
+        Ok(text.trim_end().to_owned())
     }
 }
 
@@ -93,6 +101,20 @@ fn table<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_committed_pages_are_what_the_code_says() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference");
+        for (name, subject) in [
+            ("cli.md", Subject::Cli),
+            ("config.md", Subject::Config),
+            ("openapi.json", Subject::Openapi),
+        ] {
+            let committed = std::fs::read_to_string(format!("{folder}/{name}"));
+            let fresh = committed.is_ok_and(|text| text.trim_end() == subject.text().unwrap());
+            assert!(fresh, "docs/reference/{name} is stale; write it with: cargo xtask gen-docs");
+        }
+    }
 
     #[test]
     fn the_reference_names_every_command() {

@@ -159,9 +159,29 @@ fn clock(unix_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mainstay::EventKind;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn events_read_as_they_are_logged() {
+        for kind in [
+            EventKind::Breaker { from: "closed", to: "half_open" },
+            EventKind::Health { from: "up", to: "down" },
+            EventKind::Connection { connected: true, attempt: 3 },
+            EventKind::Connection { connected: false, attempt: 2 },
+            EventKind::StuckReset { attempts: 50 },
+            EventKind::Drain { drained: true },
+            EventKind::Drain { drained: false },
+            EventKind::Readmission { keys: 7 },
+            EventKind::Storage { state: "closing" },
+        ] {
+            let json = serde_json::to_value(&kind).unwrap();
+            let shown = line(&json, Output::plain());
+            assert_eq!(shown, format!("00:00:00.000Z  {:<8} {kind}", "-"));
+        }
+    }
 
     #[test]
     fn events_read_as_one_line() {

@@ -87,7 +87,7 @@ impl Loaded {
 }
 
 fn refuse(problems: Vec<Problem>) -> Result<(), Problems> {
-    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(Problems::in_order(problems)) }
 }
 
 fn read_file(sources: &Sources<'_>) -> Result<(Option<PathBuf>, Table), Problems> {
@@ -120,7 +120,6 @@ fn typed(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Settings, 
         // A text in the message may be a secret; a number is not.
         let message = error.to_string();
         let shown = match message.as_str() {
-            text if text.contains("socket address") => "is not ADDRESS:PORT, as in 127.0.0.1:6390",
             text if text.contains('"') => "is not what this key takes",
             text => text,
         };

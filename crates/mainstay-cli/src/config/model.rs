@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use mainstay::{
-    Config,
+    Config, Storage,
     config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::secret;
 
@@ -43,6 +44,19 @@ pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,mainstay::exec=debug`. Default `info`.
     pub(crate) level: String,
+}
+
+impl LogConfig {
+    /// A filter takes any single word for the name of a module, so a misspelt level would show everything of a module
+    /// that does not exist, that is nothing.
+    fn validate(&self) -> Result<(), String> {
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let words = self.level.split(',').filter(|part| !part.contains(['=', '[']));
+        let known = words.map(str::trim).all(is_level);
+        let filter = known && tracing_subscriber::EnvFilter::try_new(&self.level).is_ok();
+        let refused = || "log.level: is off, error, warn, info, debug, trace, or a filter such as info,mainstay::exec=debug";
+        if filter { Ok(()) } else { Err(refused().to_owned()) }
+    }
 }
 
 /// How log lines look.
@@ -78,10 +92,8 @@ impl Settings {
         let message = |error: mainstay::Error| error.message().to_owned();
         self.resp.validate().map_err(message)?;
         self.http.validate().map_err(message)?;
-        self.storage().validate().map_err(message)?;
-        tracing_subscriber::EnvFilter::try_new(&self.log.level)
-            .map(drop)
-            .map_err(|_| "log.level: is error, warn, info, debug, trace or a filter".to_owned())
+        Storage::check(&self.storage()).map_err(message)?;
+        self.log.validate()
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     tree::{self, Origin},
 };
 
-/// `mainstay.toml, REDIS_URL`, or `built-in defaults`.
+/// `mainstay.toml, REDIS_URL`, `built-in defaults, --resp`, or `built-in defaults`.
 pub(crate) fn summary(file: Option<&Path>, origins: &BTreeMap<String, Origin>) -> String {
     let given: BTreeSet<&str> = origins
         .values()
@@ -22,13 +22,14 @@ pub(crate) fn summary(file: Option<&Path>, origins: &BTreeMap<String, Origin>) -
             Origin::File { .. } | Origin::Contents { .. } => None,
         })
         .collect();
-    let mut parts: Vec<String> = file.map(|file| file.display().to_string()).into_iter().collect();
+    let base = file.map_or_else(|| "built-in defaults".to_owned(), |f| f.display().to_string());
+    let mut parts = vec![base];
     match given.len() {
         0 => {}
         1..=3 => parts.extend(given.iter().map(ToString::to_string)),
         more => parts.push(format!("{more} environment variables or flags")),
     }
-    if parts.is_empty() { "built-in defaults".to_owned() } else { parts.join(", ") }
+    parts.join(", ")
 }
 
 /// One effective value.

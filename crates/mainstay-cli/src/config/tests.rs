@@ -102,7 +102,7 @@ fn a_whole_file_is_read() {
 const BAD_FILES: &[(&str, &str)] = &[
     (
         "[resp]\nlisten = \"localhost\"",
-        "m.toml:2:10: resp.listen: is not ADDRESS:PORT, as in 127.0.0.1:6390",
+        "m.toml:2:10: resp.listen: `localhost` is not ADDRESS:PORT, as in 127.0.0.1:6390",
     ),
     (
         "[backends.redis]\nulr = \"redis://h\"",
@@ -140,6 +140,18 @@ const BAD_FILES: &[(&str, &str)] = &[
     (
         "[log]\nformat = \"jsn\"",
         "m.toml:2:10: log.format: is one of `text`, `json`; did you mean `json`?",
+    ),
+    (
+        "[backends.b]\nurl = \"redis://u:sekret@h:1x\"",
+        "m.toml:2:7: backends.b.url: a port is a number from 1 to 65535",
+    ),
+    (
+        "[backends.b]\nurl = \"postgres://h/db?sslmode=bogus\"",
+        "m.toml:2:7: backends.b.url: sslmode is disable, allow, prefer, require, verify-ca or verify-full",
+    ),
+    (
+        "[log]\nlevel = \"loud\"",
+        "m.toml:2:9: log.level: is off, error, warn, info, debug, trace, or a filter such as info,mainstay::exec=debug",
     ),
     ("[log]\nlevel = 3", "m.toml:2:9: log.level: is an integer; it takes a text in quotes"),
     (

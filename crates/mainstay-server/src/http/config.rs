@@ -3,7 +3,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -11,12 +11,14 @@ use std::{
 use mainstay::{Error, ErrorKind, Result, config::text};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::address;
+
 /// The HTTP front door. `HttpConfig::default()` listens on loopback without a token.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
-    /// Address and port; port 0 takes a free one. Default `127.0.0.1:6391`.
+    /// Address and port, or `localhost:PORT`; port 0 takes a free one. Default `127.0.0.1:6391`.
     pub listen: String,
     /// What a caller has to present as `Authorization: Bearer ...`; never printed. Default: none (loopback only).
     #[serde(serialize_with = "redacted", skip_serializing_if = "Option::is_none")]
@@ -143,17 +145,7 @@ impl HttpConfig {
     /// # Errors
     /// `InvalidArgument` when it is not `ADDRESS:PORT`.
     pub fn address(&self) -> Result<SocketAddr> {
-        if let Some(port) =
-            self.listen.strip_prefix("localhost:").and_then(|port| port.parse().ok())
-        {
-            return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-        }
-        self.listen.parse().map_err(|_| {
-            invalid(
-                "listen",
-                &format!("`{}` is not ADDRESS:PORT, as in 127.0.0.1:6391", self.listen),
-            )
-        })
+        address::parse(&self.listen, 6391).map_err(|problem| invalid("listen", &problem))
     }
 
     /// The token, from here or from its file.

@@ -24,4 +24,5 @@ mod status;
 
 pub use app::{Api, Sections};
 pub use config::HttpConfig;
+pub use openapi::openapi;
 pub use server::{BindError, HttpServer};

@@ -42,14 +42,22 @@ use super::{
 )]
 pub(crate) struct Document;
 
+/// The OpenAPI 3.1 document of the HTTP interface.
+///
+/// # Errors
+/// `Internal` when it cannot be written as JSON: a defect.
+pub fn openapi() -> mainstay::Result<serde_json::Value> {
+    serde_json::to_value(Document::openapi()).map_err(|error| {
+        mainstay::Error::new(mainstay::ErrorKind::Internal, format!("openapi: {error}"))
+    })
+}
+
 /// This description
 #[utoipa::path(get, path = "/openapi.json", tag = "state",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(crate) async fn read() -> Result<Response, Problem> {
-    let document = Document::openapi().to_json().map_err(|error| {
-        mainstay::Error::new(mainstay::ErrorKind::Internal, format!("openapi: {error}"))
-    })?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], document).into_response())
+    let document = openapi()?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response())
 }
 
 /// What is true of every path.

@@ -241,9 +241,11 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "an operator drained it (DELETE /v1/backends/{b}/drain ends that), or it has not \
              connected yet",
         ),
-        Unavailable => {
-            (UNAVAILABLE, "No backend could serve this", "the causes name each backend's reason")
-        }
+        Unavailable => (
+            UNAVAILABLE,
+            "No backend could serve this",
+            "the detail says why; GET /v1/status says when it will be tried again",
+        ),
         DeadlineExceeded => (
             StatusCode::GATEWAY_TIMEOUT,
             "The deadline passed",

@@ -10,14 +10,16 @@ use mainstay::{
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::parse::Limits;
+use crate::address;
 
 /// The RESP front door.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RespConfig {
-    /// Where to listen. Default `127.0.0.1:6390`; elsewhere than on loopback only with a password.
-    pub listen: SocketAddr,
+    /// Address and port, or `localhost:PORT`; port 0 takes a free one. Default `127.0.0.1:6390`; elsewhere than on
+    /// loopback only with a password.
+    pub listen: String,
     /// Connections at most. Default 10,000.
     pub connections_max: usize,
     /// Arguments of one command at most. Default and ceiling 1,048,576.
@@ -36,7 +38,8 @@ pub struct RespConfig {
     #[serde(with = "size")]
     #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
     pub output_max: u64,
-    /// A connection that neither sends nor takes anything for this long is closed. Default: never.
+    /// A connection that neither finishes a request nor takes a reply for this long is closed; bytes of a request that
+    /// does not end do not count. Default: never.
     #[serde(with = "optional_duration")]
     #[cfg_attr(
         feature = "schema",
@@ -53,7 +56,7 @@ pub struct RespConfig {
 impl Default for RespConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 6390)),
+            listen: "127.0.0.1:6390".to_owned(),
             connections_max: 10_000,
             args_max: Limits::ARGS_MAX,
             bulk_max: 64 << 20,
@@ -80,10 +83,13 @@ impl RespConfig {
             true => Err(Error::new(ErrorKind::InvalidArgument, format!("resp.{problem}"))),
             false => Ok(()),
         };
+        let listen = self.address()?;
         let between = |value: usize, max: usize| (1..=max).contains(&value);
         refuse(
-            !self.listen.ip().is_loopback() && self.password.is_none(),
-            "listen: is not a loopback address; set resp.password too",
+            !listen.ip().is_loopback() && self.password.is_none(),
+            &format!(
+                "listen: {listen} is reachable from elsewhere: set resp.password_file, or listen on 127.0.0.1"
+            ),
         )?;
         refuse(
             self.password.as_deref() == Some(""),
@@ -105,6 +111,16 @@ impl RespConfig {
         )?;
         refuse(self.output_max < 1 << 20, "output_max: is at least 1MiB")?;
         refuse(self.idle_timeout == Some(Duration::ZERO), "idle_timeout: is above 0, or left out")
+    }
+
+    /// `listen`, read.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is not `ADDRESS:PORT`.
+    pub fn address(&self) -> Result<SocketAddr> {
+        address::parse(&self.listen, 6390).map_err(|problem| {
+            Error::new(ErrorKind::InvalidArgument, format!("resp.listen: {problem}"))
+        })
     }
 
     /// What a request is held to once the client has authenticated.

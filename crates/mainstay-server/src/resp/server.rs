@@ -36,11 +36,12 @@ impl RespServer {
     /// `InvalidArgument` for a configuration that does not validate, or an address that cannot be listened on.
     pub async fn bind(config: RespConfig, storage: Storage) -> Result<Self> {
         config.validate()?;
+        let address = config.address()?;
         let refused = |error: io::Error| {
-            let text = format!("resp.listen: {}: {error}", config.listen);
+            let text = format!("resp.listen: cannot listen on {address}: {error}");
             Error::new(ErrorKind::InvalidArgument, text)
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
         let admission = Admission::new(config.connections_max);
         let shared = Arc::new(Shared {

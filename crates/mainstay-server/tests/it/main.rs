@@ -1,9 +1,7 @@
-//! The RESP front door over sockets.
+//! The front doors: RESP over sockets; HTTP against a storage without a socket, and over a real one.
+#![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "tests may spawn and sleep")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
 
-mod commands;
-mod connections;
-mod handshake;
-mod pipelining;
+mod http;
+mod resp;
 mod support;

@@ -88,7 +88,7 @@ async fn on_connected(node: &Node) {
     let attempt = node.vitals().lifecycle.succeeded();
     // Wishes from before are about the connection before.
     let _ = node.guard().wake().take();
-    node.publish(EventKind::Connection { connected: true, attempt }, "connected");
+    node.publish(EventKind::Connection { connected: true, attempt }, "");
     on_good(node, ProbeOutcome::Good).await;
     schedule(node);
 }

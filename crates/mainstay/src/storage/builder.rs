@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{BackendConfig, Config},
     entropy::Entropy,
-    error::Result,
+    error::{Error, Result},
     event::{EventKind, Events},
     exec::{FILLS_MAX, Road, count::Counts, readmit},
     node::Node,
@@ -104,7 +104,7 @@ impl Builder {
             tasks,
         });
         start(&road).await;
-        events.publish(None, EventKind::Storage { state: "open" }, "opened");
+        events.publish(None, EventKind::Storage { state: "open" }, "");
         let opened = road.clock.now();
         let default_source = Arc::from("default");
         Ok(Storage(Arc::new(Inner { config: self.config, road, events, opened, default_source })))
@@ -123,7 +123,7 @@ impl Builder {
         let value_max = usize::try_from(self.config.limits.value_max).unwrap_or(usize::MAX);
         let mut parts: Vec<(&str, Arc<dyn Backend>, BackendConfig)> = Vec::new();
         for (name, config) in &self.config.backends {
-            parts.push((name, open::open(config, value_max, clock)?, config.clone()));
+            parts.push((name, adapter(name, config, value_max, clock)?, config.clone()));
         }
         for (name, (backend, config)) in &self.custom {
             parts.push((name, Arc::clone(backend), config.clone()));
@@ -202,4 +202,28 @@ async fn keep_draining(road: Arc<Road>, id: usize) {
             relieve_at = road.clock.now() + RELIEVE_PAUSE;
         }
     }
+}
+
+/// What `open` refuses of a configuration, found without opening or connecting anything.
+pub(super) fn check(config: &Config) -> Result<()> {
+    config.validate()?;
+    let clock = Clock::system();
+    config.backends.iter().try_for_each(|(name, backend)| {
+        let value_max = usize::try_from(config.limits.value_max).unwrap_or(usize::MAX);
+        adapter(name, backend, value_max, &clock).map(drop)
+    })
+}
+
+/// The adapter of a backend; an error begins with the path of what it refuses.
+fn adapter(
+    name: &str,
+    config: &BackendConfig,
+    value_max: usize,
+    clock: &Clock,
+) -> Result<Arc<dyn Backend>> {
+    open::open(config, value_max, clock).map_err(|error| {
+        let problem = error.message();
+        let problem = problem.trim_start_matches("the URL: ").trim_start_matches("url: ");
+        Error::new(error.kind(), format!("backends.{name}.url: {problem}"))
+    })
 }

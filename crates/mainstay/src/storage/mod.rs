@@ -73,6 +73,14 @@ impl Storage {
         Self::builder(config).open().await
     }
 
+    /// Checks a configuration as `open` does, also the URL of each backend, without opening or connecting anything.
+    ///
+    /// # Errors
+    /// As `open`; the message begins with the path of the value (`backends.redis.url: ...`).
+    pub fn check(config: &Config) -> Result<()> {
+        builder::check(config)
+    }
+
     /// Parts to open a storage from: a configuration, custom backends, a clock and a seed.
     pub fn builder(config: Config) -> Builder {
         Builder::new(config)

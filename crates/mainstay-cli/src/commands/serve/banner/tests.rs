@@ -87,7 +87,7 @@ fn with_nothing_configured() {
     let shown = text(
         &[],
         &[("sqlite", "sqlite:./mainstay-data/mainstay.db")],
-        &status("memory -> sqlite(record)", vec![backend("sqlite", None)]),
+        &status("sqlite(record)", vec![backend("sqlite", None)]),
     );
     let expected = format!(
         "mainstay {}
@@ -97,7 +97,7 @@ HTTP        http://127.0.0.1:6391/v1
 Dashboard   http://127.0.0.1:6391/
 Metrics     http://127.0.0.1:6391/metrics
 Config      built-in defaults   (write one: mainstay config init)
-Route       *  memory -> sqlite(record) ./mainstay-data/mainstay.db
+Route       *  sqlite(record) ./mainstay-data/mainstay.db
 
 Ready in 38 ms.
 Try it      redis-cli -p 6390 set user:1 ada ex 60
@@ -106,6 +106,9 @@ Try it      redis-cli -p 6390 set user:1 ada ex 60
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(shown, expected);
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    assert!(readme.contains(&expected), "README.md shows another banner than this:\n{expected}");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn what_is_missing_and_what_is_secret() {
     let down = backend("redis", Some("Connection refused (os error 111)"));
     let shown = text(&env, &[], &status("redis -> memory", vec![down]));
     for expected in [
-        "\nConfig      MAINSTAY__HTTP__TOKEN, MAINSTAY__RESP__PASSWORD, REDIS_URL\n",
+        "\nConfig      built-in defaults, MAINSTAY__HTTP__TOKEN, MAINSTAY__RESP__PASSWORD, REDIS_URL\n",
         "\nMissing     redis is down: Connection refused; trying again\n",
         "redis-cli -p 6390 --askpass set user:1 ada ex 60\n",
         "curl -i -H \"Authorization: Bearer $TOKEN\" http://",

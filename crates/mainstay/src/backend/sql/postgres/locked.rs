@@ -100,12 +100,21 @@ fn slots_of(rows: &[Row], expected: usize) -> Result<(Vec<Slot>, i64)> {
     Ok((slots.collect::<Result<Vec<_>>>()?, now))
 }
 
-/// The changes of a transaction as columns.
+/// The changes of a transaction, by statement.
 #[derive(Default)]
 struct Changes<'a> {
-    put: (Vec<&'a [u8]>, Vec<i64>, Vec<&'a [u8]>, Vec<Option<i64>>),
-    expire: (Vec<&'a [u8]>, Vec<i64>, Vec<Option<i64>>),
-    remove: (Vec<&'a [u8]>, Vec<i64>),
+    put: Columns<'a>,
+    expire: Columns<'a>,
+    remove: Columns<'a>,
+}
+
+/// The rows of one statement as columns; those that the statement does not take stay empty.
+#[derive(Default)]
+struct Columns<'a> {
+    keys: Vec<&'a [u8]>,
+    counters: Vec<i64>,
+    values: Vec<&'a [u8]>,
+    expires_at: Vec<Option<i64>>,
 }
 
 impl<'a> Changes<'a> {
@@ -116,19 +125,19 @@ impl<'a> Changes<'a> {
             match &slot.change {
                 Change::Keep => {}
                 Change::Put { value, expires_at } => {
-                    changes.put.0.push(key);
-                    changes.put.1.push(counter);
-                    changes.put.2.push(value);
-                    changes.put.3.push(*expires_at);
+                    changes.put.keys.push(key);
+                    changes.put.counters.push(counter);
+                    changes.put.values.push(value);
+                    changes.put.expires_at.push(*expires_at);
                 }
                 Change::Expire { expires_at } => {
-                    changes.expire.0.push(key);
-                    changes.expire.1.push(counter);
-                    changes.expire.2.push(*expires_at);
+                    changes.expire.keys.push(key);
+                    changes.expire.counters.push(counter);
+                    changes.expire.expires_at.push(*expires_at);
                 }
                 Change::Remove => {
-                    changes.remove.0.push(key);
-                    changes.remove.1.push(counter);
+                    changes.remove.keys.push(key);
+                    changes.remove.counters.push(counter);
                 }
             }
         }
@@ -139,36 +148,36 @@ impl<'a> Changes<'a> {
     async fn send(&self, client: &Client, epoch: i32) -> DriverResult<u64> {
         let (put, expire, remove) = join3(
             nonempty(
-                self.put.0.len(),
+                self.put.keys.len(),
                 client,
                 statement::PUT,
                 &[
                     (&epoch, Type::INT4),
-                    (&self.put.0, Type::BYTEA_ARRAY),
-                    (&self.put.1, Type::INT8_ARRAY),
-                    (&self.put.2, Type::BYTEA_ARRAY),
-                    (&self.put.3, Type::INT8_ARRAY),
+                    (&self.put.keys, Type::BYTEA_ARRAY),
+                    (&self.put.counters, Type::INT8_ARRAY),
+                    (&self.put.values, Type::BYTEA_ARRAY),
+                    (&self.put.expires_at, Type::INT8_ARRAY),
                 ],
             ),
             nonempty(
-                self.expire.0.len(),
+                self.expire.keys.len(),
                 client,
                 statement::EXPIRE,
                 &[
                     (&epoch, Type::INT4),
-                    (&self.expire.0, Type::BYTEA_ARRAY),
-                    (&self.expire.1, Type::INT8_ARRAY),
-                    (&self.expire.2, Type::INT8_ARRAY),
+                    (&self.expire.keys, Type::BYTEA_ARRAY),
+                    (&self.expire.counters, Type::INT8_ARRAY),
+                    (&self.expire.expires_at, Type::INT8_ARRAY),
                 ],
             ),
             nonempty(
-                self.remove.0.len(),
+                self.remove.keys.len(),
                 client,
                 statement::REMOVE,
                 &[
                     (&epoch, Type::INT4),
-                    (&self.remove.0, Type::BYTEA_ARRAY),
-                    (&self.remove.1, Type::INT8_ARRAY),
+                    (&self.remove.keys, Type::BYTEA_ARRAY),
+                    (&self.remove.counters, Type::INT8_ARRAY),
                 ],
             ),
         )

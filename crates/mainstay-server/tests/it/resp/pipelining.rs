@@ -2,7 +2,7 @@
 
 use mainstay_server::resp::RespConfig;
 
-use crate::support::{Client, Gate, Server};
+use super::support::{Client, Gate, Server};
 
 async fn gated(config: RespConfig) -> (Gate, Server, Client) {
     let gate = Gate::closed();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::{body::Body, http::Method};
 use serde_json::Value;
 
-use crate::support::{api, get, request, send};
+use super::support::{api, get, request, send};
 
 /// Every path with its methods, as INTERFACES promises them.
 const PATHS: [(&str, &str); 19] = [

@@ -1,5 +1,4 @@
 //! Over a real socket: limits on connections, order at the end, and another program's client.
-#![expect(clippy::disallowed_methods, reason = "tests start servers and wait for conditions")]
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,9 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::storage;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, in_memory};
 
 struct Running {
     address: SocketAddr,
@@ -25,7 +22,7 @@ struct Running {
 
 async fn start(config: HttpConfig) -> Running {
     let config = HttpConfig { listen: "127.0.0.1:0".to_owned(), ..config };
-    let server = HttpServer::bind(config, storage().await, Sections::new()).await.unwrap();
+    let server = HttpServer::bind(config, in_memory().await, Sections::new()).await.unwrap();
     let (address, cancel) = (server.local_addr(), CancellationToken::new());
     let task = tokio::spawn(server.run(cancel.clone()));
     Running { address, cancel, task }

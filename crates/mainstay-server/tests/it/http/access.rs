@@ -6,7 +6,9 @@ use axum::{
 };
 use mainstay_server::http::{Api, HttpConfig, HttpServer, Sections};
 
-use crate::support::{Answer, api, api_with, get, get_with, put, request, send, storage};
+use crate::support::in_memory;
+
+use super::support::{Answer, api, api_with, get, get_with, put, request, send};
 
 fn with_token() -> HttpConfig {
     HttpConfig { token: Some("correct-horse".to_owned()), ..HttpConfig::default() }
@@ -82,16 +84,16 @@ async fn a_token_comes_from_a_file() {
         404
     );
     std::fs::write(&path, "\n").unwrap();
-    let empty = Api::new(config.clone(), storage().await, Sections::new()).unwrap_err();
+    let empty = Api::new(config.clone(), in_memory().await, Sections::new()).unwrap_err();
     assert!(empty.to_string().starts_with("http.token_file"), "{empty}");
     std::fs::remove_file(&path).unwrap();
-    assert!(Api::new(config, storage().await, Sections::new()).is_err());
+    assert!(Api::new(config, in_memory().await, Sections::new()).is_err());
 }
 
 #[tokio::test]
 async fn an_open_address_without_a_token_is_refused() {
     let config = HttpConfig { listen: "0.0.0.0:0".to_owned(), ..HttpConfig::default() };
-    let refused = HttpServer::bind(config, storage().await, Sections::new()).await.unwrap_err();
+    let refused = HttpServer::bind(config, in_memory().await, Sections::new()).await.unwrap_err();
     assert!(refused.to_string().contains("token"), "{refused}");
 }
 
@@ -126,7 +128,7 @@ async fn every_answer_forbids_to_sniff_and_to_run_anything() {
 async fn the_configuration_is_shown_without_secrets() {
     let mut sections = Sections::new();
     sections.insert("resp".to_owned(), serde_json::json!({ "listen": "127.0.0.1:6390" }));
-    let api = Api::new(with_token(), storage().await, sections).unwrap();
+    let api = Api::new(with_token(), in_memory().await, sections).unwrap();
     let shown = get_with(&api, "/v1/config", "authorization", "Bearer correct-horse").await;
     assert!(!shown.text().contains("correct-horse"));
     let config = shown.json();

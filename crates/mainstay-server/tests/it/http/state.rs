@@ -11,7 +11,7 @@ use mainstay::EventKind;
 use mainstay_server::http::{Api, HttpConfig};
 use serde_json::{Value, json};
 
-use crate::support::{
+use super::support::{
     api, api_with, delete, get, get_with, open, post, post_json, put, request, send,
 };
 

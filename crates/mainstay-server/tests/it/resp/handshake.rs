@@ -2,7 +2,7 @@
 
 use mainstay_server::resp::RespConfig;
 
-use crate::support::Server;
+use super::support::Server;
 
 fn guarded() -> RespConfig {
     RespConfig { password: Some("secret".to_owned()), ..RespConfig::default() }

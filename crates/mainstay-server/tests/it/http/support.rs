@@ -5,16 +5,11 @@ use axum::{
     http::{Method, Request, StatusCode, header},
     response::Response,
 };
-use mainstay::{Config, Storage, config::RouteConfig};
 use mainstay_server::http::{Api, HttpConfig, Sections};
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// A storage on memory alone.
-pub(crate) async fn storage() -> Storage {
-    let route = RouteConfig { backends: vec![Config::MEMORY.to_owned()], ..RouteConfig::default() };
-    Storage::open(Config { routes: vec![route], ..Config::default() }).await.unwrap()
-}
+use crate::support::in_memory;
 
 /// The interface of such a storage.
 pub(crate) async fn api() -> Api {
@@ -22,7 +17,7 @@ pub(crate) async fn api() -> Api {
 }
 
 pub(crate) async fn api_with(config: HttpConfig) -> Api {
-    Api::new(config, storage().await, Sections::new()).unwrap()
+    Api::new(config, in_memory().await, Sections::new()).unwrap()
 }
 
 /// What came back.

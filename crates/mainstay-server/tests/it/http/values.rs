@@ -5,9 +5,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use mainstay_server::http::{Api, HttpConfig, Sections};
 
-use crate::support::{
-    api, api_with, delete, get, get_with, post, put, put_if, request, send, storage,
-};
+use crate::support::in_memory;
+
+use super::support::{api, api_with, delete, get, get_with, post, put, put_if, request, send};
 
 #[tokio::test]
 async fn a_value_comes_back_as_it_was_stored() {
@@ -211,7 +211,7 @@ async fn keys_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn a_value_over_the_limit_is_refused_declared_or_not() {
-    let mut config = storage().await.config().clone();
+    let mut config = in_memory().await.config().clone();
     config.limits.value_max = 8;
     let storage = mainstay::Storage::open(config).await.unwrap();
     let api = Api::new(HttpConfig::default(), storage, Sections::new()).unwrap();

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mainstay::{Condition, Op, TtlChange};
-use mainstay_server::resp::RespConfig;
+use mainstay_server::resp::{RespConfig, RespServer};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use crate::support::{Gate, PATIENCE, Server, command, in_memory};
+use super::support::{Gate, Server, command};
+use crate::support::{PATIENCE, in_memory};
 
 #[tokio::test]
 async fn one_too_many_is_refused_in_words() {
@@ -134,6 +135,47 @@ async fn an_idle_connection_is_closed_where_a_limit_is_set() {
     let mut client = server.client().await;
     client.ask("ping", "+PONG\r\n").await;
     assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn half_a_request_holds_its_own_connection_and_no_other() {
+    let server = Server::on_memory(RespConfig::default()).await;
+    let mut halves = Vec::new();
+    for half in ["*3\r\n$3\r\nset\r\n$1\r\nk\r\n$67108864\r\nx", "*1048576\r\n$3\r\n", "set k"] {
+        let mut client = server.client().await;
+        client.send(half).await;
+        halves.push(client);
+    }
+    server.client().await.ask("exists k", ":0\r\n").await;
+    halves[2].send(" v\r\n").await;
+    halves[2].expect("+OK\r\n", "the other half came").await;
+}
+
+#[tokio::test]
+async fn a_client_that_trickles_counts_as_idle() {
+    let config =
+        RespConfig { idle_timeout: Some(Duration::from_millis(50)), ..RespConfig::default() };
+    let server = Server::on_memory(config).await;
+    let mut client = server.client().await;
+    client.send("*2\r\n$3\r\nget\r\n$1000000\r\n").await;
+    let cut_off = timeout(PATIENCE, async {
+        while client.stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    cut_off.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_address_without_a_password_is_refused() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let config = RespConfig { listen: listen.to_owned(), ..RespConfig::default() };
+        let refused = RespServer::bind(config, in_memory().await).await.unwrap_err();
+        assert!(refused.message().contains("resp.password_file"), "{refused}");
+    }
+    let config = RespConfig { listen: "localhost:0".to_owned(), ..RespConfig::default() };
+    let server = RespServer::bind(config, in_memory().await).await.unwrap();
+    assert!(server.local_addr().ip().is_loopback());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use mainstay_server::resp::RespConfig;
 
-use crate::support::{Client, Server, command};
+use super::support::{Client, Server, command};
 
 async fn client(config: RespConfig) -> (Server, Client) {
     let server = Server::on_memory(config).await;

@@ -6,7 +6,7 @@ use axum::{body::Body, http::Method};
 use flate2::{Compression, write::GzEncoder};
 use mainstay_server::http::{Api, HttpConfig};
 
-use crate::support::{Answer, api, api_with, get, get_with, put, request, send};
+use super::support::{Answer, api, api_with, get, get_with, put, request, send};
 
 /// What all files may weigh together, compressed.
 const COMPRESSED_MAX: usize = 150_000;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{api, get, post, post_json, put, request, send};
+use super::support::{api, get, post, post_json, put, request, send};
 
 async fn run(operations: Value) -> Vec<Value> {
     let answer = post_json(&api().await, "/v1/batch", &json!({ "operations": operations })).await;

@@ -1,0 +1,10 @@
+//! The HTTP interface.
+
+mod access;
+mod batch;
+mod dashboard;
+mod document;
+mod socket;
+mod state;
+mod support;
+mod values;

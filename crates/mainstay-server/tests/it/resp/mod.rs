@@ -1,0 +1,7 @@
+//! The RESP front door.
+
+mod commands;
+mod connections;
+mod handshake;
+mod pipelining;
+mod support;
