@@ -1,5 +1,10 @@
-//! Every throw-away server and the proxy, on the real engines.
-//! Knows nothing of Mainstay's own backends: their suites are in the library's tests.
+//! Every throw-away server and the proxy, and every backend through the conformance suite, on the real engines.
+//! Knows nothing of routes and front doors.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests may spawn and sleep, and servers take real time"
+)]
 
 mod conformance;
 mod memory;

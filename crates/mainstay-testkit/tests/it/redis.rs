@@ -55,7 +55,6 @@ async fn set(backend: &Redis, key: &str, value: &'static str) -> Result<Reply, E
 }
 
 /// Asks again and again until the answer is yes.
-#[expect(clippy::disallowed_methods, reason = "waits for real servers")]
 async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     let waited = tokio::time::timeout(FOREVER, async {
         while !holds().await {
