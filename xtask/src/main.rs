@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | scenario | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | model | gen-docs`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod bench;
 mod docs;
 mod install;
+mod model;
 mod scenario;
 mod step;
 mod test;
@@ -18,6 +19,7 @@ cargo xtask test [--quick]   the whole test command; --quick leaves out clippy a
 cargo xtask tidy             the rules of the source tree
 cargo xtask bench            the benchmarks, in release mode
 cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
+cargo xtask model            the cache protocol in every state; --weakenings: only what each missing rule leads to
 cargo xtask gen-docs         generated pages";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&root()),
         "bench" => bench::run(&root(), rest),
         "scenario" => scenario::run(&root(), rest),
+        "model" => model::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -6,11 +6,13 @@
 //! - [`conformance`]: the suite that every backend passes.
 //! - [`load`]: a closed-loop load over RESP that checks what it reads.
 //! - [`model`]: the smallest backend that does.
+//! - [`protocol`]: how caches are kept true, as a model that is explored in every state.
 #![warn(missing_docs)]
 
 pub mod conformance;
 pub mod fault;
 pub mod load;
 pub mod model;
+pub mod protocol;
 pub mod proxy;
 pub mod servers;

@@ -52,12 +52,14 @@ impl Entry {
     }
 
     /// A committed write takes its nonce away and offers its value.
-    pub(crate) fn publish(&mut self, nonce: u16, value: Value) {
+    /// Returns whether its mark still stood.
+    pub(crate) fn publish(&mut self, nonce: u16, value: Value) -> bool {
         match self {
             Self::Marked(marks) if marks.nonces & nonce != 0 => {
                 let newer = marks.best.is_none_or(|best| best.version < value.version);
                 marks.best = if newer { Some(value) } else { marks.best };
                 self.end(nonce);
+                return true;
             }
             // My mark was lost: whoever shares the mark must not leave a value that is older than mine.
             Self::Marked(marks) => marks.taint = true,
@@ -65,6 +67,7 @@ impl Entry {
             Self::Token(_) => *self = Self::Absent,
             Self::Value(_) | Self::Absent => {}
         }
+        false
     }
 
     /// When the last nonce goes, the best offer becomes the value, or nothing if tainted.

@@ -2,9 +2,9 @@
 //! It must not know the protocol.
 
 use super::scenario::Scenario;
-use super::weakening::Weakening;
 use super::state::State;
 use super::step::Step;
+use super::weakening::Weakening;
 use super::{ANSWERS, COPIES, Protocol, story};
 use stateright::{Checker, HasDiscoveries, Model, Path};
 use std::thread::JoinHandle;

@@ -6,6 +6,7 @@
 //! [`explore`] visits all of it and answers with the number of states, or with the shortest [story](Exploration::story)
 //! of how a promise was broken.
 
+mod beacon;
 mod control;
 mod entry;
 mod explore;
@@ -21,13 +22,14 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use beacon::{BeaconRule, false_accusation, unseen_rollback};
 pub use explore::{Exploration, Search, explore};
 pub use scenario::{Promise, Scenario, Write};
 pub use scenarios::{catching, full, small};
 pub use weakening::Weakening;
 
 use entry::Entry;
-use state::{FIRST, State};
+use state::{FIRST, State, Writer, Writing};
 use stateright::{Model, Property};
 use step::Step;
 
@@ -69,7 +71,9 @@ impl Model for Protocol {
         for by in 0..state.readers.len() {
             self.read_steps(state, by, |step| steps.push(Step::Read(by, step)));
         }
-        steps.extend((0..state.drains.len()).filter(|by| self.may_drain(state, *by)).map(Step::Drain));
+        steps.extend(
+            (0..state.drains.len()).filter(|by| self.may_drain(state, *by)).map(Step::Drain),
+        );
         self.control_steps(state, |step| steps.push(Step::Control(step)));
         self.expiries(state, steps);
     }
@@ -82,6 +86,10 @@ impl Model for Protocol {
             Step::Drain(by) => self.drain(&mut next, by)?,
             Step::Control(step) => self.control(&mut next, step),
             Step::MarkExpires(generation, nonce) => next.entry(generation).unmark(nonce),
+            Step::MarkIsEvicted(generation) => {
+                *next.entry(generation) = Entry::Absent;
+                next.evictions += 1;
+            }
             Step::TokenExpires(generation) | Step::ValueVanishes(generation) => {
                 *next.entry(generation) = Entry::Absent;
             }
@@ -93,17 +101,30 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ANSWERS, |_, state: &State| state.witness.wrong.is_none()),
-            Property::always(COPIES, |_, state: &State| copies_are_true(state)),
+            Property::always(COPIES, |protocol: &Self, state: &State| {
+                protocol.write_is_unprotected(state) || copies_are_true(state)
+            }),
         ]
     }
 }
 
 impl Protocol {
+    /// A write whose mark may have been evicted, and which has not made the key dirty yet.
+    fn write_is_unprotected(&self, state: &State) -> bool {
+        let open = |writer: &Writer| {
+            matches!(writer.writing, Writing::Committed(_) | Writing::Confirmed(_))
+        };
+        self.scenario.mark_evictions > 0 && state.writers.iter().any(open)
+    }
+
     /// What time alone takes out of Redis.
     fn expiries(&self, state: &State, steps: &mut Vec<Step>) {
         for (generation, entry) in (0..).zip(&state.redis.entries) {
             match entry {
                 Entry::Marked(marks) => {
+                    if state.evictions < self.scenario.mark_evictions {
+                        steps.push(Step::MarkIsEvicted(generation));
+                    }
                     let all = (0..u16::BITS).map(|at| 1 << at);
                     let gone = all.filter(|nonce| {
                         marks.nonces & nonce != 0 && !self.mark_is_needed(state, generation, *nonce)

@@ -33,6 +33,9 @@ impl Protocol {
         }
         if reader.fill.is_some() {
             may(Step::FillArrives);
+            if self.lacks(Weak::TokenReused) {
+                may(Step::TokenArrivesAgain);
+            }
         }
         if self.grant(state).is_some_and(|lease| reader.lease != Some(lease)) {
             may(Step::Renew);
@@ -72,8 +75,7 @@ impl Protocol {
                 let value = state.record.row;
                 let fill = &mut state.readers[by].fill;
                 // One late fill is enough: an older one is the more dangerous.
-                *fill =
-                    fill.or(token.map(|(generation, token)| (generation, token, value)));
+                *fill = fill.or(token.map(|(generation, token)| (generation, token, value)));
                 self.answer(state, by, floor, value);
             }
             (Step::ReadRecord, Reading::Idle) => {
@@ -87,6 +89,10 @@ impl Protocol {
                     return None;
                 };
                 self.finish(state, by, state.witness.seen, value, false);
+            }
+            (Step::TokenArrivesAgain, _) => {
+                let (generation, token, _) = state.readers[by].fill?;
+                state.entry(generation).take_token(token);
             }
             (Step::FillArrives, _) => self.fill(state, by)?,
             (Step::Renew, _) => state.readers[by].lease = self.grant(state),
@@ -147,7 +153,9 @@ impl Protocol {
         } else if value.serial < known {
             state.witness.wrong = Some(Wrong::SessionWentBack { got: value.serial, known });
         }
-        state.witness.seen = state.witness.seen.max(value.serial);
+        if self.scenario.mark_evictions == 0 {
+            state.witness.seen = state.witness.seen.max(value.serial);
+        }
         self.remember(state, by, value);
         let reader = &mut state.readers[by];
         reader.reads += 1;

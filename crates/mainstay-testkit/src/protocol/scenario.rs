@@ -61,6 +61,10 @@ pub struct Scenario {
     pub restarts: u8,
     /// Whether values may leave Redis at any time (time to live, eviction).
     pub values_vanish: bool,
+    /// How often Redis may evict a mark. Where it may, a write is acknowledged only when its publish has found its mark or
+    /// the key is dirty and the leases have been waited for; and the promise is less: no read that begins after the
+    /// acknowledgement returns an older version, though reads during the write may disagree.
+    pub mark_evictions: u8,
     /// How many drains may be under way at once.
     pub drainers: u8,
 }
@@ -81,6 +85,7 @@ impl Scenario {
             cold: false,
             restarts: 0,
             values_vanish: false,
+            mark_evictions: 0,
             drainers: 1,
         }
     }

@@ -12,29 +12,69 @@ pub fn small() -> Vec<Scenario> {
     let lost = |name| Scenario { link: Link::Bad, ..calm(name) };
     vec![
         Scenario { writes: vec![Set, Delete], ..calm("two writers") },
-        Scenario { writes: vec![Set], reads: 2, values_vanish: true, ..calm("two reads, eviction") },
+        Scenario {
+            writes: vec![Set],
+            reads: 2,
+            values_vanish: true,
+            ..calm("two reads, eviction")
+        },
         Scenario { writes: vec![SetMortal], readers: 2, ..calm("time to live") },
         Scenario { writes: vec![Set, CompareAndSet], ..calm("compare-and-set") },
         Scenario { writes: vec![Set], readers: 2, ..lost("Redis unreachable, two readers") },
         Scenario { writes: vec![Set, Delete], ..lost("Redis unreachable, two writers") },
         Scenario { writes: vec![Set], promise: Promise::Bounded, reads: 2, ..lost("bounded") },
-        Scenario { writes: vec![Set], degradations: 1, warm: true, cold: true, ..lost("readmission") },
+        Scenario {
+            writes: vec![Set],
+            degradations: 1,
+            warm: true,
+            cold: true,
+            ..lost("readmission")
+        },
         Scenario { writes: vec![Set], restarts: 1, cold: true, ..calm("restart") },
+        Scenario { writes: vec![Set], mark_evictions: 1, reads: 2, ..calm("evicted mark") },
     ]
 }
 
-/// Minutes in all.
+/// Minutes in all, the largest last.
 pub fn full() -> Vec<Scenario> {
     let calm = Scenario::calm;
-    let lost = |name| Scenario { link: Link::Bad, ..calm(name) };
+    let bad = |name| Scenario { link: Link::Bad, ..calm(name) };
+    let (two, mixed) = (vec![Set, Delete], vec![Set, CompareAndSet]);
+    let mortal = vec![SetMortal, Set];
     vec![
-        Scenario { writes: vec![Set, Delete], readers: 2, ..calm("two writers, two readers") },
-        Scenario { writes: vec![Set, CompareAndSet], reads: 2, values_vanish: true, ..calm("compare-and-set, eviction") },
-        Scenario { writes: vec![SetMortal, Set], reads: 2, ..calm("time to live") },
-        Scenario { writes: vec![Set, Delete], readers: 2, ..lost("Redis unreachable, two readers") },
-        Scenario { writes: vec![Set, Delete], drainers: 2, ..lost("Redis unreachable, two drains") },
-        Scenario { writes: vec![Set, Delete], degradations: 1, warm: true, ..lost("warm readmission") },
-        Scenario { writes: vec![Set, Delete], degradations: 1, cold: true, ..lost("cold readmission") },
+        Scenario { writes: two.clone(), readers: 2, ..calm("two writers, two readers") },
+        Scenario {
+            writes: mixed.clone(),
+            reads: 2,
+            values_vanish: true,
+            ..calm("compare-and-set, eviction")
+        },
+        Scenario { writes: mortal, reads: 2, values_vanish: true, ..calm("time to live") },
+        Scenario { writes: two.clone(), mark_evictions: 1, reads: 2, ..calm("evicted mark") },
+        Scenario { writes: vec![Set, Delete, Set], ..calm("three writers") },
+        Scenario { writes: two.clone(), reads: 2, attempts: 2, ..bad("bad link, retries") },
+        Scenario { writes: two.clone(), drainers: 2, ..bad("bad link, two drains") },
+        Scenario { writes: two.clone(), promise: Promise::Bounded, ..bad("bounded") },
+        Scenario {
+            writes: vec![Set],
+            restarts: 1,
+            degradations: 1,
+            warm: true,
+            cold: true,
+            reads: 2,
+            ..bad("restart and degradation")
+        },
+        Scenario { writes: two.clone(), degradations: 1, warm: true, ..bad("warm readmission") },
+        Scenario { writes: two.clone(), degradations: 1, cold: true, ..bad("cold readmission") },
+        Scenario {
+            writes: vec![Set],
+            degradations: 2,
+            warm: true,
+            cold: true,
+            reads: 2,
+            ..bad("warm and cold readmission")
+        },
+        Scenario { writes: two, readers: 2, ..bad("bad link, two readers") },
     ]
 }
 
@@ -47,12 +87,13 @@ pub fn catching(weakening: Weak) -> Scenario {
     let restarted = Scenario { restarts: 1, ..base.clone() };
     let (one, two) = (vec![Set], vec![Set, Set]);
     match weakening {
-        Weak::NoMark | Weak::FillWithoutToken | Weak::MarkMayExpire => Scenario { writes: one, ..base },
-        Weak::PublishUnconditionally => Scenario { writes: two, ..base },
+        Weak::NoMark => Scenario { writes: one, ..base },
+        Weak::FillWithoutToken | Weak::MarkMayExpire => Scenario { writes: one, reads: 2, ..base },
+        Weak::TokenReused => Scenario { writes: one, reads: 2, values_vanish: true, ..base },
+        Weak::PublishUnconditionally | Weak::NonceReused => Scenario { writes: two, ..base },
         Weak::UnknownCommitRetried => Scenario { writes: one, attempts: 2, ..base },
         Weak::TtlCountsFromStore => Scenario { writes: vec![SetMortal], readers: 2, ..base },
         Weak::JoinsFlightUnderWay => Scenario { writes: one, readers: 2, ..base },
-        Weak::NonceReused => Scenario { writes: two, attempts: 2, ..bad },
         Weak::DrainDoesNotTaint => Scenario { writes: two, ..bad },
         Weak::DeleteForgetsVersion => Scenario { writes: vec![Delete, Set], ..bad },
         Weak::DirtyRowDeletedUnconditionally | Weak::DrainUnderOpenIntent => {
@@ -61,13 +102,17 @@ pub fn catching(weakening: Weak) -> Scenario {
         Weak::IntentNotChecked | Weak::LeaseWithoutDirtySet | Weak::NoWaitInStrict => {
             Scenario { writes: one, ..gone }
         }
+        Weak::AcknowledgedUnconfirmed => {
+            Scenario { writes: one, mark_evictions: 1, reads: 2, ..base }
+        }
         Weak::NoSessionFloor => Scenario { promise: Promise::Bounded, writes: one, ..gone },
         Weak::ColdKeepsIntents => {
             Scenario { writes: two, reads: 2, degradations: 1, cold: true, ..gone }
         }
-        Weak::CommitIgnoresEpoch
-        | Weak::ReadmitBeforeLeasesEnd
-        | Weak::ReadmitBeforeCommitsEnd => Scenario { writes: one, cold: true, ..degraded },
+        Weak::CommitIgnoresEpoch | Weak::ReadmitBeforeCommitsEnd => {
+            Scenario { writes: one, reads: 2, cold: true, ..degraded }
+        }
+        Weak::ReadmitBeforeLeasesEnd => Scenario { writes: one, cold: true, ..degraded },
         Weak::WarmDropsDirtyRows | Weak::ControlRowNotShared => {
             Scenario { writes: one, warm: true, ..degraded }
         }

@@ -61,6 +61,10 @@ pub(crate) enum Writing {
     InDegraded,
     /// Visible in the record, not acknowledged.
     Committed(Value),
+    /// Its publish has found its mark.
+    Confirmed(Value),
+    /// Its publish has not: the key has been made dirty.
+    Unconfirmed(Value),
     Done,
 }
 
@@ -92,15 +96,32 @@ pub(crate) struct Lease {
 pub(crate) enum Reading {
     Idle,
     /// A GET is under way to Redis; the lease is the one that the read set out under, `None` once it has ended.
-    Asked { floor: u8, generation: u8, lease: Option<Lease> },
+    Asked {
+        floor: u8,
+        generation: u8,
+        lease: Option<Lease>,
+    },
     /// Redis replied with a value.
-    Replied { floor: u8, lease: Option<Lease>, value: Value },
+    Replied {
+        floor: u8,
+        lease: Option<Lease>,
+        value: Value,
+    },
     /// Redis replied that it has nothing.
-    Missed { floor: u8, generation: u8 },
+    Missed {
+        floor: u8,
+        generation: u8,
+    },
     /// Goes to the record, with or without a token.
-    AtRecord { floor: u8, token: Option<(u8, u8)> },
+    AtRecord {
+        floor: u8,
+        token: Option<(u8, u8)>,
+    },
     /// The record has answered; only where waiters take another's answer is this a state of its own.
-    Answered { floor: u8, value: Value },
+    Answered {
+        floor: u8,
+        value: Value,
+    },
 }
 
 /// One process that reads.
@@ -151,6 +172,7 @@ pub(crate) struct State {
     pub(crate) readers: Vec<Reader>,
     pub(crate) drains: Vec<Draining>,
     pub(crate) degradations: u8,
+    pub(crate) evictions: u8,
     pub(crate) witness: Witness,
 }
 
@@ -187,6 +209,7 @@ impl State {
             readers: vec![reader; scenario.readers.into()],
             drains: vec![Draining::Idle; scenario.drainers.into()],
             degradations: 0,
+            evictions: 0,
             witness: Witness { seen: 1, applied: 0, wrong: None },
         }
     }

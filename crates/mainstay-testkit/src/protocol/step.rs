@@ -11,6 +11,7 @@ pub(crate) enum Step {
     MarkExpires(u8, u16),
     TokenExpires(u8),
     ValueVanishes(u8),
+    MarkIsEvicted(u8),
 }
 
 /// A step of one writer, or of one of its messages.
@@ -28,6 +29,7 @@ pub(crate) enum WriteStep {
     Abort,
     RetryUnknown,
     PublishArrives,
+    MakeDirty,
     Acknowledge,
     Announce,
     Wait,
@@ -46,6 +48,7 @@ pub(crate) enum ReadStep {
     RedisReplies,
     Serve,
     TakeToken,
+    TokenArrivesAgain,
     ReadRecord,
     Return,
     Join(usize),

@@ -29,6 +29,9 @@ pub(super) fn line(protocol: &Protocol, before: &State, step: Step, after: &Stat
         Step::TokenExpires(generation) => {
             format!("The fill token in Redis{} expires.", place(generation))
         }
+        Step::MarkIsEvicted(generation) => {
+            format!("The mark in Redis{} is evicted.", place(generation))
+        }
         Step::ValueVanishes(generation) => {
             format!("The value in Redis{} is evicted.", place(generation))
         }
@@ -39,7 +42,9 @@ pub(super) fn line(protocol: &Protocol, before: &State, step: Step, after: &Stat
 pub(super) fn end(state: &State) -> String {
     match state.witness.wrong {
         Some(Wrong::StaleRead { got, known }) => {
-            format!("WRONG: the read returned change {got}, though change {known} was known before it began.")
+            format!(
+                "WRONG: the read returned change {got}, though change {known} was known before it began."
+            )
         }
         Some(Wrong::SessionWentBack { got, known }) => {
             format!("WRONG: the session got change {got} after it had seen change {known}.")
@@ -80,7 +85,9 @@ fn writing(
             Writing::Marked(view) => format!("marks; {}", now(view.generation)),
             _ => "marks".to_owned(),
         },
-        WriteStep::MarkTimesOutAndBypass => "gets no reply to its mark: it goes around Redis".to_owned(),
+        WriteStep::MarkTimesOutAndBypass => {
+            "gets no reply to its mark: it goes around Redis".to_owned()
+        }
         WriteStep::MarkTimesOutAndRetry => format!("gets no reply to its mark and {retried}"),
         WriteStep::MarkArrivesLate => {
             let at = was.late_mark.map_or(0, |(generation, _)| generation);
@@ -101,6 +108,9 @@ fn writing(
         WriteStep::PublishArrives => {
             let at = was.publish.map_or(0, |(generation, _, _)| generation);
             return format!("The publish of writer {by} arrives; {}.", now(at));
+        }
+        WriteStep::MakeDirty => {
+            "has no word that its publish found its mark: it makes the key dirty".to_owned()
         }
         WriteStep::Acknowledge => "is acknowledged".to_owned(),
         WriteStep::Announce => "makes the key dirty and announces its intent".to_owned(),
@@ -154,11 +164,14 @@ fn reading(before: &State, by: usize, step: ReadStep, after: &State) -> String {
             Reading::AtRecord { token: Some(_), .. } => "takes a fill token".to_owned(),
             _ => "gets no fill token".to_owned(),
         },
+        ReadStep::TokenArrivesAgain => "has its request for a token repeated".to_owned(),
         ReadStep::ReadRecord => {
             format!("reads {} from the record{returned}", value(before.record.row))
         }
         ReadStep::Return => "returns what the record answered".to_owned(),
-        ReadStep::Join(other) => format!("begins, and takes the answer that reader {other} waits for"),
+        ReadStep::Join(other) => {
+            format!("begins, and takes the answer that reader {other} waits for")
+        }
         ReadStep::FillArrives => {
             let at = was.fill.map_or(0, |(generation, _, _)| generation);
             format!("has its fill arrive; Redis{} {}", place(at), redis(after, at))
@@ -171,7 +184,9 @@ fn draining(before: &State, by: usize, after: &State) -> String {
         (Draining::Selected { generation, .. }, _) => {
             format!("reaches Redis{}, which {}", place(generation), redis(after, generation))
         }
-        (_, Draining::Selected { version, .. }) => format!("finds the dirty row, version {version}"),
+        (_, Draining::Selected { version, .. }) => {
+            format!("finds the dirty row, version {version}")
+        }
         _ if after.record.dirty.is_none() => "deletes the dirty row".to_owned(),
         _ => "leaves the dirty row, which has changed".to_owned(),
     }
@@ -181,12 +196,16 @@ fn control(step: ControlStep, after: &State) -> String {
     let control = after.record.control;
     match step {
         ControlStep::Degrade => format!("The cache is degraded: epoch {}.", control.epoch),
-        ControlStep::ReadmitWarm => format!("The cache is readmitted warm: epoch {}.", control.epoch),
+        ControlStep::ReadmitWarm => {
+            format!("The cache is readmitted warm: epoch {}.", control.epoch)
+        }
         ControlStep::ReadmitCold => format!(
             "The cache is readmitted cold: epoch {}, generation {}.",
             control.epoch, control.generation
         ),
-        ControlStep::RedisRestarts => "Redis restarts from an old snapshot, which holds v1.".to_owned(),
+        ControlStep::RedisRestarts => {
+            "Redis restarts from an old snapshot, which holds v1.".to_owned()
+        }
         ControlStep::RecordExpires => "The record's value expires.".to_owned(),
     }
 }
@@ -210,8 +229,11 @@ fn held(entry: Entry) -> String {
 
 fn value(value: Value) -> String {
     let kind = if value.deleted { " (nothing)" } else { "" };
-    let change =
-        if value.serial == value.version { String::new() } else { format!(", change {}", value.serial) };
+    let change = if value.serial == value.version {
+        String::new()
+    } else {
+        format!(", change {}", value.serial)
+    };
     format!("v{}{kind}{change}", value.version)
 }
 

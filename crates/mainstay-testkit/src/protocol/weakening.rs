@@ -8,11 +8,13 @@ pub enum Weakening {
     NoMark,
     /// A reader stores what it read from the record whenever it finds nothing or an older value.
     FillWithoutToken,
+    /// A request for a fill token is sent again under the same token.
+    TokenReused,
     /// A publish overwrites whatever it finds.
     PublishUnconditionally,
     /// A mark may expire while its write can still commit (deadline plus statement time not below the mark's life).
     MarkMayExpire,
-    /// A retried write uses its nonce again.
+    /// A mark is sent again under its nonce: by the writer, by the guard's retry, or by the driver.
     NonceReused,
     /// A commit does not compare the epoch that its mark was made under.
     CommitIgnoresEpoch,
@@ -40,6 +42,8 @@ pub enum Weakening {
     NoWaitInStrict,
     /// A waiter takes the answer of a read of the record that was sent before the waiter began.
     JoinsFlightUnderWay,
+    /// Where marks can be evicted: a write is acknowledged without knowing that its publish found its mark.
+    AcknowledgedUnconfirmed,
     /// A session in bounded mode does not remember the newest version it has seen.
     NoSessionFloor,
     /// The cache is readmitted cold while leases of the old epoch last.
@@ -62,9 +66,10 @@ pub enum Weakening {
 
 impl Weakening {
     /// All of them, in the order of the protocol.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::NoMark,
         Self::FillWithoutToken,
+        Self::TokenReused,
         Self::PublishUnconditionally,
         Self::MarkMayExpire,
         Self::NonceReused,
@@ -81,6 +86,7 @@ impl Weakening {
         Self::RenewedLeaseAccepted,
         Self::NoWaitInStrict,
         Self::JoinsFlightUnderWay,
+        Self::AcknowledgedUnconfirmed,
         Self::NoSessionFloor,
         Self::ReadmitBeforeLeasesEnd,
         Self::ReadmitBeforeCommitsEnd,

@@ -3,7 +3,7 @@
 
 use super::Protocol;
 use super::scenario::{Link, Promise, Write};
-use super::state::{State, View, Wrong, Writing};
+use super::state::{State, View, Writing, Wrong};
 use super::step::WriteStep as Step;
 use super::weakening::Weakening as Weak;
 
@@ -42,12 +42,16 @@ impl Protocol {
             Writing::Waited => may(Step::BypassCommit),
             Writing::InDegraded => may(Step::CommitInDegraded),
             Writing::Committed(_) => {
-                may(Step::Acknowledge);
+                let awaits_publish =
+                    self.scenario.mark_evictions > 0 && !self.lacks(Weak::AcknowledgedUnconfirmed);
+                may(if awaits_publish { Step::MakeDirty } else { Step::Acknowledge });
                 if self.lacks(Weak::UnknownCommitRetried) && self.may_retry(state, by) {
                     may(Step::RetryUnknown);
                 }
             }
-            Writing::Announced | Writing::Done => {}
+            Writing::Confirmed(_) => may(Step::Acknowledge),
+            Writing::Unconfirmed(_) if self.may_bypass(state) => may(Step::Acknowledge),
+            Writing::Announced | Writing::Unconfirmed(_) | Writing::Done => {}
         }
         if writer.late_mark.is_some() {
             may(Step::MarkArrivesLate);
@@ -65,7 +69,7 @@ impl Protocol {
 
     /// Carries one step out; `None` when nothing can come of it.
     pub(super) fn write(&self, state: &mut State, by: usize, step: Step) -> Option<()> {
-        let nonce = self.nonce(state, by);
+        let nonce = Self::nonce(state, by);
         let control = state.record.control;
         let writing = state.writers[by].writing;
         state.writers[by].writing = match (step, writing) {
@@ -73,6 +77,9 @@ impl Protocol {
             (Step::Mark, Writing::Ready(view)) => {
                 if !self.lacks(Weak::NoMark) {
                     state.entry(view.generation).mark(nonce);
+                    if self.lacks(Weak::NonceReused) {
+                        state.writers[by].late_mark = Some((view.generation, nonce));
+                    }
                 }
                 Writing::Marked(view)
             }
@@ -95,7 +102,15 @@ impl Protocol {
             }
             (Step::Commit, Writing::Committing(view)) => self.commit(state, by, view),
             (Step::GiveUp | Step::Abort, _) => Writing::Done,
-            (Step::Acknowledge, Writing::Committed(value)) => {
+            (Step::MakeDirty, Writing::Committed(value)) => {
+                let dirty = state.record.dirty.unwrap_or(0);
+                state.record.dirty = Some(dirty.max(value.version));
+                Writing::Unconfirmed(value)
+            }
+            (
+                Step::Acknowledge,
+                Writing::Committed(value) | Writing::Confirmed(value) | Writing::Unconfirmed(value),
+            ) => {
                 state.witness.seen = state.witness.seen.max(value.serial);
                 self.remember(state, by, value);
                 Writing::Done
@@ -110,9 +125,9 @@ impl Protocol {
             (Step::BypassCommit, _) => self.bypass(state, by),
             (Step::OpenInDegraded, _) => Writing::InDegraded,
             (Step::CommitInDegraded, _) => self.commit_in_degraded(state, by),
-            (late, same) => {
+            (late, _) => {
                 self.deliver(state, by, late)?;
-                same
+                state.writers[by].writing
             }
         };
         Some(())
@@ -120,7 +135,7 @@ impl Protocol {
 
     /// A mark without a reply may still arrive.
     fn leave_mark_behind(&self, state: &mut State, by: usize, view: View) {
-        let nonce = self.nonce(state, by);
+        let nonce = Self::nonce(state, by);
         let bad = self.scenario.link == Link::Bad;
         state.writers[by].late_mark = bad.then_some((view.generation, nonce));
     }
@@ -137,7 +152,8 @@ impl Protocol {
         }
     }
 
-    /// A mark, an unmark, a publish that reaches Redis at last, or an intent whose time is over.
+    /// A mark, an unmark or a publish that reaches Redis at last, or an intent whose time is over. Unmark and publish may
+    /// arrive again and again; a mark may not.
     fn deliver(&self, state: &mut State, by: usize, step: Step) -> Option<()> {
         match step {
             Step::MarkArrivesLate => {
@@ -145,15 +161,18 @@ impl Protocol {
                 state.entry(generation).mark(nonce);
             }
             Step::UnmarkArrives => {
-                let (generation, nonce) = state.writers[by].late_unmark.take()?;
+                let (generation, nonce) = state.writers[by].late_unmark?;
                 state.entry(generation).unmark(nonce);
             }
             Step::PublishArrives => {
-                let (generation, nonce, value) = state.writers[by].publish.take()?;
+                let (generation, nonce, value) = state.writers[by].publish?;
                 if self.lacks(Weak::PublishUnconditionally) {
                     *state.entry(generation) = super::entry::Entry::Value(value);
-                } else {
-                    state.entry(generation).publish(nonce, value);
+                } else if state.entry(generation).publish(nonce, value)
+                    && self.scenario.mark_evictions > 0
+                    && state.writers[by].writing == Writing::Committed(value)
+                {
+                    state.writers[by].writing = Writing::Confirmed(value);
                 }
             }
             Step::IntentExpires => state.record.intents &= !bit(by),
@@ -164,7 +183,7 @@ impl Protocol {
 
     /// The marked statement becomes visible.
     fn commit(&self, state: &mut State, by: usize, view: View) -> Writing {
-        let nonce = self.nonce(state, by);
+        let nonce = Self::nonce(state, by);
         let committed = self.apply(state, by);
         let writer = &mut state.writers[by];
         if let Writing::Committed(value) = committed {
@@ -242,9 +261,8 @@ impl Protocol {
     }
 
     /// Fresh for each attempt: up to three attempts of up to five writers.
-    fn nonce(&self, state: &State, by: usize) -> u16 {
-        let attempt = if self.lacks(Weak::NonceReused) { 0 } else { state.writers[by].attempt };
-        1 << (3 * by + usize::from(attempt))
+    fn nonce(state: &State, by: usize) -> u16 {
+        1 << (3 * by + usize::from(state.writers[by].attempt))
     }
 
     /// Whether a mark still has to stand, because its write may yet commit.
@@ -252,7 +270,7 @@ impl Protocol {
         !self.lacks(Weak::MarkMayExpire)
             && (0..state.writers.len()).any(|by| match state.writers[by].writing {
                 Writing::Marked(view) | Writing::Committing(view) => {
-                    view.generation == generation && self.nonce(state, by) == nonce
+                    view.generation == generation && Self::nonce(state, by) == nonce
                 }
                 _ => false,
             })

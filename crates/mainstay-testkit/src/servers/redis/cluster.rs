@@ -140,7 +140,7 @@ fn holds(line: &str, slot: u16) -> bool {
     let ranges = line.split(' ').skip(RANGES).filter(|range| !range.starts_with('['));
     ranges.into_iter().any(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let within = |first, last| (first..=last).contains(&slot);
+        let within = |first: u16, last: u16| (first..=last).contains(&slot);
         first.parse().ok().zip(last.parse().ok()).is_some_and(|(first, last)| within(first, last))
     })
 }
