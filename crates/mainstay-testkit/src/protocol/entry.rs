@@ -42,11 +42,11 @@ impl Entry {
     }
 
     /// A nonce that is withdrawn or has expired taints: its write may have committed.
-    pub(crate) fn unmark(&mut self, nonce: u16) {
+    pub(crate) fn unmark(&mut self, nonce: u16, taints: bool) {
         if let Self::Marked(marks) = self
             && marks.nonces & nonce != 0
         {
-            marks.taint = true;
+            marks.taint |= taints;
             self.end(nonce);
         }
     }

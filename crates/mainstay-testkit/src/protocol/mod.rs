@@ -85,7 +85,10 @@ impl Model for Protocol {
             Step::Read(by, step) => self.read(&mut next, by, step)?,
             Step::Drain(by) => self.drain(&mut next, by)?,
             Step::Control(step) => self.control(&mut next, step),
-            Step::MarkExpires(generation, nonce) => next.entry(generation).unmark(nonce),
+            Step::MarkExpires(generation, nonce) => {
+                let taints = !self.lacks(Weakening::ExpiryDoesNotTaint);
+                next.entry(generation).unmark(nonce, taints);
+            }
             Step::MarkIsEvicted(generation) => {
                 *next.entry(generation) = Entry::Absent;
                 next.evictions += 1;

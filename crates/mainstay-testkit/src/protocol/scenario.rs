@@ -30,6 +30,8 @@ pub enum Link {
     Good,
     /// A mark may be lost or late; its writer goes around Redis or tries again.
     Bad,
+    /// The last writer does not reach Redis; the marks of the others arrive.
+    LastGone,
     /// No writer reaches Redis.
     Gone,
 }

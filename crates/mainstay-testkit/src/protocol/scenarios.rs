@@ -8,80 +8,59 @@ use Write::{CompareAndSet, Delete, Set, SetMortal};
 
 /// Seconds in all; every rule is used in one of them.
 pub fn small() -> Vec<Scenario> {
-    let calm = Scenario::calm;
-    let lost = |name| Scenario { link: Link::Bad, ..calm(name) };
+    let gone = |scenario| Scenario { link: Link::Gone, ..scenario };
     vec![
-        Scenario { writes: vec![Set, Delete], ..calm("two writers") },
-        Scenario {
-            writes: vec![Set],
-            reads: 2,
-            values_vanish: true,
-            ..calm("two reads, eviction")
-        },
-        Scenario { writes: vec![SetMortal], readers: 2, ..calm("time to live") },
-        Scenario { writes: vec![Set, CompareAndSet], ..calm("compare-and-set") },
-        Scenario { writes: vec![Set], readers: 2, ..lost("Redis unreachable, two readers") },
-        Scenario { writes: vec![Set, Delete], ..lost("Redis unreachable, two writers") },
-        Scenario { writes: vec![Set], promise: Promise::Bounded, reads: 2, ..lost("bounded") },
-        Scenario {
-            writes: vec![Set],
-            degradations: 1,
-            warm: true,
-            cold: true,
-            ..lost("readmission")
-        },
-        Scenario { writes: vec![Set], restarts: 1, cold: true, ..calm("restart") },
-        Scenario { writes: vec![Set], mark_evictions: 1, reads: 2, ..calm("evicted mark") },
+        calm("two writers", [Set, Delete]),
+        Scenario { reads: 2, values_vanish: true, ..calm("eviction", [Set]) },
+        Scenario { readers: 2, ..calm("time to live", [SetMortal]) },
+        calm("compare-and-set", [Set, CompareAndSet]),
+        bad("bad link", [Set]),
+        Scenario { reads: 2, ..gone(calm("no link", [Set])) },
+        Scenario { link: Link::LastGone, ..calm("one without link", [Set, Delete]) },
+        gone(calm("no link, two writers", [Delete, CompareAndSet])),
+        Scenario { promise: Promise::Bounded, reads: 2, ..bad("bounded", [Set]) },
+        Scenario { degradations: 1, warm: true, cold: true, ..bad("readmission", [Set]) },
+        Scenario { restarts: 1, cold: true, ..calm("restart", [Set]) },
+        Scenario { mark_evictions: 1, reads: 2, ..calm("evicted mark", [Set]) },
     ]
 }
 
 /// Minutes in all, the largest last.
 pub fn full() -> Vec<Scenario> {
-    let calm = Scenario::calm;
-    let bad = |name| Scenario { link: Link::Bad, ..calm(name) };
-    let (two, mixed) = (vec![Set, Delete], vec![Set, CompareAndSet]);
-    let mortal = vec![SetMortal, Set];
+    let both = |scenario| Scenario { warm: true, cold: true, reads: 2, ..scenario };
+    let two = [Set, Delete];
     vec![
-        Scenario { writes: two.clone(), readers: 2, ..calm("two writers, two readers") },
-        Scenario {
-            writes: mixed.clone(),
-            reads: 2,
-            values_vanish: true,
-            ..calm("compare-and-set, eviction")
-        },
-        Scenario { writes: mortal, reads: 2, values_vanish: true, ..calm("time to live") },
-        Scenario { writes: two.clone(), mark_evictions: 1, reads: 2, ..calm("evicted mark") },
-        Scenario { writes: vec![Set, Delete, Set], ..calm("three writers") },
-        Scenario { writes: two.clone(), reads: 2, attempts: 2, ..bad("bad link, retries") },
-        Scenario { writes: two.clone(), drainers: 2, ..bad("bad link, two drains") },
-        Scenario { writes: two.clone(), promise: Promise::Bounded, ..bad("bounded") },
-        Scenario {
-            writes: vec![Set],
-            restarts: 1,
-            degradations: 1,
-            warm: true,
-            cold: true,
-            reads: 2,
-            ..bad("restart and degradation")
-        },
-        Scenario { writes: two.clone(), degradations: 1, warm: true, ..bad("warm readmission") },
-        Scenario { writes: two.clone(), degradations: 1, cold: true, ..bad("cold readmission") },
-        Scenario {
-            writes: vec![Set],
-            degradations: 2,
-            warm: true,
-            cold: true,
-            reads: 2,
-            ..bad("warm and cold readmission")
-        },
-        Scenario { writes: two, readers: 2, ..bad("bad link, two readers") },
+        Scenario { readers: 2, ..calm("two writers, two readers", two) },
+        Scenario { reads: 2, values_vanish: true, ..calm("cas, eviction", [Set, CompareAndSet]) },
+        Scenario { reads: 2, values_vanish: true, ..calm("time to live, set", [SetMortal, Set]) },
+        Scenario { mark_evictions: 1, reads: 2, ..calm("evicted mark, two writers", two) },
+        calm("three writers", [Set, Delete, Set]),
+        Scenario { readers: 2, ..bad("bad link, one writer, two readers", [Set]) },
+        bad("bad link, compare-and-set", [Set, CompareAndSet]),
+        bad("bad link, time to live", [SetMortal, Delete]),
+        Scenario { drainers: 2, ..bad("bad link, two drains", two) },
+        Scenario { promise: Promise::Bounded, ..bad("bounded, two writers", two) },
+        both(Scenario { restarts: 1, degradations: 1, ..bad("restart and degradation", [Set]) }),
+        both(Scenario { degradations: 2, ..bad("warm and cold readmission", [Set]) }),
+        Scenario { degradations: 1, warm: true, ..bad("warm readmission", two) },
+        Scenario { degradations: 1, cold: true, ..bad("cold readmission", two) },
+        Scenario { attempts: 2, reads: 2, ..bad("bad link, retries", two) },
+        Scenario { readers: 2, ..bad("bad link, two writers, two readers", two) },
     ]
+}
+
+fn calm<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
+    Scenario { writes: writes.into(), ..Scenario::calm(name) }
+}
+
+fn bad<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
+    Scenario { link: Link::Bad, ..calm(name, writes) }
 }
 
 /// The smallest scenario in which leaving this rule out gives a wrong answer.
 pub fn catching(weakening: Weak) -> Scenario {
     let base = Scenario::calm("for one weakening");
-    let bad = Scenario { link: Link::Bad, ..base.clone() };
+    let last_gone = Scenario { link: Link::LastGone, ..base.clone() };
     let gone = Scenario { link: Link::Gone, ..base.clone() };
     let degraded = Scenario { degradations: 1, ..base.clone() };
     let restarted = Scenario { restarts: 1, ..base.clone() };
@@ -94,8 +73,9 @@ pub fn catching(weakening: Weak) -> Scenario {
         Weak::UnknownCommitRetried => Scenario { writes: one, attempts: 2, ..base },
         Weak::TtlCountsFromStore => Scenario { writes: vec![SetMortal], readers: 2, ..base },
         Weak::JoinsFlightUnderWay => Scenario { writes: one, readers: 2, ..base },
-        Weak::DrainDoesNotTaint => Scenario { writes: two, ..bad },
-        Weak::DeleteForgetsVersion => Scenario { writes: vec![Delete, Set], ..bad },
+        Weak::ExpiryDoesNotTaint => Scenario { writes: two, ..base },
+        Weak::DrainDoesNotTaint => Scenario { writes: two, ..last_gone },
+        Weak::DeleteForgetsVersion => Scenario { writes: vec![Delete, Set], ..last_gone },
         Weak::DirtyRowDeletedUnconditionally | Weak::DrainUnderOpenIntent => {
             Scenario { writes: two, ..gone }
         }
@@ -107,7 +87,7 @@ pub fn catching(weakening: Weak) -> Scenario {
         }
         Weak::NoSessionFloor => Scenario { promise: Promise::Bounded, writes: one, ..gone },
         Weak::ColdKeepsIntents => {
-            Scenario { writes: two, reads: 2, degradations: 1, cold: true, ..gone }
+            Scenario { writes: two, reads: 2, degradations: 1, cold: true, drainers: 0, ..gone }
         }
         Weak::CommitIgnoresEpoch | Weak::ReadmitBeforeCommitsEnd => {
             Scenario { writes: one, reads: 2, cold: true, ..degraded }

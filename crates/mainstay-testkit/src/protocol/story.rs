@@ -67,12 +67,7 @@ fn writing(
     step: WriteStep,
     after: &State,
 ) -> String {
-    let what = match protocol.scenario.writes[by] {
-        Write::Set => "set",
-        Write::SetMortal => "set with a time to live",
-        Write::Delete => "delete",
-        Write::CompareAndSet => "compare-and-set",
-    };
+    let what = kind(protocol.scenario.writes[by]);
     let (was, is) = (&before.writers[by], &after.writers[by]);
     let now = |generation: u8| format!("Redis{} {}", place(generation), redis(after, generation));
     let retried = if is.writing == Writing::Idle { "will try again" } else { "gives up" };
@@ -128,6 +123,15 @@ fn writing(
         }
     };
     format!("Writer {by} {did}.")
+}
+
+fn kind(write: Write) -> &'static str {
+    match write {
+        Write::Set => "set",
+        Write::SetMortal => "set with a time to live",
+        Write::Delete => "delete",
+        Write::CompareAndSet => "compare-and-set",
+    }
 }
 
 fn committed(writing: Writing) -> String {

@@ -24,6 +24,8 @@ pub enum Weakening {
     DeleteForgetsVersion,
     /// A copy's time to live counts from when Redis stores it, not from its mark or token.
     TtlCountsFromStore,
+    /// A mark that expires does not taint those that stand beside it.
+    ExpiryDoesNotTaint,
     /// A drain leaves marks untainted.
     DrainDoesNotTaint,
     /// The dirty row is deleted though its version has risen since it was read.
@@ -66,7 +68,7 @@ pub enum Weakening {
 
 impl Weakening {
     /// All of them, in the order of the protocol.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoMark,
         Self::FillWithoutToken,
         Self::TokenReused,
@@ -77,6 +79,7 @@ impl Weakening {
         Self::UnknownCommitRetried,
         Self::DeleteForgetsVersion,
         Self::TtlCountsFromStore,
+        Self::ExpiryDoesNotTaint,
         Self::DrainDoesNotTaint,
         Self::DirtyRowDeletedUnconditionally,
         Self::DrainUnderOpenIntent,

@@ -14,10 +14,11 @@ impl Protocol {
         match writer.writing {
             Writing::Idle => may(Step::Begin),
             Writing::Ready(_) => {
-                if self.scenario.link != Link::Gone {
+                let (reaches, fails) = self.link(by);
+                if reaches {
                     may(Step::Mark);
                 }
-                if self.scenario.link != Link::Good && writer.late_mark.is_none() {
+                if fails && writer.late_mark.is_none() {
                     may(Step::MarkTimesOutAndBypass);
                     if self.may_retry(state, by) {
                         may(Step::MarkTimesOutAndRetry);
@@ -70,7 +71,6 @@ impl Protocol {
     /// Carries one step out; `None` when nothing can come of it.
     pub(super) fn write(&self, state: &mut State, by: usize, step: Step) -> Option<()> {
         let nonce = Self::nonce(state, by);
-        let control = state.record.control;
         let writing = state.writers[by].writing;
         state.writers[by].writing = match (step, writing) {
             (Step::Begin, _) => self.begin(state, by),
@@ -91,15 +91,7 @@ impl Protocol {
                 self.leave_mark_behind(state, by, view);
                 self.retry(state, by)
             }
-            (Step::Check, Writing::Marked(view)) => {
-                let same = control.active && control.epoch == view.epoch;
-                if same || self.lacks(Weak::CommitIgnoresEpoch) {
-                    Writing::Committing(view)
-                } else {
-                    state.writers[by].late_unmark = Some((view.generation, nonce));
-                    self.retry(state, by)
-                }
-            }
+            (Step::Check, Writing::Marked(view)) => self.check(state, by, view),
             (Step::Commit, Writing::Committing(view)) => self.commit(state, by, view),
             (Step::GiveUp | Step::Abort, _) => Writing::Done,
             (Step::MakeDirty, Writing::Committed(value)) => {
@@ -133,6 +125,16 @@ impl Protocol {
         Some(())
     }
 
+    /// Whether a mark of this writer may reach Redis in time, and whether it may fail to.
+    fn link(&self, by: usize) -> (bool, bool) {
+        match self.scenario.link {
+            Link::Good => (true, false),
+            Link::Bad => (true, true),
+            Link::LastGone if by + 1 < self.scenario.writes.len() => (true, false),
+            Link::LastGone | Link::Gone => (false, true),
+        }
+    }
+
     /// A mark without a reply may still arrive.
     fn leave_mark_behind(&self, state: &mut State, by: usize, view: View) {
         let nonce = Self::nonce(state, by);
@@ -162,7 +164,7 @@ impl Protocol {
             }
             Step::UnmarkArrives => {
                 let (generation, nonce) = state.writers[by].late_unmark?;
-                state.entry(generation).unmark(nonce);
+                state.entry(generation).unmark(nonce, true);
             }
             Step::PublishArrives => {
                 let (generation, nonce, value) = state.writers[by].publish?;
@@ -179,6 +181,16 @@ impl Protocol {
             _ => return None,
         }
         Some(())
+    }
+
+    /// The marked statement compares the epoch; one that is refused takes its mark back.
+    fn check(&self, state: &mut State, by: usize, view: View) -> Writing {
+        let control = state.record.control;
+        if control.active && control.epoch == view.epoch || self.lacks(Weak::CommitIgnoresEpoch) {
+            return Writing::Committing(view);
+        }
+        state.writers[by].late_unmark = Some((view.generation, Self::nonce(state, by)));
+        self.retry(state, by)
     }
 
     /// The marked statement becomes visible.
