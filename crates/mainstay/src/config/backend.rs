@@ -42,7 +42,8 @@ pub struct BackendConfig {
     pub timeout: Option<Duration>,
     /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQLite 1024 (it commits in groups), other SQL 25.
     pub inflight_max: Option<usize>,
-    /// How long an operation may wait for a place in the bulkhead. Default 100 ms.
+    /// How long an operation may wait for a place in the bulkhead. Default 1 s: a hiccup of a
+    /// database is not passed on as errors while its queue is short.
     #[serde(with = "text::duration")]
     #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
     pub queue_wait: Duration,
@@ -73,7 +74,7 @@ impl Default for BackendConfig {
             connect_timeout: Duration::from_secs(1),
             timeout: None,
             inflight_max: None,
-            queue_wait: Duration::from_millis(100),
+            queue_wait: Duration::from_secs(1),
             queue_max: 1024,
             connections: None,
             ttl_max: None,
@@ -125,6 +126,18 @@ impl BackendConfig {
             Some(Engine::Redis) => Duration::from_millis(500),
             _ => Duration::from_secs(2),
         })
+    }
+
+    /// The breaker's settings, the engine's defaults filled in.
+    pub fn breaker(&self) -> BreakerConfig {
+        let by_engine = match self.engine() {
+            Some(Engine::Postgres | Engine::Mysql | Engine::Sqlite) => Duration::from_secs(1),
+            Some(Engine::Redis) | None => BreakerConfig::SLOW_MIN,
+        };
+        BreakerConfig {
+            slow_min: self.breaker.slow_min.or(Some(by_engine)),
+            ..self.breaker.clone()
+        }
     }
 
     /// The bulkhead's limit.

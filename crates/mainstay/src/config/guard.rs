@@ -25,10 +25,11 @@ pub struct BreakerConfig {
     pub calls_min: u32,
     /// Opens at this share of slow calls, those in flight counted. Default 0.8.
     pub slow_rate: f64,
-    /// A call is slow over the larger of this and 1.3 times the 95th percentile. Default 200 ms.
-    #[serde(with = "text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
-    pub slow_min: Duration,
+    /// A call is slow over the larger of this and 1.3 times the 95th percentile. Default: Redis 200 ms, SQL 1 s, since
+    /// a record has nobody to take its place: a busy database is better waited for than refused.
+    #[serde(with = "text::optional_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
+    pub slow_min: Option<Duration>,
     /// The first open time. Default 5 s; it doubles with each trip.
     #[serde(with = "text::duration")]
     #[cfg_attr(feature = "schema", schemars(with = "text::DurationText"))]
@@ -53,7 +54,7 @@ impl Default for BreakerConfig {
             failure_rate: 0.5,
             calls_min: 10,
             slow_rate: 0.8,
-            slow_min: Duration::from_millis(200),
+            slow_min: None,
             open: Duration::from_secs(5),
             open_max: Duration::from_secs(60),
             probes: 3,
@@ -63,6 +64,9 @@ impl Default for BreakerConfig {
 }
 
 impl BreakerConfig {
+    /// What `slow_min` is where neither the configuration nor the engine says otherwise.
+    pub const SLOW_MIN: Duration = Duration::from_millis(200);
+
     pub(super) fn validate(&self, path: &str) -> Result<()> {
         if self.failures == 0 || self.probes == 0 || self.calls_min == 0 {
             return Err(invalid(path, "failures, probes and calls_min are at least 1"));

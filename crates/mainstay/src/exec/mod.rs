@@ -127,7 +127,7 @@ async fn follow(
         op.for_each_key(|key| all &= road.missed[node].is_true(key));
         all
     };
-    match plan(op, route, view, road.counts.turn(), copy_is_true) {
+    match plan(op, route, view, || road.counts.turn(), copy_is_true) {
         Plan::Cached { cache: None, record } => {
             read::from_record(road, route, record, op, deadline).await
         }

@@ -70,6 +70,7 @@ pub struct Breaker {
 impl Breaker {
     /// Closed.
     pub fn new(config: BreakerConfig, now: Instant) -> Self {
+        let slow_min = config.slow_min.unwrap_or(BreakerConfig::SLOW_MIN);
         Self {
             state: State::Closed { failures: 0, forbidden: 0 },
             since: now,
@@ -77,10 +78,10 @@ impl Breaker {
             epoch: 0,
             trips: 0,
             held: false,
-            slow_over: config.slow_min,
-            late_over: config.slow_min,
+            slow_over: slow_min,
+            late_over: slow_min,
             window: Window::new(config.window, Window::BUCKETS),
-            recent: Window::new(config.slow_min, RECENT_BUCKETS),
+            recent: Window::new(slow_min, RECENT_BUCKETS),
             config,
         }
     }
@@ -88,8 +89,8 @@ impl Breaker {
     /// Says what is usual: a call over 1.3 × `p95` (but at least `slow_min`) is slow; a call that its caller gave up
     /// after `late` counts as slow too, since callers who hedge never wait for the slow threshold.
     pub fn set_pace(&mut self, p95: Option<Duration>, late: Duration) {
-        let slow_over =
-            p95.map_or(Duration::ZERO, |p95| p95.mul_f64(1.3)).max(self.config.slow_min);
+        let slow_min = self.config.slow_min.unwrap_or(BreakerConfig::SLOW_MIN);
+        let slow_over = p95.map_or(slow_min, |p95| p95.mul_f64(1.3).max(slow_min));
         self.late_over = late.min(slow_over);
         if slow_over != self.slow_over {
             self.slow_over = slow_over;

@@ -104,7 +104,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(config: &BackendConfig, now: Instant, unit: f64) -> Self {
         Self {
-            breaker: Breaker::new(config.breaker.clone(), now),
+            breaker: Breaker::new(config.breaker(), now),
             latency: Latency::default(),
             budget: Budget::new(&config.retry),
             counts: CallCounts::default(),

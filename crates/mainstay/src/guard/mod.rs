@@ -303,7 +303,11 @@ impl Guard {
     fn change<T>(&self, change: impl FnOnce(&mut Core) -> (T, After)) -> T {
         let mut core = self.lock();
         let (answer, after) = change(&mut core);
-        self.late_nanos.store(nanos(core.late()), Ordering::Relaxed);
+        let late = nanos(core.late());
+        // Written seldom: views read this line with each operation.
+        if self.late_nanos.load(Ordering::Relaxed) != late {
+            self.late_nanos.store(late, Ordering::Relaxed);
+        }
         if after.transition.is_some() {
             core.unit = self.entropy.unit();
             self.mirror(&core.breaker);

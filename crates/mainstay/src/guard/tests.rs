@@ -324,7 +324,7 @@ async fn calls_in_flight_end_well_when_an_operator_forces_it_open() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_answers_open_it_unless_they_are_usual() {
-    let breaker = BreakerConfig { slow_min: ms(10), ..BreakerConfig::default() };
+    let breaker = BreakerConfig { slow_min: Some(ms(10)), ..BreakerConfig::default() };
     let stand = alone(&BackendConfig { breaker, ..config() });
     stand.fake.set(&Mode::Slow(ms(100)));
     for _ in 0..100 {

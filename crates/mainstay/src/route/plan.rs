@@ -42,7 +42,7 @@ pub(crate) fn plan(
     op: &Op,
     route: &Route,
     view: impl Fn(NodeId) -> NodeView,
-    turn: usize,
+    turn: impl FnOnce() -> usize,
     copy_is_true: impl Fn(NodeId) -> bool,
 ) -> Plan {
     match (&route.shape, op.class()) {
@@ -65,7 +65,7 @@ fn in_turn(
     select: Select,
     op: &Op,
     view: impl Fn(NodeId) -> NodeView,
-    turn: usize,
+    turn: impl FnOnce() -> usize,
 ) -> Plan {
     // Others answer for a missing key only where the read goes on to them; of many keys nobody knows which are missing.
     let spreads = select == Select::RoundRobin && matches!(op, Op::Get { .. });
@@ -78,6 +78,10 @@ fn in_turn(
         },
         _ => u8::from(!view(id).is_available()) * REFUSED,
     };
+    if !spreads && backends.first().is_some_and(|first| rank(*first) == UP) {
+        // The first is up: the others are asked only if it fails, and then in the order of the configuration.
+        return Plan::InTurn { candidates: backends.into(), absent_goes_on: false };
+    }
     let mut ranked: SmallVec<[(u8, NodeId); 8]> =
         backends.iter().map(|id| (rank(*id), *id)).collect();
     // Stable: the order of the configuration within a rank.
@@ -86,7 +90,7 @@ fn in_turn(
     if spreads {
         let up = ranked.iter().filter(|(rank, _)| *rank == UP).count();
         if up > 1 {
-            candidates[..up].rotate_left(turn % up);
+            candidates[..up].rotate_left(turn() % up);
         }
     }
     Plan::InTurn { candidates, absent_goes_on: spreads }

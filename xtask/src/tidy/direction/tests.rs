@@ -32,10 +32,10 @@ fn downward_is_free_and_upward_is_found() {
     );
     assert!(library("lib.rs", "pub use crate::storage::Storage;\n").is_empty());
     let found =
-        library("guard/mod.rs", "//! x\nuse crate::error::Error;\nuse crate::node::Node;\n");
+        library("exec/mod.rs", "//! x\nuse crate::error::Error;\nuse crate::storage::Storage;\n");
     assert_eq!(
         found,
-        ["crates/mainstay/src/guard/mod.rs:3: `guard` lies below `node` and may not import it"]
+        ["crates/mainstay/src/exec/mod.rs:3: `exec` lies below `storage` and may not import it"]
     );
 }
 
