@@ -267,7 +267,8 @@ async fn refused_credentials_isolate_and_are_tried_again_after_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn the_bulkhead_sheds_what_it_cannot_hold() {
-    let config = BackendConfig { inflight_max: Some(2), queue_max: 1, ..config() };
+    let config =
+        BackendConfig { inflight_max: Some(2), queue_max: 1, queue_wait: ms(100), ..config() };
     let stand = alone(&config);
     stand.fake.set(&Mode::Hang);
     let (read, deadline) = (get(), stand.deadline());
