@@ -14,10 +14,10 @@ use crate::error::{Effect, Error, ErrorKind, Result};
 const CROWD: usize = 4;
 
 /// Commands of one batch at most.
-const BATCH_MAX: usize = 64;
+const BATCH_MAX: usize = 256;
 
-/// Batches under way at once: while one travels the next is filled.
-const UNDERWAY_MAX: usize = 4;
+/// Batches under way at once: while one travels the next is filled. More would only make them smaller.
+const UNDERWAY_MAX: usize = 2;
 
 /// The queue before one connection. The guard's bulkhead bounds it; its driver ends when it is dropped.
 #[derive(Debug)]

@@ -66,7 +66,8 @@ impl Node {
             return self.noted(self.batches.send(command.clone()).await);
         }
         let mut connection = self.connection.clone();
-        let result = connection.send_packed_command(command).await;
+        // Boxed, for it is large and the crowd does without: a call's future stays small.
+        let result = Box::pin(connection.send_packed_command(command)).await;
         self.heard(result)
     }
 
