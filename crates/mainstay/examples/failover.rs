@@ -88,6 +88,9 @@ async fn main() -> Result<()> {
 
     pulled.store(true, Relaxed);
     storage.set("greeting", "hello from memory").await?;
+    while storage.status().health == mainstay::status::Health::Up {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     show(&storage, "the cable is pulled").await?;
 
     pulled.store(false, Relaxed);
@@ -98,7 +101,7 @@ async fn main() -> Result<()> {
 
     println!("\nwhat happened:");
     for event in storage.events().since(0) {
-        println!("  {:?} {:?} {}", event.backend, event.kind, event.reason);
+        println!("  {event}");
     }
     storage.close(Duration::from_secs(5)).await;
     Ok(())

@@ -102,7 +102,7 @@ fn ail(backend: &BackendStatus) -> String {
         backend.last_error.as_ref().map_or(String::new(), |error| format!(" ({})", error.message));
     let next = next.map_or(String::new(), |next| format!(", next try in {}", seconds(next)));
     let state = if backend.drained { "out of use" } else { backend.health.as_str() };
-    format!("{} is {state} since {}{last}{next}.", backend.name, seconds(backend.health_since))
+    format!("{} is {state} for {}{last}{next}.", backend.name, seconds(backend.health_since))
 }
 
 fn seconds(duration: Duration) -> String {
