@@ -34,6 +34,8 @@ impl Default for ModelBackend {
             durability: Durability::Crash,
             versions: true,
             atomic_many: true,
+            copies: false,
+            control: false,
             value_max: 16 << 20,
             keeps_deadlines: false,
         })

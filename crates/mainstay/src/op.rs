@@ -7,6 +7,12 @@ use bytes::Bytes;
 
 use crate::entry::{Key, Version};
 
+mod copies;
+mod records;
+
+pub use copies::{Beacon, CopyOp, CopyValue};
+pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
+
 /// What to do with a key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TtlChange {
@@ -198,6 +204,11 @@ pub enum Op {
         /// Whether an existing target is overwritten.
         replace: bool,
     },
+
+    /// What a record route asks of its cache. Not for callers.
+    Copy(CopyOp),
+    /// What a record route asks of its record. Not for callers.
+    Record(RecordOp),
 }
 
 /// How the road may treat an operation.
@@ -222,7 +233,9 @@ impl Op {
             | Op::TimeToLive { .. }
             | Op::Exists { .. }
             | Op::Scan { .. }
-            | Op::Count { .. } => OpClass::Read,
+            | Op::Count { .. }
+            | Op::Copy(CopyOp::Beacon { raise: false, .. }) => OpClass::Read,
+            Op::Record(op) if op.is_read() => OpClass::Read,
             Op::Set { condition: Condition::Always, want_previous: false, .. }
             | Op::SetMany { all_absent: false, .. }
             | Op::Delete { condition: Condition::Always, want_previous: false, .. }
@@ -236,7 +249,9 @@ impl Op {
             | Op::IncrementFloat { .. }
             | Op::Append { .. }
             | Op::SetRange { .. }
-            | Op::Move { .. } => OpClass::Strict,
+            | Op::Move { .. }
+            | Op::Copy(_)
+            | Op::Record(_) => OpClass::Strict,
         }
     }
 
@@ -261,10 +276,12 @@ impl Op {
             Op::Append { .. } => "append",
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
+            Op::Copy(op) => op.name(),
+            Op::Record(op) => op.name(),
         }
     }
 
-    /// Calls `each` with every key that it names; a scan and a count name none.
+    /// Calls `each` with every key of a user that it names; a scan and a count name none.
     pub fn for_each_key<'a>(&'a self, mut each: impl FnMut(&'a Key)) {
         match self {
             Op::Get { key, .. }
@@ -286,7 +303,7 @@ impl Op {
                 each(from);
                 each(to);
             }
-            Op::Scan { .. } | Op::Count { .. } => {}
+            Op::Scan { .. } | Op::Count { .. } | Op::Copy(_) | Op::Record(_) => {}
         }
     }
 }

@@ -3,9 +3,12 @@
 
 use bytes::Bytes;
 
+use std::time::Duration;
+
 use crate::{
     entry::{Key, Record, Ttl, Version},
     error::{Error, ErrorKind, Result},
+    op::{Beacon, DirtyRow, LeaseRow},
 };
 
 /// The reply to an `Op`; which one, says the documentation of each `Op`.
@@ -26,6 +29,42 @@ pub enum Reply {
     Page(Page),
     /// The outcome of a write to one key, or of a many-key write as one.
     Written(Written),
+    /// It was done; there is nothing to tell.
+    Done,
+    /// One answer for each key.
+    Flags(Vec<bool>),
+    /// What a cache says of itself.
+    Beacon(Beacon),
+    /// What a lease is granted from.
+    Lease(Box<LeaseRow>),
+    /// Some dirty keys.
+    Dirty(Vec<DirtyRow>),
+    /// How a guarded write ended.
+    Committed(Committed),
+    /// How a journaled write ended.
+    Applied(Applied),
+}
+
+/// How a guarded write ended. An error of the caller's kind is an error as ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It was performed; this is its own reply.
+    Done(Box<Reply>),
+    /// Nothing was applied: the control row has moved on, or the time was up.
+    Overtaken,
+    /// Nothing was applied: the keys are dirty now, and the write may be tried again after this.
+    Wait(Duration),
+}
+
+/// How a journaled write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was performed; this is its own reply.
+    Done(Box<Reply>),
+    /// It had been performed before.
+    Already,
+    /// Nothing was applied: somebody else wrote this key since.
+    Conflict(Key),
 }
 
 /// The outcome of a write.
@@ -92,6 +131,18 @@ impl Reply {
         into_page, Page, Page);
     take!(/// The outcome of a write.
         into_written, Written, Written);
+    take!(/// One answer for each key.
+        into_flags, Flags, Vec<bool>);
+    take!(/// What the cache says.
+        into_beacon, Beacon, Beacon);
+    take!(/// What a lease is granted from.
+        into_lease, Lease, Box<LeaseRow>);
+    take!(/// The dirty keys.
+        into_dirty, Dirty, Vec<DirtyRow>);
+    take!(/// How a guarded write ended.
+        into_committed, Committed, Committed);
+    take!(/// How a journaled write ended.
+        into_applied, Applied, Applied);
 }
 
 fn mismatch(expected: &str, got: &Reply) -> Error {

@@ -21,6 +21,8 @@ async fn the_reference_passes_without_versions_and_on_many_threads() {
         durability: Durability::Volatile,
         versions: false,
         atomic_many: false,
+        copies: false,
+        control: false,
         value_max: 2 << 20,
         keeps_deadlines: false,
     };

@@ -3,9 +3,16 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::{clock::Deadline, error::Result, op::Op, reply::Reply};
+use crate::{
+    clock::{Deadline, Instant},
+    entry::Key,
+    error::{Error, ErrorKind, Result},
+    op::Op,
+    reply::Reply,
+};
 
 pub mod memory;
 pub mod open;
@@ -46,6 +53,10 @@ pub struct Capabilities {
     pub versions: bool,
     /// Whether many-key writes are all or nothing.
     pub atomic_many: bool,
+    /// Whether `Op::Copy` is understood: it can be the cache of a record route.
+    pub copies: bool,
+    /// Whether `Op::Record` is understood: it can be a record with a cache before it.
+    pub control: bool,
     /// The longest value in bytes.
     pub value_max: usize,
     /// Whether `execute` always ends by its deadline, so that the guard needs no timer of its own for a call.
@@ -66,6 +77,28 @@ pub enum ProbeDepth {
 pub struct ProbeReport {
     /// Short names and values, without secrets.
     pub facts: Vec<(&'static str, String)>,
+}
+
+/// What a feed tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// These keys may have changed.
+    Changed(Vec<Key>),
+    /// Any key may have changed (the server was emptied, or forgot what it followed).
+    All,
+    /// Every change that the server made before this moment has been told.
+    UpTo(Instant),
+}
+
+/// The changes of one prefix, in the order in which the server made them. It asks for a sign of life by itself, several
+/// times a second.
+pub trait Feed: Send + fmt::Debug {
+    /// The next piece of news. Cancel safe.
+    ///
+    /// # Errors
+    /// `Disconnected`, `Timeout` or `Overloaded` (more changes than could be buffered): changes may have been lost, and
+    /// the feed is of no more use.
+    fn next(&mut self) -> BoxFuture<'_, Result<Told>>;
 }
 
 /// One configured engine. The only dyn seam of the library.
@@ -99,6 +132,13 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// Removes up to `limit` expired records and old tombstones; returns how many were removed.
     fn purge(&self, _limit: usize, _deadline: Deadline) -> BoxFuture<'_, Result<usize>> {
         Box::pin(async { Ok(0) })
+    }
+
+    /// Follows the changes of the keys under a prefix, from now on, over a connection of its own. Only an engine with
+    /// `Capabilities::copies` may have this.
+    fn follow(&self, _prefix: Bytes, _deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Feed>>> {
+        let error = Error::new(ErrorKind::Unsupported, "this engine tells nobody of changes");
+        Box::pin(async { Err(error) })
     }
 
     /// Releases the connections. Later calls fail with `OutOfUse`.

@@ -13,6 +13,8 @@ use crate::{
     reply::{Outcome, Reply, Written},
 };
 
+pub mod control;
+pub mod copies;
 mod number;
 mod time;
 
@@ -115,7 +117,9 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         | Op::TimeToLive { .. }
         | Op::Exists { .. }
         | Op::Scan { .. }
-        | Op::Count { .. } => Err(Error::new(ErrorKind::Internal, "a read was applied as a write")),
+        | Op::Count { .. }
+        | Op::Copy(_)
+        | Op::Record(_) => Err(Error::new(ErrorKind::Internal, "a read was applied as a write")),
     }
 }
 

@@ -133,6 +133,8 @@ impl Backend for Fake {
             durability: Durability::Volatile,
             versions: false,
             atomic_many: true,
+            copies: false,
+            control: false,
             value_max: 1 << 20,
             keeps_deadlines: false,
         }

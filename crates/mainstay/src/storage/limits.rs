@@ -8,6 +8,10 @@ use crate::{
 };
 
 pub(super) fn check(op: &Op, limits: &LimitsConfig) -> Result<()> {
+    if let Op::Copy(_) | Op::Record(_) = op {
+        let message = format!("`{}` is between a route and its backends", op.name());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
     let (mut keys, mut longest) = (0_usize, 0);
     op.for_each_key(|key| {
         keys += 1;

@@ -216,6 +216,8 @@ impl Backend for Gate {
             durability: Durability::Volatile,
             versions: true,
             atomic_many: true,
+            copies: false,
+            control: false,
             value_max: 1 << 20,
             keeps_deadlines: false,
         }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,14 +26,17 @@ use crate::{
     reply::Reply,
 };
 
+mod control;
+mod copies;
 mod read;
 mod scan;
 mod shard;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::shard::OVERHEAD;
+pub use self::{shard::OVERHEAD, snapshot::MemorySnapshot};
 
 /// Enough that two writers seldom meet, few enough that a many-key operation may lock them all.
 const SHARDS: usize = 16;
@@ -58,6 +61,9 @@ pub struct Memory {
     max: u64,
     bounds: Bounds,
     ttl_max: Option<Duration>,
+    control: Mutex<control::Control>,
+    identity: Mutex<String>,
+    evicts: AtomicBool,
 }
 
 /// What a memory backend holds.
@@ -92,6 +98,9 @@ impl Memory {
             max: config.max,
             bounds: Bounds { value_max: value_max.min(quarter) },
             ttl_max: config.ttl_max,
+            control: Mutex::default(),
+            identity: Mutex::new("memory".to_owned()),
+            evicts: AtomicBool::new(false),
         }
     }
 
@@ -118,14 +127,16 @@ impl Memory {
         if self.state.load(Ordering::Acquire) != OPEN {
             return Err(Error::new(ErrorKind::OutOfUse, "the memory backend is not open"));
         }
-        match self.read(op) {
-            Some(reply) => reply,
-            None => {
-                let reply = self.write(op);
-                self.make_room();
-                reply
-            }
+        if let Some(reply) = self.read(op) {
+            return reply;
         }
+        let reply = match op {
+            Op::Copy(op) => self.copy(op),
+            Op::Record(op) => self.control(op),
+            _ => self.write(op),
+        };
+        self.make_room();
+        reply
     }
 
     fn write(&self, op: &Op) -> Result<Reply> {
@@ -256,6 +267,8 @@ impl Backend for Memory {
             durability: Durability::Volatile,
             versions: true,
             atomic_many: true,
+            copies: true,
+            control: true,
             value_max: self.bounds.value_max,
             keeps_deadlines: true,
         }

@@ -42,7 +42,9 @@ impl Memory {
             | Op::IncrementFloat { .. }
             | Op::Append { .. }
             | Op::SetRange { .. }
-            | Op::Move { .. } => return None,
+            | Op::Move { .. }
+            | Op::Copy(_)
+            | Op::Record(_) => return None,
         };
         Some(Ok(reply))
     }

@@ -200,6 +200,8 @@ impl Backend for Redis {
             durability: Durability::Volatile,
             versions: false,
             atomic_many: !matches!(self.connector.target.place, url::Place::Cluster(_)),
+            copies: false,
+            control: false,
             value_max: self.value_max,
             keeps_deadlines: true,
         }

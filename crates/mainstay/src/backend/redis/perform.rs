@@ -43,6 +43,9 @@ pub(super) async fn perform(client: &Client, op: &Op, value_max: usize) -> Resul
             Box::pin(scan::page(client, prefix, cursor.as_ref(), *limit)).await
         }
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
+        Op::Copy(_) | Op::Record(_) => {
+            Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
+        }
     }
 }
 

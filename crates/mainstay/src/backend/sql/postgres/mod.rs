@@ -161,6 +161,8 @@ impl Backend for Postgres {
             durability: Durability::Crash,
             versions: true,
             atomic_many: true,
+            copies: false,
+            control: false,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

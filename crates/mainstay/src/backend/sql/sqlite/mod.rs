@@ -171,6 +171,8 @@ impl Backend for Sqlite {
             durability,
             versions: true,
             atomic_many: true,
+            copies: false,
+            control: false,
             value_max: self.plan.rules.bounds.value_max,
             keeps_deadlines: false,
         }
