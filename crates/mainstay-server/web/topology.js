@@ -38,7 +38,7 @@ export class Topology {
     }
     const rate = (total) => (flow ? (total ?? 0) / flow.seconds : 0);
     say(this.#clients.value, `${count(rate(flow?.delta.requests))} ops/s`);
-    say(this.#self.value, [status.hedges ? `${status.hedges.toLocaleString("en")} hedged reads` : "", status.missed_invalidations ? `${status.missed_invalidations.toLocaleString("en")} copies to catch up` : "",
+    say(this.#self.value, [status.hedges ? `${status.hedges.toLocaleString("en")} hedged reads` : "", status.dirty_keys ? `${status.dirty_keys.toLocaleString("en")} copies to catch up` : "",
       status.overflowed_keys ? `${status.overflowed_keys.toLocaleString("en")} keys to move up` : ""].filter(Boolean).join(" · ") || "nothing to catch up");
     keyed(this.#routes, this.#routeColumn, status.routes, (route) => route.prefix, routeCard);
     keyed(this.#cards, this.#backendColumn, status.backends, (backend) => backend.name, (backend) => backendCard(backend, this.#act));

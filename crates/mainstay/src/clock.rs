@@ -56,10 +56,33 @@ impl Clock {
         base.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
+    /// How long the machine has been suspended since it was started: the monotonic clock stands still meanwhile, the
+    /// leases that others count on do not. Only the difference between two answers means something. Zero where the
+    /// system has no such clock.
+    pub fn suspended(&self) -> Duration {
+        suspended()
+    }
+
     /// A deadline this far away.
     pub fn deadline_in(&self, timeout: Duration) -> Deadline {
         Deadline(self.now() + timeout)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn suspended() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let [awake, booted] = [ClockId::Monotonic, ClockId::Boottime].map(|id| {
+        let time = clock_gettime(id);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    });
+    booted.saturating_sub(awake)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn suspended() -> Duration {
+    Duration::ZERO
 }
 
 /// The instant by which an answer is due.

@@ -125,10 +125,74 @@ pub struct Entry {
     pub source: Arc<str>,
     /// Whether the value is known to be possibly older than the last acknowledged write.
     pub stale: bool,
+    /// How true it is.
+    pub freshness: Freshness,
     /// How long ago the copy was taken from the record, when a cache answered.
     pub age: Option<Duration>,
     /// Time left to live, where known.
     pub ttl: Option<Duration>,
+}
+
+/// How true a read is. A later one promises less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freshness {
+    /// No older than any write that was acknowledged before the read began.
+    Linearizable,
+    /// At most this much older than such a write, and only if some process could not reach the cache.
+    Bounded(Duration),
+    /// This process's own write, journaled while the record is down.
+    Pending,
+    /// A failover route: the best of the backends that answered; another may hold something newer.
+    Unpromised,
+    /// A copy that could not be verified for this long, because the record does not answer.
+    Unverified(Duration),
+}
+
+/// What the acknowledgement of a write is worth. A later one is worth less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ack {
+    /// Committed in a durable backend that every process of its scope sees.
+    Durable,
+    /// Held by a shared backend that may forget it.
+    Replica,
+    /// In this host's journal under this number, on its disk; the record gets it when it is back.
+    Journaled(u64),
+    /// In the memory of this process, until a better backend answers.
+    Volatile,
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worth {
+    /// Of a read.
+    Read(Freshness),
+    /// Of a write.
+    Write(Ack),
+}
+
+impl Worth {
+    /// Of a read; a write is as true as it is.
+    pub fn freshness(self) -> Freshness {
+        match self {
+            Worth::Read(freshness) => freshness,
+            Worth::Write(_) => Freshness::Linearizable,
+        }
+    }
+
+    /// The word for metadata and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Worth::Read(Freshness::Linearizable) => "linearizable",
+            Worth::Read(Freshness::Bounded(_)) => "bounded",
+            Worth::Read(Freshness::Pending) => "pending",
+            Worth::Read(Freshness::Unpromised) => "unpromised",
+            Worth::Read(Freshness::Unverified(_)) => "unverified",
+            Worth::Write(Ack::Durable) => "durable",
+            Worth::Write(Ack::Replica) => "replica",
+            Worth::Write(Ack::Journaled(_)) => "journaled",
+            Worth::Write(Ack::Volatile) => "volatile",
+        }
+    }
 }
 
 /// The answer to a question for a TTL.

@@ -60,6 +60,18 @@ pub enum EventKind {
         /// How many keys were made absent or discarded.
         keys: u64,
     },
+    /// A cache, as this process sees it, is in another phase of its life.
+    Lifecycle {
+        /// The phase before: `up`, `suspect`, `down`, `probing`, `readmitting`, `warming`.
+        from: &'static str,
+        /// The phase now.
+        to: &'static str,
+    },
+    /// The copies of a cache as a whole, for every process: this one has declared it.
+    Copies {
+        /// `degraded`: nobody reads them; `readmitted`: begun anew; `inconsistent`: some were found wrong.
+        state: &'static str,
+    },
     /// The storage opened or closes.
     Storage {
         /// `open` or `closing`.
@@ -77,6 +89,8 @@ impl EventKind {
             Self::StuckReset { .. } => "stuck_reset",
             Self::Drain { .. } => "drain",
             Self::Readmission { .. } => "readmission",
+            Self::Lifecycle { .. } => "lifecycle",
+            Self::Copies { .. } => "copies",
             Self::Storage { .. } => "storage",
         }
     }
@@ -88,6 +102,8 @@ impl EventKind {
             Self::Health { to, .. } => *to != "up",
             Self::Connection { connected, .. } => !connected,
             Self::StuckReset { .. } => true,
+            Self::Lifecycle { to, .. } => !matches!(*to, "up" | "warming"),
+            Self::Copies { state } => *state != "readmitted",
             Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
         }
     }
@@ -96,7 +112,9 @@ impl EventKind {
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Breaker { from, to } | Self::Health { from, to } => {
+            Self::Breaker { from, to }
+            | Self::Health { from, to }
+            | Self::Lifecycle { from, to } => {
                 write!(f, "{} {from} -> {to}", self.as_str())
             }
             Self::Connection { connected: true, attempt } => {
@@ -106,6 +124,7 @@ impl fmt::Display for EventKind {
                 write!(f, "connection failed, attempt {attempt}")
             }
             Self::StuckReset { attempts } => write!(f, "client rebuilt after {attempts} attempts"),
+            Self::Copies { state } => write!(f, "copies {state}"),
             Self::Drain { drained: true } => f.write_str("out of use"),
             Self::Drain { drained: false } => f.write_str("back in use"),
             Self::Readmission { keys } => write!(f, "readmitted, {keys} keys caught up"),
@@ -230,16 +249,18 @@ impl Fields {
     fn of(kind: &EventKind) -> Self {
         let none = Self::default();
         match *kind {
-            EventKind::Breaker { from, to } | EventKind::Health { from, to } => {
-                Self { from: Some(from), to: Some(to), ..none }
-            }
+            EventKind::Breaker { from, to }
+            | EventKind::Health { from, to }
+            | EventKind::Lifecycle { from, to } => Self { from: Some(from), to: Some(to), ..none },
             EventKind::Connection { connected, attempt } => {
                 Self { connected: Some(connected), attempt: Some(attempt), ..none }
             }
             EventKind::StuckReset { attempts } => Self { attempts: Some(attempts), ..none },
             EventKind::Drain { drained } => Self { drained: Some(drained), ..none },
             EventKind::Readmission { keys } => Self { keys: Some(keys), ..none },
-            EventKind::Storage { state } => Self { state: Some(state), ..none },
+            EventKind::Copies { state } | EventKind::Storage { state } => {
+                Self { state: Some(state), ..none }
+            }
         }
     }
 }

@@ -34,7 +34,6 @@
 #![warn(missing_docs)]
 
 pub mod backend;
-mod cache;
 pub mod clock;
 pub mod config;
 pub mod entropy;
@@ -56,11 +55,11 @@ pub mod task;
 pub use clock::{Clock, Deadline, Instant};
 pub use config::Config;
 pub use entropy::Entropy;
-pub use entry::{Entry, Key, Record, Ttl, Version};
+pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};
-pub use storage::{Answer, Builder, CallOptions, SetOptions, Storage};
+pub use storage::{Answer, Builder, CallOptions, Session, SetOptions, Storage};
 pub use task::Tasks;

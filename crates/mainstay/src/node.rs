@@ -28,8 +28,8 @@ use crate::{
     task::Tasks,
 };
 
-/// Makes a backend true again before it serves: deletes what a cache has missed, discards volatile writes. Answers how
-/// many keys it dealt with. It reaches the backend with `guard::call_unguarded`; it is repeated until it succeeds.
+/// Makes a backend fit to serve again: finds out whose copies it holds, moves up what others took for it, discards
+/// volatile writes. Answers how many keys it dealt with. It reaches the backend with `guard::call_unguarded`; it is repeated until it succeeds.
 pub type Readmit = Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>;
 
 /// A configured engine with its guard and health.
@@ -61,6 +61,7 @@ pub(crate) struct Timing {
     retry: RetryConfig,
     hedge: HedgeConfig,
     timeout: Duration,
+    ttl_max: Option<Duration>,
 }
 
 /// What the supervisor knows.
@@ -116,6 +117,7 @@ impl Node {
                 retry: config.retry.clone(),
                 hedge: config.hedge.clone(),
                 timeout: config.timeout(),
+                ttl_max: config.ttl_max,
             },
             health: AtomicU8::new(code(vitals.health.health())),
             vitals: Mutex::new(vitals),
@@ -218,6 +220,11 @@ impl Node {
         self.timing.timeout
     }
 
+    /// The longest life of a record there.
+    pub fn ttl_max(&self) -> Option<Duration> {
+        self.timing.ttl_max
+    }
+
     /// When a read that has not been answered should also go to the next backend.
     pub fn hedge_after(&self) -> Duration {
         self.guard.late()
@@ -228,8 +235,7 @@ impl Node {
         self.guard.try_spend_budget(now)
     }
 
-    /// Writers to this node have missed keys by themselves (a timeout): its copies are not `readable` until the
-    /// readmission hook has run. Nothing without a hook.
+    /// What it holds is in doubt: its copies are not `readable` until the readmission hook has run. Nothing without a hook.
     pub fn spoil(&self) {
         self.guard.spoil();
         self.guard.wake().want(Wants::PROBE);

@@ -254,6 +254,46 @@ pub struct RouteStatus {
     pub writable: bool,
 }
 
+/// One cache before one record, as this process sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CacheStatus {
+    /// The backend that holds copies.
+    pub cache: Arc<str>,
+    /// The backend that is the record.
+    pub record: Arc<str>,
+    /// `up`, `suspect`, `down`, `probing`, `readmitting` or `warming`.
+    pub phase: &'static str,
+    /// For how long.
+    #[serde(serialize_with = "as_millis", rename = "since_ms")]
+    pub since: Duration,
+    /// Whether copies are read now.
+    pub readable: bool,
+    /// Why not; empty when they are.
+    pub reason: String,
+    /// Whether marks can be evicted: then writes wait for the cache, and strict routes read from the record.
+    pub evicts: bool,
+    /// Rises with each change between active and degraded, for all processes.
+    pub epoch: u64,
+    /// Rises with each readmission as a whole.
+    pub generation: u64,
+    /// Keys that were written around it and wait to be made absent in it.
+    pub dirty_keys: u64,
+    /// Reads answered by copies since start.
+    pub hits: u64,
+    /// Reads that asked the cache and then the record.
+    pub misses: u64,
+    /// Writes of this process around it.
+    pub writes_around: u64,
+    /// Keys that this process made absent in it for others.
+    pub drained_keys: u64,
+    /// Readmissions as a whole that this process carried out.
+    pub readmissions: u64,
+    /// Copies that were compared with the record.
+    pub audited_keys: u64,
+    /// Copies that were older than the record though nothing said so.
+    pub inconsistent_keys: u64,
+}
+
 /// Operations through the road since start, for one route, operation and outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestCount {
@@ -302,8 +342,10 @@ pub struct Status {
     pub fallbacks: Vec<FallbackCount>,
     /// Hedged reads since start.
     pub hedges: u64,
-    /// Keys whose cache copies wait to be made absent.
-    pub missed_invalidations: u64,
+    /// Each cache before a record.
+    pub caches: Vec<CacheStatus>,
+    /// Keys that were written around a cache and wait to be made absent in it.
+    pub dirty_keys: u64,
     /// Keys that a lower backend of a failover route took for a higher one, until they have been moved up.
     pub overflowed_keys: u64,
 }

@@ -130,7 +130,7 @@ impl Api {
 
     /// Performs one operation.
     pub(crate) async fn execute(&self, op: Op, deadline: Deadline) -> Result<Answer, Error> {
-        self.0.storage.execute(&op, CallOptions { deadline: Some(deadline) }).await
+        self.0.storage.execute(&op, CallOptions { deadline: Some(deadline), session: None }).await
     }
 
     /// By when this request wants its answer: `X-Mainstay-Timeout`, or `limits.deadline` from now.

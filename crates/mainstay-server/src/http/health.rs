@@ -269,7 +269,8 @@ mod tests {
             requests: Vec::new(),
             fallbacks: Vec::new(),
             hedges: 0,
-            missed_invalidations: 0,
+            caches: Vec::new(),
+            dirty_keys: 0,
             overflowed_keys: 0,
         }
     }

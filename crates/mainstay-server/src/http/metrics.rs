@@ -195,11 +195,11 @@ fn requests(families: &mut Families<'_>, status: &Status) -> fmt::Result {
         "Reads sent to a second backend.",
         [(NONE, status.hedges)],
     )?;
-    let missed = [(NONE, number(status.missed_invalidations))];
+    let dirty = [(NONE, number(status.dirty_keys))];
     families.gauge(
-        "mainstay_missed_invalidations",
+        "mainstay_dirty_keys",
         "Keys whose cache copies wait to be made absent.",
-        missed,
+        dirty,
     )
 }
 

@@ -2,6 +2,7 @@
 //! It must not know where the values came from (file, environment, code), nor open anything.
 
 mod backend;
+mod consistency;
 mod guard;
 mod health;
 mod limits;
@@ -11,6 +12,7 @@ mod tests;
 pub mod text;
 
 pub use backend::{BackendConfig, Engine, MemoryConfig};
+pub use consistency::{Consistency, ConsistencyConfig};
 pub use guard::{BreakerConfig, HedgeConfig, RetryConfig};
 pub use health::{HealthConfig, ReconnectConfig};
 pub use limits::LimitsConfig;
@@ -34,6 +36,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Sizes and deadlines.
     pub limits: LimitsConfig,
+    /// How copies in a cache are kept true.
+    pub consistency: ConsistencyConfig,
 }
 
 impl Config {
@@ -57,6 +61,7 @@ impl Config {
         }
         self.memory.validate("memory")?;
         self.limits.validate("limits")?;
+        self.consistency.validate("consistency")?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)

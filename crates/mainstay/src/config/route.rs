@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{invalid, text};
+use super::{Consistency, invalid, text};
 use crate::error::Result;
 
 /// How a failover route chooses.
@@ -51,6 +51,13 @@ pub struct RouteConfig {
     /// Served, marked stale, when nothing else can be. Default: an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// What a record route promises while some process cannot reach the cache. Default `bounded`.
+    pub consistency: Consistency,
+    /// How long after the last contact with the record its copies may still be served, marked stale, while it does not
+    /// answer; `0s`: never. Default 1 h for a bounded route; a strict one never does.
+    #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
+    pub stale_if_error: Option<Duration>,
 }
 
 impl RouteConfig {
@@ -91,6 +98,19 @@ impl RouteConfig {
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) || self.ttl_max.values().any(Duration::is_zero)
         {
             return Err(invalid(path, "a TTL is above 0"));
+        }
+        let strict = self.consistency == Consistency::Strict;
+        if strict && self.record.is_none() {
+            return Err(invalid(
+                path,
+                "is a failover route, which cannot be `strict`; name a `record`",
+            ));
+        }
+        if strict && self.stale_if_error.is_some_and(|time| !time.is_zero()) {
+            return Err(invalid(
+                path,
+                "is `strict`: it never serves stale; leave `stale_if_error` out",
+            ));
         }
         Ok(())
     }

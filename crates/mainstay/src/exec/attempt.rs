@@ -24,14 +24,6 @@ pub(super) enum Last {
     No,
 }
 
-/// How an operation ended on one node.
-pub(super) struct Attempted {
-    /// The last try; an error says `Effect::Unknown` when any of the tries may have been applied.
-    pub(super) result: Result<Reply>,
-    /// Whether a try before the last one may have been applied, or may still be: the reply does not tell what changed.
-    pub(super) in_doubt: bool,
-}
-
 pub(super) async fn attempt(
     road: &Road,
     node: &Node,
@@ -42,18 +34,6 @@ pub(super) async fn attempt(
     let mut in_doubt = false;
     let result = tries(road, node, op, deadline, last, &mut in_doubt).await;
     known(result, in_doubt)
-}
-
-/// The same for who must know whether the reply tells everything.
-pub(super) async fn attempt_write(
-    road: &Road,
-    node: &Node,
-    op: &Op,
-    deadline: Deadline,
-) -> Attempted {
-    let mut in_doubt = false;
-    let result = tries(road, node, op, deadline, Last::Yes, &mut in_doubt).await;
-    Attempted { result: known(result, in_doubt), in_doubt }
 }
 
 fn known(result: Result<Reply>, in_doubt: bool) -> Result<Reply> {

@@ -8,11 +8,12 @@ use futures_util::future::join_all;
 use super::{Road, Served, run_on};
 use crate::{
     clock::Deadline,
-    entry::Key,
+    entry::{Freshness, Key, Worth},
     error::{Effect, Error, ErrorKind, Result},
     op::{Op, OpClass},
     reply::{Reply, Written},
     route::Route,
+    sync::session::Session,
 };
 
 struct Part {
@@ -21,13 +22,19 @@ struct Part {
     indices: Vec<usize>,
 }
 
-pub(super) async fn across_routes(road: &Arc<Road>, op: &Op, deadline: Deadline) -> Result<Served> {
+pub(super) async fn across_routes(
+    road: &Arc<Road>,
+    op: &Op,
+    deadline: Deadline,
+    session: Option<&Session>,
+) -> Result<Served> {
     let parts = parts_of(road, op);
     let ops: Vec<(Arc<Route>, Op)> = parts
         .iter()
         .map(|part| Ok((Arc::clone(&part.route), part_op(op, part)?)))
         .collect::<Result<_>>()?;
-    let replies = join_all(ops.iter().map(|(route, op)| run_on(road, route, op, deadline))).await;
+    let replies =
+        join_all(ops.iter().map(|(route, op)| run_on(road, route, op, deadline, session))).await;
     let partly = op.class() != OpClass::Read && replies.iter().any(may_be_applied);
     let served: Result<Vec<Served>> = replies.into_iter().collect();
     let served =
@@ -77,6 +84,9 @@ fn part_op(op: &Op, part: &Part) -> Result<Op> {
 fn together(op: &Op, parts: &[Part], served: Vec<Served>) -> Result<Served> {
     let node = served.first().and_then(|served| served.node);
     let stale = served.iter().any(|served| served.stale);
+    // The weakest of the parts.
+    let worth = served.iter().map(|served| served.worth).max();
+    let worth = worth.unwrap_or(Worth::Read(Freshness::Linearizable));
     let reply = match op {
         Op::GetMany { keys } => {
             let mut records = vec![None; keys.len()];
@@ -93,5 +103,5 @@ fn together(op: &Op, parts: &[Part], served: Vec<Served>) -> Result<Served> {
             Reply::Integer(counts.sum::<Result<i64>>()?)
         }
     };
-    Ok(Served { reply, node, stale, age: None })
+    Ok(Served { reply, node, stale, worth, age: None })
 }

@@ -1,18 +1,18 @@
-//! Putting a copy into a cache: a token before the record is read, the value only while the token still stands. A
-//! write in between removes the token, and the old value never arrives.
+//! Putting copies into a cache: a token before the record is read, the value only while the token still stands. A write
+//! in between removes the token, and the old value never arrives.
 //! It must not decide whether a copy may be read.
 
 use std::{sync::Arc, time::Duration};
 
 use super::Road;
 use crate::{
-    cache::copy,
     clock::Deadline,
     entry::{Key, Record},
     guard,
-    op::{Condition, Op, TtlChange},
+    op::{CopyOp, CopyValue, Op},
     reply::Reply,
-    route::{NodeId, Route},
+    route::Route,
+    sync::{domain::Domain, mark::copy_of, view::View},
 };
 
 /// How long a token stands: longer than any read of a record takes.
@@ -21,55 +21,69 @@ const TOKEN_TTL: Duration = Duration::from_secs(5);
 /// A token is not worth a longer wait than this.
 const TOKEN_WAIT: Duration = Duration::from_millis(50);
 
-/// Takes the right to fill the copy of this key; `None` when another reader has it, or the cache is slow.
-pub(super) async fn take_token(
-    road: &Road,
-    cache: NodeId,
-    key: &Key,
-    deadline: Deadline,
-) -> Option<u128> {
-    let token = road.entropy.nonce();
-    let op = Op::Set {
-        key: copy::key_of(key),
-        value: copy::encode_token(token),
-        ttl: TtlChange::For(TOKEN_TTL),
-        condition: Condition::Absent,
-        want_previous: false,
-    };
-    let deadline = deadline.within(road.clock.now(), TOKEN_WAIT);
-    let reply = guard::call(&road.nodes[cache], &op, deadline).await;
-    let granted = reply.and_then(Reply::into_written).is_ok_and(|written| written.applied);
-    granted.then_some(token)
+/// The right to fill some keys.
+pub(super) struct Token {
+    view: Arc<View>,
+    name: u128,
+    /// For each key that was asked for: whether it is granted.
+    granted: Vec<bool>,
 }
 
-/// Puts the copy in the background, if the token still stands. `asked_at`: when the record was asked, Unix
-/// milliseconds; its time to live counts from then, so that the copy never outlives it. Beyond `FILLS_MAX` at once it is left out.
+impl Token {
+    /// Whether the key at this place may be filled.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.granted.get(index).copied().unwrap_or(false)
+    }
+}
+
+/// Takes the right to fill the copies of these keys; `None` when the cache is slow. Asked under the view under which the
+/// cache said that it holds nothing.
+pub(super) async fn take_token(
+    road: &Road,
+    domain: &Domain,
+    view: &Arc<View>,
+    keys: &[Key],
+    deadline: Deadline,
+) -> Option<Token> {
+    let name = road.entropy.nonce();
+    let keys = keys.iter().map(|key| view.key_of(key)).collect();
+    let op = Op::Copy(CopyOp::Token { keys, token: name, life: TOKEN_TTL });
+    let deadline = deadline.within(road.clock.now(), TOKEN_WAIT);
+    let reply = guard::call(&road.nodes[domain.cache], &op, deadline).await;
+    let granted = reply.and_then(Reply::into_flags).ok()?;
+    Some(Token { view: Arc::clone(view), name, granted })
+}
+
+/// Puts copies in the background, where the token still stands. Beyond `FILLS_MAX` at once they are left out.
 pub(super) fn spawn(
     road: &Arc<Road>,
-    route: &Arc<Route>,
-    cache: NodeId,
-    key: &Key,
-    token: u128,
-    record: &Record,
-    asked_at: i64,
+    route: &Route,
+    domain: &Domain,
+    token: &Token,
+    found: Vec<(Key, Record)>,
 ) {
-    let Ok(place) = Arc::clone(&road.fills).try_acquire_owned() else { return };
-    let cap = route.ttl_max[cache].unwrap_or(Duration::MAX);
-    let life = record.ttl.map_or(cap, |ttl| ttl.min(cap));
-    if life.is_zero() {
+    let life_max = route.ttl_max[domain.cache].unwrap_or(Duration::MAX);
+    let copies = found
+        .into_iter()
+        .filter_map(|(key, record)| Some((token.view.key_of(&key), copy(record, life_max)?)));
+    let entries: Vec<(Key, CopyValue)> = copies.collect();
+    if entries.is_empty() {
         return;
     }
-    let op = Op::Set {
-        key: copy::key_of(key),
-        value: copy::encode(record, asked_at),
-        ttl: TtlChange::For(life),
-        condition: Condition::ValueIs(copy::encode_token(token)),
-        want_previous: false,
-    };
-    let (node, deadline) = (Arc::clone(&road.nodes[cache]), road.clock.deadline_in(TOKEN_TTL));
+    let Ok(place) = Arc::clone(&road.fills).try_acquire_owned() else { return };
+    let op = Op::Copy(CopyOp::Fill { entries, token: token.name });
+    let node = Arc::clone(&road.nodes[domain.cache]);
+    let deadline = road.clock.deadline_in(TOKEN_TTL);
     road.tasks.spawn_to_end(async move {
         // A fill that fails leaves the token, which expires: the next reader fills.
         drop(guard::call(&node, &op, deadline).await);
         drop(place);
     });
+}
+
+/// The copy of a record that was read after the token was granted: its life counts from the token, which came first.
+fn copy(record: Record, life_max: Duration) -> Option<CopyValue> {
+    let version = record.version?;
+    let copy = copy_of(record.value, version, record.ttl, life_max);
+    (!copy.life.is_zero()).then_some(copy)
 }

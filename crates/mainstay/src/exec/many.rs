@@ -3,94 +3,120 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
 use super::{
-    Road, Served,
+    Reader, Road, Served,
     attempt::{Last, attempt},
     fill,
-    read::Pair,
+    read::{self, Found},
 };
 use crate::{
-    cache::copy::{self, Copy},
-    clock::Deadline,
-    entry::{Key, Record},
+    backend::semantics::copies,
+    entry::{Freshness, Key, Record, Worth},
     error::Result,
     guard,
     op::{Op, OpClass},
     reply::Reply,
-    route::Route,
+    sync::{domain::Counts, view::View},
 };
 
-/// Keys of one call that are filled at most: each costs a round trip of its own.
-const FILLS_PER_CALL: usize = 32;
+/// Keys of one call that are filled at most: each is a script of its own in the cache.
+const FILLS_PER_CALL: usize = 64;
+
+/// What the cache said of each key.
+struct Copies {
+    view: Option<Arc<View>>,
+    records: Vec<Option<Record>>,
+    /// Keys of which it holds nothing.
+    absent: Vec<bool>,
+}
 
 pub(super) async fn get_many(
     road: &Arc<Road>,
-    route: &Arc<Route>,
-    pair: Pair,
+    reader: &Reader<'_>,
     keys: &[Key],
-    deadline: Deadline,
 ) -> Result<Served> {
-    let (mut records, fillable) = copies(road, pair, keys, deadline).await;
-    let missing: Vec<usize> = (0..keys.len()).filter(|index| records[*index].is_none()).collect();
-    if missing.is_empty() {
-        return Ok(Served::by(pair.cache, Reply::Records(records)));
+    let mut copies = copies(road, reader, keys).await;
+    let missing: Vec<usize> =
+        (0..keys.len()).filter(|index| copies.records[*index].is_none()).collect();
+    if let (Some(domain), Some(view)) = (reader.domain, &copies.view) {
+        Counts::add(&domain.counts.hits, keys.len() - missing.len());
+        Counts::add(&domain.counts.misses, missing.len());
+        if missing.is_empty() {
+            let worth = Worth::Read(reader.freshness(view));
+            let reply = Reply::Records(copies.records);
+            return Ok(Served { worth, ..Served::by(domain.cache, reply) });
+        }
     }
-    let tokens = tokens(road, pair, keys, &missing, &fillable, deadline).await;
+    let fillable: Vec<usize> = missing
+        .iter()
+        .copied()
+        .filter(|index| copies.absent[*index])
+        .take(FILLS_PER_CALL)
+        .collect();
+    let token = take_tokens(road, reader, &copies, keys, &fillable).await;
     let op = Op::GetMany { keys: missing.iter().map(|index| keys[*index].clone()).collect() };
-    let asked_at = road.clock.unix_ms();
-    let reply = attempt(road, &road.nodes[pair.record], &op, deadline, Last::Yes).await;
+    let reply = attempt(road, &road.nodes[reader.record], &op, reader.deadline, Last::Yes).await;
     let found = match reply.and_then(Reply::into_records) {
         Ok(found) => found,
         Err(error) if error.kind().is_callers() => return Err(error),
-        Err(error) => return Err(road.unavailable(route, vec![error], OpClass::Read)),
+        Err(error) => return Err(road.unavailable(reader.route, vec![error], OpClass::Read)),
     };
     for (index, record) in missing.iter().zip(found) {
-        if let (Some((_, token)), Some(record)) =
-            (tokens.iter().find(|(at, _)| at == index), &record)
-        {
-            fill::spawn(road, route, pair.cache, &keys[*index], *token, record, asked_at);
-        }
-        records[*index] = record;
+        reader.saw(road, &keys[*index], record.as_ref());
+        copies.records[*index] = record;
     }
-    Ok(Served::by(pair.record, Reply::Records(records)))
+    if let (Some(token), Some(domain)) = (token, reader.domain) {
+        let granted = fillable.iter().enumerate().filter(|(place, _)| token.has(*place));
+        let filled = granted
+            .filter_map(|(_, index)| Some((keys[*index].clone(), copies.records[*index].clone()?)));
+        fill::spawn(road, reader.route, domain, &token, filled.collect());
+    }
+    let mixed = copies.view.as_ref().filter(|_| missing.len() < keys.len());
+    let freshness = mixed.map_or(Freshness::Linearizable, |view| reader.freshness(view));
+    let served = Served::by(reader.record, Reply::Records(copies.records));
+    Ok(Served { worth: Worth::Read(freshness), ..served })
 }
 
-/// The copies that the cache holds, and which keys it holds nothing of.
-async fn copies(
-    road: &Road,
-    pair: Pair,
-    keys: &[Key],
-    deadline: Deadline,
-) -> (Vec<Option<Record>>, Vec<bool>) {
-    let op = Op::GetMany { keys: keys.iter().map(copy::key_of).collect() };
-    let cache = &road.nodes[pair.cache];
-    let patience = deadline.within(road.clock.now(), cache.hedge().patience);
-    let deadline = if pair.hedge { patience } else { deadline };
-    let Ok(stored) = guard::call(cache, &op, deadline).await.and_then(Reply::into_records) else {
-        return (vec![None; keys.len()], vec![false; keys.len()]);
+/// The copies that may be served, and which keys the cache holds nothing of.
+async fn copies(road: &Road, reader: &Reader<'_>, keys: &[Key]) -> Copies {
+    let none =
+        || Copies { view: None, records: vec![None; keys.len()], absent: vec![false; keys.len()] };
+    let Some((domain, view)) = reader.view(road) else { return none() };
+    let op = Op::GetMany { keys: keys.iter().map(|key| view.key_of(key)).collect() };
+    let cache = &road.nodes[domain.cache];
+    let patience = reader.deadline.within(road.clock.now(), cache.hedge().patience);
+    let deadline = if reader.hedge { patience } else { reader.deadline };
+    let stored = match guard::call(cache, &op, deadline).await.and_then(Reply::into_records) {
+        Ok(stored) if reader.still_readable(road, &view) => stored,
+        Ok(_) | Err(_) => return none(),
     };
-    let (now, missed) = (road.clock.unix_ms(), &road.missed[pair.cache]);
-    let fillable = stored.iter().map(Option::is_none).collect();
-    let read = |(stored, key): (Option<Record>, &Key)| match copy::decode(stored?.value, now) {
-        Copy::Value { record, .. } if missed.is_true(key) => Some(record),
-        Copy::Value { .. } | Copy::Filling | Copy::Unreadable => None,
+    let hidden = |key: &Key| view.is_dirty(key) || domain.is_around(key);
+    let absent =
+        stored.iter().zip(keys).map(|(stored, key)| stored.is_none() && !hidden(key)).collect();
+    let read = |(stored, key): (Option<Record>, &Key)| {
+        if hidden(key) {
+            return None;
+        }
+        let found = read::found(road, &view, domain.cache, copies::read(stored?.value))?;
+        let Found { record, .. } = Some(found).filter(|found| reader.allows(road, key, found))?;
+        reader.saw(road, key, record.as_ref());
+        record
     };
-    (stored.into_iter().zip(keys).map(read).collect(), fillable)
+    let records = stored.into_iter().zip(keys).map(read).collect();
+    Copies { view: Some(view), records, absent }
 }
 
-async fn tokens(
+async fn take_tokens(
     road: &Road,
-    pair: Pair,
+    reader: &Reader<'_>,
+    copies: &Copies,
     keys: &[Key],
-    missing: &[usize],
-    fillable: &[bool],
-    deadline: Deadline,
-) -> Vec<(usize, u128)> {
-    let wanted = missing.iter().copied().filter(|index| fillable[*index]).take(FILLS_PER_CALL);
-    let taken = wanted.map(async |index| {
-        Some((index, fill::take_token(road, pair.cache, &keys[index], deadline).await?))
-    });
-    join_all(taken).await.into_iter().flatten().collect()
+    fillable: &[usize],
+) -> Option<fill::Token> {
+    let (domain, view) = (reader.domain?, copies.view.as_ref()?);
+    if fillable.is_empty() {
+        return None;
+    }
+    let wanted: Vec<Key> = fillable.iter().map(|index| keys[*index].clone()).collect();
+    fill::take_token(road, domain, view, &wanted, reader.deadline).await
 }

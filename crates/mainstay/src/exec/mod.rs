@@ -7,14 +7,16 @@ use tokio::sync::Semaphore;
 
 use crate::{
     clock::{Clock, Deadline},
+    config::Consistency,
     entropy::Entropy,
+    entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
     node::Node,
     op::{Op, OpClass},
-    reply::Reply,
+    reply::{Reply, Written},
     route::{NodeId, Plan, Route, Table, plan},
     status::{Availability, NodeView},
-    sync::missed::Missed,
+    sync::{domain::Domain, session::Session},
     task::Tasks,
 };
 
@@ -27,8 +29,10 @@ mod many;
 mod prepare;
 mod raise;
 mod read;
+mod reader;
 pub(crate) mod readmit;
 mod scan;
+mod stale;
 mod turn;
 mod write;
 
@@ -36,6 +40,7 @@ mod write;
 mod tests;
 
 use count::Counts;
+use reader::Reader;
 
 /// Everything that an operation meets on its way.
 #[derive(Debug)]
@@ -44,8 +49,10 @@ pub(crate) struct Road {
     pub(crate) table: Table,
     /// The nodes, by id; memory last.
     pub(crate) nodes: Vec<Arc<Node>>,
-    /// Per node: the keys whose copies there are not to be trusted.
-    pub(crate) missed: Vec<Missed>,
+    /// Each cache before its record.
+    pub(crate) domains: Vec<Arc<Domain>>,
+    /// Per route: its cache and record among them.
+    pub(crate) domain_of: Vec<Option<usize>>,
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
     /// Requests, fallbacks, hedges.
@@ -72,13 +79,16 @@ pub(crate) struct Served {
     pub(crate) node: Option<NodeId>,
     /// Whether it may be older than the last acknowledged write.
     pub(crate) stale: bool,
+    /// What it is worth.
+    pub(crate) worth: Worth,
     /// The age of the copy, when a cache answered.
     pub(crate) age: Option<std::time::Duration>,
 }
 
 impl Served {
     fn by(node: NodeId, reply: Reply) -> Self {
-        Self { reply, node: Some(node), stale: false, age: None }
+        let worth = Worth::Read(Freshness::Unpromised);
+        Self { reply, node: Some(node), stale: false, worth, age: None }
     }
 }
 
@@ -86,7 +96,12 @@ impl Served {
 ///
 /// # Errors
 /// The caller's kinds as they are; `Unavailable` with one cause per backend otherwise.
-pub(crate) async fn run(road: &Arc<Road>, op: &Op, deadline: Deadline) -> Result<Served> {
+pub(crate) async fn run(
+    road: &Arc<Road>,
+    op: &Op,
+    deadline: Deadline,
+    session: Option<&Session>,
+) -> Result<Served> {
     match op {
         Op::Scan { prefix, cursor, limit } => {
             return scan::scan(road, prefix, cursor.as_ref(), *limit, deadline).await;
@@ -95,8 +110,8 @@ pub(crate) async fn run(road: &Arc<Road>, op: &Op, deadline: Deadline) -> Result
         _ => {}
     }
     match road.table.of_op(op) {
-        Some(route) => run_on(road, route, op, deadline).await,
-        None => batch::across_routes(road, op, deadline).await,
+        Some(route) => run_on(road, route, op, deadline, session).await,
+        None => batch::across_routes(road, op, deadline, session).await,
     }
 }
 
@@ -106,9 +121,10 @@ async fn run_on(
     route: &Arc<Route>,
     op: &Op,
     deadline: Deadline,
+    session: Option<&Session>,
 ) -> Result<Served> {
     let op = prepare::with_route_ttl(op, route, &road.clock);
-    let result = follow(road, route, &op, deadline).await;
+    let result = follow(road, route, &op, deadline, session).await;
     let result = result.or_else(|error| default_of(route, &op, error));
     road.counts.request(route, op.class(), &result);
     result
@@ -119,28 +135,39 @@ async fn follow(
     route: &Arc<Route>,
     op: &Op,
     deadline: Deadline,
+    session: Option<&Session>,
 ) -> Result<Served> {
     let now = road.clock.now();
     let view = |node: NodeId| road.nodes[node].view(now);
-    let copy_is_true = |node: NodeId| {
-        let mut all = true;
-        op.for_each_key(|key| all &= road.missed[node].is_true(key));
-        all
-    };
-    match plan(op, route, view, || road.counts.turn(), copy_is_true) {
-        Plan::Cached { cache: None, record } => {
-            read::from_record(road, route, record, op, deadline).await
+    match plan(op, route, view, || road.counts.turn(), || road.copies_count(route)) {
+        Plan::Cached { cache, record } => {
+            let reader = Reader {
+                route,
+                record,
+                domain: road.domain(route),
+                cached: cache.is_some(),
+                hedge: view(record).is_available(),
+                deadline,
+                session,
+            };
+            read::of_copies(road, &reader, op).await
         }
-        Plan::Cached { cache: Some(cache), record } => {
-            let hedge = view(record).is_available();
-            read::through_cache(road, route, read::Pair { cache, record, hedge }, op, deadline)
-                .await
+        Plan::Commit { record } => {
+            let served = write::commit(road, route, record, op, deadline).await?;
+            wrote(road, route, op, &served.reply, session);
+            Ok(served)
         }
-        Plan::Commit { record } => write::commit(road, route, record, op, deadline).await,
         Plan::InTurn { candidates, absent_goes_on } => {
             turn::in_turn(road, route, &candidates, absent_goes_on, op, deadline).await
         }
     }
+}
+
+/// The session has seen its own write.
+fn wrote(road: &Road, route: &Route, op: &Op, reply: &Reply, session: Option<&Session>) {
+    let (Some(session), Some(domain)) = (session, road.domain(route)) else { return };
+    let Reply::Written(Written { version: Some(version), .. }) = reply else { return };
+    op.for_each_key(|key| session.saw(key, *version, domain.config.lease, road.clock.now()));
 }
 
 /// Graceful degradation: a read of a single key that nothing can serve gets the route's default, marked stale.
@@ -149,13 +176,30 @@ fn default_of(route: &Route, op: &Op, error: Error) -> Result<Served> {
     match (&route.default, op) {
         (Some(default), Op::Get { .. }) if degradable => {
             let record = crate::entry::Record { value: default.clone(), version: None, ttl: None };
-            Ok(Served { reply: Reply::Record(Some(record)), node: None, stale: true, age: None })
+            let worth = Worth::Read(Freshness::Unpromised);
+            let reply = Reply::Record(Some(record));
+            Ok(Served { reply, node: None, stale: true, worth, age: None })
         }
         _ => Err(error),
     }
 }
 
 impl Road {
+    /// The cache before a route's record.
+    pub(crate) fn domain(&self, route: &Route) -> Option<&Arc<Domain>> {
+        self.domain_of[route.id].map(|id| &self.domains[id])
+    }
+
+    /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
+    /// may evict marks. A cache that warms up takes a share of the reads.
+    fn copies_count(&self, route: &Route) -> bool {
+        let Some(domain) = self.domain(route) else { return false };
+        let strict = route.consistency == Consistency::Strict;
+        domain.may_read(&self.clock)
+            && !(strict && domain.evicts())
+            && domain.takes(|| self.entropy.unit())
+    }
+
     /// A snapshot of every node for the choosing.
     pub(crate) fn views(&self) -> Vec<NodeView> {
         let now = self.clock.now();

@@ -1,5 +1,5 @@
-//! Reads of a record route: the copy if there is one, else the record, and the copy filled behind it.
-//! It must not know how copies are encoded beyond `cache::copy`, nor write to the record.
+//! Reads of a record route: the copy if there is one and it may be read, else the record, and the copy filled behind it.
+//! It must not know how copies are encoded beyond `semantics::copies`, nor write to the record.
 
 use std::{
     pin::{Pin, pin},
@@ -8,135 +8,131 @@ use std::{
 };
 
 use super::{
-    Road, Served,
+    Reader, Road, Served,
     attempt::{Last, attempt},
-    fill, hedge, many,
+    fill, hedge, many, stale,
 };
 use crate::{
-    backend::semantics::range_of,
-    cache::copy::{self, Copy},
-    clock::Deadline,
-    entry::{Key, Record, Ttl},
+    backend::semantics::{
+        copies::{self, Seen},
+        range_of,
+    },
+    entry::{Freshness, Key, Record, Ttl, Worth},
     error::{Error, ErrorKind, Result},
     guard,
     op::{Op, OpClass},
     reply::Reply,
-    route::{NodeId, Route},
+    route::NodeId,
+    sync::{domain::Counts, mark, view::View},
 };
 
-/// A cache and the record behind it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pair {
-    pub(super) cache: NodeId,
-    pub(super) record: NodeId,
-    /// Whether a late cache may be overtaken by the record.
-    pub(super) hedge: bool,
-}
-
 /// A record and who gave it.
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) record: Option<Record>,
     pub(super) node: NodeId,
     pub(super) age: Option<Duration>,
+    pub(super) freshness: Freshness,
 }
 
-pub(super) async fn from_record(
-    road: &Arc<Road>,
-    route: &Route,
-    record: NodeId,
-    op: &Op,
-    deadline: Deadline,
-) -> Result<Served> {
-    let reply = attempt(road, &road.nodes[record], op, deadline, Last::Yes).await;
-    match reply {
-        Ok(reply) => {
-            if let Some(cache) = road.preferred_cache(route) {
-                road.counts.fallback(cache, record, ErrorKind::BreakerOpen);
-            }
-            Ok(Served::by(record, reply))
+impl Found {
+    pub(super) fn served(&self, reply: Reply) -> Served {
+        Served {
+            age: self.age,
+            stale: matches!(self.freshness, Freshness::Unverified(_)),
+            worth: Worth::Read(self.freshness),
+            ..Served::by(self.node, reply)
         }
-        Err(error) if error.kind().is_callers() => Err(error),
-        Err(error) => Err(road.unavailable(route, vec![error], OpClass::Read)),
     }
 }
 
-pub(super) async fn through_cache(
-    road: &Arc<Road>,
-    route: &Arc<Route>,
-    pair: Pair,
-    op: &Op,
-    deadline: Deadline,
-) -> Result<Served> {
+/// Straight from the record.
+pub(super) async fn from_record(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) -> Result<Served> {
+    let record = reader.record;
+    let reply = attempt(road, &road.nodes[record], op, reader.deadline, Last::Yes).await;
+    match reply {
+        Ok(reply) => {
+            if let Some(domain) = reader.domain {
+                road.counts.fallback(domain.cache, record, ErrorKind::BreakerOpen);
+            }
+            Ok(Served { worth: Worth::Read(Freshness::Linearizable), ..Served::by(record, reply) })
+        }
+        Err(error) if error.kind().is_callers() => Err(error),
+        Err(error) => Err(road.unavailable(reader.route, vec![error], OpClass::Read)),
+    }
+}
+
+/// A read that a copy can answer.
+pub(super) async fn of_copies(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) -> Result<Served> {
     match op {
         Op::Get { key, .. } => {
-            let found = get(road, route, pair, key, deadline).await?;
-            Ok(served(&found, Reply::Record(found.record.clone())))
+            let found = get(road, reader, key).await?;
+            Ok(found.served(Reply::Record(found.record.clone())))
         }
         Op::GetRange { key, start, end } => {
-            let found = get(road, route, pair, key, deadline).await?;
+            let found = get(road, reader, key).await?;
             let part = found.record.as_ref().map(|record| range_of(&record.value, *start, *end));
-            Ok(served(&found, Reply::Bytes(part.unwrap_or_default())))
+            Ok(found.served(Reply::Bytes(part.unwrap_or_default())))
         }
         Op::Length { key } => {
-            let found = get(road, route, pair, key, deadline).await?;
+            let found = get(road, reader, key).await?;
             let length = found.record.as_ref().map_or(0, |record| record.value.len());
-            Ok(served(&found, Reply::Integer(i64::try_from(length).unwrap_or(i64::MAX))))
+            Ok(found.served(Reply::Integer(i64::try_from(length).unwrap_or(i64::MAX))))
         }
         Op::TimeToLive { key } => {
-            let found = get(road, route, pair, key, deadline).await?;
-            let ttl = found
-                .record
-                .as_ref()
-                .map_or(Ttl::Missing, |record| record.ttl.map_or(Ttl::Persistent, Ttl::Left));
-            Ok(served(&found, Reply::Ttl(ttl)))
+            let found = get(road, reader, key).await?;
+            let left = |record: &Record| record.ttl.map_or(Ttl::Persistent, Ttl::Left);
+            Ok(found.served(Reply::Ttl(found.record.as_ref().map_or(Ttl::Missing, left))))
         }
-        Op::GetMany { keys } => many::get_many(road, route, pair, keys, deadline).await,
+        Op::GetMany { keys } => many::get_many(road, reader, keys).await,
         Op::Exists { keys } => {
-            let served = many::get_many(road, route, pair, keys, deadline).await?;
+            let served = many::get_many(road, reader, keys).await?;
             let records = served.reply.into_records()?;
             let count = records.iter().filter(|record| record.is_some()).count();
             Ok(Served { reply: Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)), ..served })
         }
-        _ => from_record(road, route, pair.record, op, deadline).await,
+        _ => from_record(road, reader, op).await,
     }
 }
 
-fn served(found: &Found, reply: Reply) -> Served {
-    Served { reply, node: Some(found.node), stale: false, age: found.age }
+/// What the cache said.
+enum Asked {
+    /// A copy that may be served.
+    Hit(Found),
+    /// Nothing: whoever gets a token may fill.
+    Absent,
+    /// A write is in flight, somebody else fills, or the copy may not be served.
+    Withheld,
+    /// It failed.
+    Failed(Error),
 }
 
 /// The copy, else the record. A late cache is overtaken; the guard counts the call that is given up as slow.
-async fn get(
-    road: &Arc<Road>,
-    route: &Arc<Route>,
-    pair: Pair,
-    key: &Key,
-    deadline: Deadline,
-) -> Result<Found> {
-    let (cache, op) =
-        (&road.nodes[pair.cache], Op::Get { key: copy::key_of(key), with_ttl: false });
-    let mut asked = pin!(guard::call(cache, &op, deadline));
-    let early = hedge::unless_late(road, cache, pair.hedge, asked.as_mut()).await;
-    let Some(reply) = early else {
-        return overtake(road, route, pair, key, asked, deadline).await;
+async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
+    let Some((cache, view)) = reader.readable(road, key) else {
+        return get_record(road, reader, key, None, None).await;
     };
-    match reply.and_then(Reply::into_record) {
-        Ok(Some(stored)) => match copy::decode(stored.value, road.clock.unix_ms()) {
-            Copy::Value { record, age } => {
-                Ok(Found { record: Some(record), node: pair.cache, age: Some(age) })
-            }
-            Copy::Filling | Copy::Unreadable => {
-                get_record(road, route, pair, key, Ok(None), deadline).await
-            }
-        },
-        Ok(None) => {
-            let token = fill::take_token(road, pair.cache, key, deadline).await;
-            get_record(road, route, pair, key, Ok(token), deadline).await
+    let node = &road.nodes[cache];
+    let op = Op::Get { key: view.key_of(key), with_ttl: false };
+    let mut asked = pin!(guard::call(node, &op, reader.deadline));
+    let Some(reply) = hedge::unless_late(road, node, reader.hedge, asked.as_mut()).await else {
+        return overtake(road, reader, key, &view, asked).await;
+    };
+    match heard(road, reader, key, cache, &view, reply) {
+        Asked::Hit(found) => Ok(found),
+        Asked::Absent => {
+            let keys = std::slice::from_ref(key);
+            let token = match reader.domain {
+                Some(domain) => fill::take_token(road, domain, &view, keys, reader.deadline).await,
+                None => None,
+            };
+            get_record(road, reader, key, token, None).await
         }
-        Err(error) => {
+        Asked::Withheld => get_record(road, reader, key, None, None).await,
+        Asked::Failed(error) => {
             let kind = error.kind();
-            let found = get_record(road, route, pair, key, Err(error), deadline).await?;
-            road.counts.fallback(pair.cache, pair.record, kind);
+            let found = get_record(road, reader, key, None, Some(error)).await?;
+            road.counts.fallback(cache, reader.record, kind);
             Ok(found)
         }
     }
@@ -145,76 +141,104 @@ async fn get(
 /// The cache is late: the record is asked as well, and the first that can answer does.
 async fn overtake(
     road: &Arc<Road>,
-    route: &Arc<Route>,
-    pair: Pair,
+    reader: &Reader<'_>,
     key: &Key,
+    view: &Arc<View>,
     mut asked: Pin<&mut impl Future<Output = Result<Reply>>>,
-    deadline: Deadline,
 ) -> Result<Found> {
     road.counts.hedge();
-    let mut record = pin!(get_record(road, route, pair, key, Ok(None), deadline));
+    let cache = reader.domain.map_or(reader.record, |domain| domain.cache);
+    let hit = |reply| match heard(road, reader, key, cache, view, reply) {
+        Asked::Hit(found) => Some(found),
+        Asked::Absent | Asked::Withheld | Asked::Failed(_) => None,
+    };
+    let mut record = pin!(get_record(road, reader, key, None, None));
     tokio::select! {
         biased;
-        reply = &mut asked => match hit(road, pair.cache, reply) {
+        reply = &mut asked => match hit(reply) {
             Some(found) => Ok(found),
             None => record.await,
         },
         found = &mut record => match found {
             Ok(found) => {
-                road.counts.fallback(pair.cache, pair.record, ErrorKind::Timeout);
+                road.counts.fallback(cache, reader.record, ErrorKind::Timeout);
                 Ok(found)
             }
-            Err(error) => hit(road, pair.cache, asked.await).ok_or(error),
+            Err(error) => hit(asked.await).ok_or(error),
         },
     }
 }
 
-fn hit(road: &Road, cache: NodeId, reply: Result<Reply>) -> Option<Found> {
-    let stored = reply.and_then(Reply::into_record).ok()??;
-    match copy::decode(stored.value, road.clock.unix_ms()) {
-        Copy::Value { record, age } => {
-            Some(Found { record: Some(record), node: cache, age: Some(age) })
+/// Judges a reply of the cache. The lease that it was asked under must still last now, not only when it was asked.
+fn heard(
+    road: &Road,
+    reader: &Reader<'_>,
+    key: &Key,
+    cache: NodeId,
+    view: &View,
+    reply: Result<Reply>,
+) -> Asked {
+    let Some(domain) = reader.domain else { return Asked::Withheld };
+    let asked = match reply.and_then(Reply::into_record) {
+        Err(error) => Asked::Failed(error),
+        Ok(_) if !reader.still_readable(road, view) => Asked::Withheld,
+        Ok(None) => Asked::Absent,
+        Ok(Some(stored)) => match found(road, view, cache, copies::read(stored.value)) {
+            Some(found) if reader.allows(road, key, &found) => {
+                let freshness = reader.freshness(view);
+                Asked::Hit(Found { freshness, ..found })
+            }
+            Some(_) | None => Asked::Withheld,
+        },
+    };
+    match &asked {
+        Asked::Hit(found) => {
+            Counts::add(&domain.counts.hits, 1);
+            reader.saw(road, key, found.record.as_ref());
+            domain.served.note(key);
         }
-        Copy::Filling | Copy::Unreadable => None,
+        _ => Counts::add(&domain.counts.misses, 1),
     }
+    asked
 }
 
-/// The record; the copy is filled behind it when this read holds the token. `copy`: that token, or why the cache gave
-/// no answer.
+/// A copy as a record, its times counted from now.
+pub(super) fn found(road: &Road, view: &View, cache: NodeId, seen: Seen) -> Option<Found> {
+    let Seen::Value { value, version, expires_at, taken_at } = seen else { return None };
+    let now = view.cache_ms(road.clock.unix_ms());
+    let age = Duration::from_millis(u64::try_from(now.saturating_sub(taken_at)).unwrap_or(0));
+    // The cache itself lets it go in time, by one clock; this only tells how much is left.
+    let ttl = expires_at.map(|at| mark::left(view, &road.clock, at).max(LEAST));
+    let record = Record { value, version: Some(version), ttl };
+    let freshness = Freshness::Unverified(Duration::ZERO);
+    Some(Found { record: Some(record), node: cache, age: Some(age), freshness })
+}
+
+/// What is there has not expired.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// The record; the copy is filled behind it where this read holds the token. `failed`: why the cache gave no answer.
 async fn get_record(
     road: &Arc<Road>,
-    route: &Arc<Route>,
-    pair: Pair,
+    reader: &Reader<'_>,
     key: &Key,
-    copy: Result<Option<u128>>,
-    deadline: Deadline,
+    token: Option<fill::Token>,
+    failed: Option<Error>,
 ) -> Result<Found> {
     let op = Op::Get { key: key.clone(), with_ttl: true };
-    let asked_at = road.clock.unix_ms();
-    let reply = attempt(road, &road.nodes[pair.record], &op, deadline, Last::Yes).await;
+    let node = &road.nodes[reader.record];
+    let reply = attempt(road, node, &op, reader.deadline, Last::Yes).await;
     let record = match reply.and_then(Reply::into_record) {
         Ok(record) => record,
         Err(error) if error.kind().is_callers() => return Err(error),
-        Err(error) => {
-            let absent = || {
-                Error::new(ErrorKind::NotReady, "holds no copy").at(road.nodes[pair.cache].name())
-            };
-            let of_cache = copy.err().unwrap_or_else(absent);
-            return Err(road.unavailable(route, vec![error, of_cache], OpClass::Read));
-        }
+        Err(error) => return stale::instead(road, reader, key, error, failed).await,
     };
-    if let (Ok(Some(token)), Some(record)) = (copy, &record) {
-        fill::spawn(road, route, pair.cache, key, token, record, asked_at);
+    if let (Some(token), Some(record), Some(domain)) = (token, &record, reader.domain)
+        && token.has(0)
+    {
+        let found = vec![(key.clone(), record.clone())];
+        fill::spawn(road, reader.route, domain, &token, found);
     }
-    Ok(Found { record, node: pair.record, age: None })
-}
-
-impl Road {
-    /// The cache that would serve the route's reads if all were well.
-    pub(super) fn preferred_cache(&self, route: &Route) -> Option<NodeId> {
-        match &route.shape {
-            crate::route::Shape::Record { caches, .. } => caches.first().copied(),
-            crate::route::Shape::Failover { .. } => None,
-        }
-    }
+    reader.saw(road, key, record.as_ref());
+    Ok(Found { record, node: reader.record, age: None, freshness: Freshness::Linearizable })
 }

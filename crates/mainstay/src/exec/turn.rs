@@ -10,9 +10,12 @@ use super::{
     raise::{self, Behind},
 };
 use crate::{
+    backend::{Durability, Scope},
     clock::Deadline,
+    entry::{Ack, Freshness, Worth},
     error::{Effect, Error, ErrorKind, Result},
     guard::classify::{NextStep, next_step},
+    node::Node,
     op::{Op, OpClass},
     reply::Reply,
     route::{NodeId, Route},
@@ -127,11 +130,27 @@ async fn ask_now(
         false => deadline,
     };
     match attempt(road, node, &op, limit, last).await {
-        Ok(reply) => Ok(Served::by(id, reply)),
+        Ok(reply) => {
+            let worth = match op.class() {
+                OpClass::Read => Worth::Read(Freshness::Unpromised),
+                _ => Worth::Write(held_by(node)),
+            };
+            Ok(Served { worth, ..Served::by(id, reply) })
+        }
         Err(error) if error.kind() == ErrorKind::DeadlineExceeded && limit != deadline => {
             Err(Error::new(ErrorKind::Timeout, error.message()).at(node.name()))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What an acknowledgement of this node is worth.
+fn held_by(node: &Node) -> Ack {
+    let capabilities = node.capabilities();
+    match (capabilities.scope, capabilities.durability) {
+        (Scope::Process, _) => Ack::Volatile,
+        (_, Durability::Volatile) => Ack::Replica,
+        (_, Durability::Crash) => Ack::Durable,
     }
 }
 

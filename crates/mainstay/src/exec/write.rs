@@ -1,32 +1,31 @@
-//! Writes of a record route: commit in the record, then make the copies absent.
-//! It must not put values into caches: readers fill.
-//!
-//! From before the commit until its copies are known to be absent, a key is missed on each cache: this process reads it
-//! from the record. A write whose caller goes away, or whose outcome is unknown, leaves its keys missed for the drain.
+//! Writes of a record route: protect the copies, commit in the record, offer the value.
+//! It must not know how copies are marked (`sync::mark`), nor put values into caches by itself.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
-use super::{Road, Served, attempt::attempt_write};
+use super::{Road, Served};
 use crate::{
     backend::semantics::keys_of,
-    cache::copy,
     clock::Deadline,
-    entry::Key,
-    error::{Effect, Result},
-    guard,
-    op::{Op, OpClass},
-    reply::Reply,
-    route::{NodeId, Route, Shape},
-    status::Availability,
+    config::Consistency,
+    entry::{Ack, Key, Worth},
+    error::{Effect, Error, ErrorKind, Result},
+    guard::{self, backoff::full_jitter, classify::NextStep, classify::next_step},
+    node::Node,
+    op::{Op, OpClass, RecordOp, Under},
+    reply::{Committed, Reply},
+    route::{NodeId, Route},
+    sync::{
+        domain::Domain,
+        mark::{self, Mark},
+    },
 };
 
-/// An acknowledgement waits this long for a cache to confirm; then the key stays missed and the drain sees to it.
-const CONFIRM_WAIT: Duration = Duration::from_millis(100);
+/// How often a write is begun anew because the control row had moved or its time was up.
+const ROUNDS_MAX: usize = 8;
 
-/// A write that timed out may still be committed within this, times the record's own timeout.
-const IN_DOUBT_TIMEOUTS: u32 = 3;
+/// A strict write that waits under dirty rows holds them open this much longer than it has to wait.
+const OPEN_SLACK: Duration = Duration::from_secs(5);
 
 pub(super) async fn commit(
     road: &Arc<Road>,
@@ -35,112 +34,175 @@ pub(super) async fn commit(
     op: &Op,
     deadline: Deadline,
 ) -> Result<Served> {
-    let node = &road.nodes[record];
-    let mut writing = Writing::begin(road, route, record, op);
-    let attempted = attempt_write(road, node, op, deadline).await;
-    match attempted.result {
-        // Dropped unsettled: what the lost try did, or does yet, is not in this reply.
-        Ok(reply) if attempted.in_doubt => Ok(Served::by(record, reply)),
-        Ok(reply) if !changes(op, &reply) => {
-            writing.settle(true);
-            Ok(Served::by(record, reply))
-        }
+    let committed = match road.domain(route) {
+        Some(domain) => Box::pin(guarded(road, route, domain, op, deadline)).await,
+        None => send(road, &road.nodes[record], op, deadline).await,
+    };
+    match committed {
         Ok(reply) => {
-            writing.invalidate().await;
-            Ok(Served::by(record, reply))
+            let worth = Worth::Write(Ack::Durable);
+            Ok(Served { worth, ..Served::by(record, reply) })
         }
-        Err(error) => {
-            if error.effect() == Effect::None {
-                writing.settle(true);
+        Err(error) if error.kind().is_callers() => Err(error),
+        Err(error) => Err(road.unavailable(route, vec![error], op.class())),
+    }
+}
+
+/// Commits under a mark, or, where none can be placed, around the cache.
+async fn guarded(
+    road: &Arc<Road>,
+    route: &Route,
+    domain: &Arc<Domain>,
+    op: &Op,
+    deadline: Deadline,
+) -> Result<Reply> {
+    let keys = keys_of(op);
+    let mut around = false;
+    for _ in 0..ROUNDS_MAX {
+        let mark = match around {
+            true => None,
+            false => Mark::place(road, domain, &keys, deadline).await,
+        };
+        around |= mark.is_none();
+        let under = match &mark {
+            Some(mark) => mark.under(),
+            None => beside(road, route, domain, &keys),
+        };
+        match send_guarded(road, domain, op, under, deadline).await {
+            Ok(Committed::Done(reply)) => {
+                settle(road, route, domain, op, &keys, mark, &reply).await?;
+                return Ok(*reply);
             }
-            if error.kind().is_callers() {
+            Ok(Committed::Overtaken) => {
+                if let Some(mark) = mark {
+                    mark.take_back(road, domain);
+                }
+                domain.look_again(deadline).await;
+            }
+            Ok(Committed::Wait(left)) => wait(road, domain, left, deadline).await?,
+            Err(error) => {
+                if let Some(mark) = mark.filter(|_| error.effect() == Effect::None) {
+                    mark.take_back(road, domain);
+                }
                 return Err(error);
             }
-            Err(road.unavailable(route, vec![error], op.class()))
         }
     }
+    let text = "the cache was degraded and readmitted again and again while this was written";
+    Err(Error::new(ErrorKind::Conflict, text).at(road.nodes[domain.record].name()))
 }
 
-/// Whether the copies have to go. Only a strict write that was refused leaves them: a delete that found nothing shows
-/// that any copy is wrong.
-fn changes(op: &Op, reply: &Reply) -> bool {
-    match reply {
-        Reply::Written(written) => written.applied || op.class() != OpClass::Strict,
-        _ => true,
-    }
+/// What protects a write around the cache.
+fn beside(road: &Road, route: &Route, domain: &Domain, keys: &[Key]) -> Under {
+    domain.note_around(keys, road.clock.now());
+    let known_for = match route.consistency {
+        Consistency::Bounded => None,
+        Consistency::Strict => Some(domain.known_for()),
+    };
+    let open_for = known_for.unwrap_or_default() + OPEN_SLACK;
+    Under::Around { known_for, open_for }
 }
 
-/// A write under way: its keys are missed on every cache of the route until it settles. Dropped before that, its
-/// outcome is in doubt.
-struct Writing {
-    road: Arc<Road>,
-    record: NodeId,
-    /// The caches that have not settled yet.
-    caches: Vec<NodeId>,
-    keys: Vec<Key>,
+/// A strict write around the cache waits until every lease that does not know it has ended.
+async fn wait(road: &Road, domain: &Domain, left: Duration, deadline: Deadline) -> Result<()> {
+    let name = road.nodes[domain.cache].name();
+    if deadline.left(road.clock.now()) <= left {
+        let text = format!(
+            "`{name}` cannot be reached, and a strict write around it waits {} ms: give it a longer deadline",
+            left.as_millis()
+        );
+        return Err(Error::new(ErrorKind::DeadlineExceeded, text)
+            .at(road.nodes[domain.record].name())
+            .retry_after(left));
+    }
+    tokio::time::sleep(left).await;
+    Ok(())
 }
 
-impl Writing {
-    fn begin(road: &Arc<Road>, route: &Route, record: NodeId, op: &Op) -> Self {
-        let caches = match &route.shape {
-            Shape::Record { caches, .. } => caches.clone(),
-            Shape::Failover { .. } => Vec::new(),
-        };
-        let keys = if caches.is_empty() { Vec::new() } else { keys_of(op) };
-        for cache in &caches {
-            keys.iter().for_each(|key| road.missed[*cache].begin(key));
-        }
-        Self { road: Arc::clone(road), record, caches, keys }
+/// After the commit: the copies follow, before the acknowledgement where marks can be evicted.
+async fn settle(
+    road: &Arc<Road>,
+    route: &Route,
+    domain: &Arc<Domain>,
+    op: &Op,
+    keys: &[Key],
+    mark: Option<Mark>,
+    reply: &Reply,
+) -> Result<()> {
+    let Some(mark) = mark else {
+        domain.renote_around(keys, road.clock.now());
+        domain.want_drain();
+        return Ok(());
+    };
+    let life_max = route.ttl_max[domain.cache].unwrap_or(Duration::MAX);
+    let copy = mark::offer(op, reply, life_max);
+    if !domain.evicts() {
+        mark.publish(road, domain, copy);
+        return Ok(());
     }
-
-    /// Ends it on every cache. Not `confirmed`: the outcome is in doubt.
-    fn settle(&mut self, confirmed: bool) {
-        let in_doubt = self.road.nodes[self.record].timeout() * IN_DOUBT_TIMEOUTS;
-        let not_before = (!confirmed).then(|| self.road.clock.now() + in_doubt);
-        for cache in self.caches.drain(..) {
-            self.keys
-                .iter()
-                .for_each(|key| self.road.missed[cache].settle(key, confirmed, not_before));
-        }
+    if mark.publish_now(road, domain, copy).await {
+        return Ok(());
     }
-
-    /// Makes the copies absent; waits for the confirmations, but not long.
-    async fn invalidate(mut self) {
-        let now = self.road.clock.now();
-        let mut waiting = Vec::new();
-        for cache in std::mem::take(&mut self.caches) {
-            let node = &self.road.nodes[cache];
-            if node.view(now).availability == Availability::Available {
-                waiting.push(make_absent(&self.road, cache, self.keys.clone()));
-            } else {
-                self.keys.iter().for_each(|key| self.road.missed[cache].settle(key, false, None));
-            }
-        }
-        let all = futures_util::future::join_all(waiting);
-        // Late is no loss: the keys stay missed until the confirmation comes.
-        let _ = tokio::time::timeout(CONFIRM_WAIT, all).await;
-    }
+    make_dirty(road, domain, keys).await
 }
 
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.settle(false);
+/// A mark may have been evicted, and the cache does not say: the keys are made dirty before the acknowledgement.
+async fn make_dirty(road: &Arc<Road>, domain: &Domain, keys: &[Key]) -> Result<()> {
+    domain.note_around(keys, road.clock.now());
+    for key in keys {
+        // Changes nothing but the dirty row.
+        let write = Op::SetRange { key: key.clone(), offset: 0, value: bytes::Bytes::new() };
+        let under = Under::Around { known_for: None, open_for: Duration::ZERO };
+        let deadline = road.clock.deadline_in(road.nodes[domain.record].timeout());
+        let made = send_guarded(road, domain, &write, under, deadline).await;
+        // Committed, but not safe to acknowledge: the caller cannot know, and is told so.
+        made.map_err(|error| error.with_effect(Effect::Unknown))?;
     }
+    domain.renote_around(keys, road.clock.now());
+    domain.want_drain();
+    Ok(())
 }
 
-/// Deletes the copies in a task of its own, which outlives a caller that goes away.
-fn make_absent(road: &Arc<Road>, cache: NodeId, keys: Vec<Key>) -> oneshot::Receiver<()> {
-    let (done, confirmed) = oneshot::channel();
-    let road_of_task = Arc::clone(road);
-    road.tasks.spawn_to_end(async move {
-        let road = road_of_task;
-        let op = Op::DeleteMany { keys: keys.iter().map(copy::key_of).collect() };
-        let node = &road.nodes[cache];
-        let deadline = road.clock.deadline_in(node.timeout() * 2);
-        let absent = guard::call(node, &op, deadline).await.is_ok();
-        keys.iter().for_each(|key| road.missed[cache].settle(key, absent, None));
-        // The writer may have stopped waiting.
-        let _ = done.send(());
+async fn send_guarded(
+    road: &Road,
+    domain: &Domain,
+    op: &Op,
+    under: Under,
+    deadline: Deadline,
+) -> Result<Committed> {
+    let commit = Op::Record(RecordOp::Commit {
+        cache: Arc::clone(&domain.name),
+        write: Box::new(op.clone()),
+        under,
     });
-    confirmed
+    send(road, &road.nodes[domain.record], &commit, deadline).await?.into_committed()
+}
+
+/// Sends a write, again only when it was certainly not applied: one whose outcome is unknown may still be committed, and
+/// a second one of it after others would undo theirs.
+async fn send(road: &Road, node: &Node, op: &Op, deadline: Deadline) -> Result<Reply> {
+    let mut tries = 0;
+    loop {
+        let error = match guard::call(node, op, deadline).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        let now = road.clock.now();
+        let again =
+            worth_repeating(&error) && tries < node.retry().max && node.try_spend_budget(now);
+        let wait =
+            full_jitter(node.retry().base, node.retry().wait_max, tries, road.entropy.unit());
+        if !again || wait >= deadline.left(now) {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        tries += 1;
+    }
+}
+
+fn worth_repeating(error: &Error) -> bool {
+    let step = next_step(error.kind(), error.effect(), OpClass::Strict);
+    // A pool may hold connections that died with the server.
+    error.effect() == Effect::None
+        && (step == NextStep::RetrySame || error.kind() == ErrorKind::Disconnected)
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub(crate) use crate::config::Select;
+pub(crate) use crate::config::{Consistency, Select};
 use crate::{
     entry::Key,
     error::{Error, ErrorKind, Result},
@@ -41,17 +41,23 @@ pub(crate) struct Route {
     pub(crate) ttl_max: Vec<Option<Duration>>,
     /// Served, marked stale, when nothing else can be.
     pub(crate) default: Option<Bytes>,
+    /// What it promises while some process cannot reach the cache.
+    pub(crate) consistency: Consistency,
+    /// How long copies may be served while the record does not answer.
+    pub(crate) stale_if_error: Duration,
 }
 
 /// The two shapes of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// The record is the truth, the caches hold copies.
+    /// The record is the truth, the cache holds copies.
     Record {
-        /// Nearest first.
-        caches: Vec<NodeId>,
+        /// Holds copies that are kept true.
+        cache: Option<NodeId>,
         /// The truth.
         record: NodeId,
+        /// Whether this process's memory stands before both.
+        l1: bool,
     },
     /// The first that is available.
     Failover {
@@ -73,11 +79,11 @@ impl Route {
 
     /// Every node of the route, best first for reads.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let (many, last) = match &self.shape {
-            Shape::Record { caches, record } => (caches, Some(*record)),
-            Shape::Failover { backends, .. } => (backends, None),
+        let (first, many, last) = match &self.shape {
+            Shape::Record { cache, record, .. } => (*cache, &[][..], Some(*record)),
+            Shape::Failover { backends, .. } => (None, &backends[..], None),
         };
-        many.iter().copied().chain(last)
+        first.into_iter().chain(many.iter().copied()).chain(last)
     }
 }
 

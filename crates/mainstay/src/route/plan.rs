@@ -15,7 +15,7 @@ pub(crate) type Candidates = SmallVec<[NodeId; 8]>;
 /// What to do with one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// A read of a record route: the first usable cache, then the record.
+    /// A read of a record route: the cache if its copies may be read, then the record.
     Cached {
         /// The cache to ask first; `None`: straight to the record.
         cache: Option<NodeId>,
@@ -36,22 +36,22 @@ pub(crate) enum Plan {
     },
 }
 
-/// Chooses. `view(node)` is a snapshot of a node; `copy_is_true(node)` says whether the copies of this operation's keys
-/// on that cache may be read; `turn` spreads round robin.
+/// Chooses. `view(node)` is a snapshot of a node; `copies_count` says whether there is a lease under which copies may be
+/// read; `turn` spreads round robin.
 pub(crate) fn plan(
     op: &Op,
     route: &Route,
     view: impl Fn(NodeId) -> NodeView,
     turn: impl FnOnce() -> usize,
-    copy_is_true: impl Fn(NodeId) -> bool,
+    copies_count: impl FnOnce() -> bool,
 ) -> Plan {
     match (&route.shape, op.class()) {
-        (Shape::Record { caches, record }, OpClass::Read) => {
+        (Shape::Record { cache, record, .. }, OpClass::Read) => {
             let usable = |id: &NodeId| {
                 let view = view(*id);
-                view.is_available() && view.readable && copy_is_true(*id)
+                view.is_available() && view.readable && copies_count()
             };
-            Plan::Cached { cache: caches.iter().copied().find(usable), record: *record }
+            Plan::Cached { cache: cache.filter(usable), record: *record }
         }
         (Shape::Record { record, .. }, OpClass::LastWriterWins | OpClass::Strict) => {
             Plan::Commit { record: *record }

@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Built, NodeId, Route, Select, Shape, Table, misrouted};
+use super::{Built, Consistency, NodeId, Route, Select, Shape, Table, misrouted};
 use crate::config::{Config, RouteConfig};
 
 /// A copy in a cache lives at most this long unless the route says otherwise.
 const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
+
+/// As long as copies live.
+const STALE_IF_ERROR: Duration = COPY_TTL_MAX;
 
 /// What the table needs to know of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,12 @@ pub(crate) struct NodeInfo {
     pub(crate) durable: bool,
     /// Whether other processes see what is written.
     pub(crate) shared: bool,
+    /// Whether it can hold copies that are kept true.
+    pub(crate) copies: bool,
+    /// Whether it can be a record with a cache before it.
+    pub(crate) control: bool,
+    /// The longest life of anything it holds.
+    pub(crate) ttl_max: Option<Duration>,
 }
 
 /// Builds the table. `nodes` are all nodes in the order of their ids, the memory node last.
@@ -44,7 +53,7 @@ pub(crate) fn build(config: &Config, nodes: &[NodeInfo]) -> Built {
     routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
     for (id, route) in routes.iter_mut().enumerate() {
         route.id = id;
-        cap_copies(route);
+        cap_copies(route, nodes);
     }
     if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
         return Err(misrouted(
@@ -65,6 +74,8 @@ impl Route {
             ttl: None,
             ttl_max: Vec::new(),
             default: None,
+            consistency: Consistency::Bounded,
+            stale_if_error: STALE_IF_ERROR,
         }
     }
 }
@@ -94,7 +105,8 @@ fn resolve(
                     ),
                 ));
             }
-            Shape::Record { caches: all(&config.cache)?, record }
+            let (cache, l1) = split_caches(path, &all(&config.cache)?, record, nodes)?;
+            Shape::Record { cache, record, l1 }
         }
         None => Shape::Failover {
             backends: with_memory(all(&config.backends)?, nodes),
@@ -114,7 +126,43 @@ fn resolve(
         ttl: config.ttl,
         ttl_max,
         default: config.default.clone().map(Bytes::from),
+        consistency: config.consistency,
+        stale_if_error: match config.consistency {
+            Consistency::Strict => Duration::ZERO,
+            Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
+        },
     })
+}
+
+/// The one cache whose copies are kept true, and whether memory stands before it.
+fn split_caches(
+    path: &str,
+    caches: &[NodeId],
+    record: NodeId,
+    nodes: &[NodeInfo],
+) -> Result<(Option<NodeId>, bool)> {
+    let memory = nodes.len() - 1;
+    let mut others = caches.iter().copied().filter(|id| *id != memory);
+    let cache = others.next();
+    if let Some(second) = others.next() {
+        let name = &nodes[second].name;
+        return Err(misrouted(
+            path,
+            &format!("`{name}` is a second cache: one beside `memory` is kept true; leave it out"),
+        ));
+    }
+    if let Some(id) = cache.filter(|id| !nodes[*id].copies) {
+        let name = &nodes[id].name;
+        return Err(misrouted(path, &format!("`{name}` cannot be a cache: it has no marks")));
+    }
+    if cache.is_some() && !nodes[record].control {
+        let name = &nodes[record].name;
+        return Err(misrouted(
+            path,
+            &format!("`{name}` cannot have a cache before it: it keeps no leases"),
+        ));
+    }
+    Ok((cache, caches.contains(&memory)))
 }
 
 /// Memory stands at the end of every failover route: the last line of defence.
@@ -126,7 +174,7 @@ fn with_memory(mut backends: Vec<NodeId>, nodes: &[NodeInfo]) -> Vec<NodeId> {
     backends
 }
 
-/// A durable backend is the record (one named `db` before others); what is shared and forgets is its cache. Without a
+/// A durable backend is the record (one named `db` before others); what is shared and forgets is its cache (the first of several). Without a
 /// durable backend: a failover route over all, memory last.
 fn default_shape(nodes: &[NodeInfo]) -> Shape {
     let durable = |id: &NodeId| nodes[*id].durable;
@@ -134,18 +182,24 @@ fn default_shape(nodes: &[NodeInfo]) -> Shape {
     let record = ids.clone().filter(durable).min_by_key(|id| (&*nodes[*id].name != "db", *id));
     match record {
         Some(record) => {
-            let caches = ids.filter(|id| !nodes[*id].durable && nodes[*id].shared).collect();
-            Shape::Record { caches, record }
+            let usable = |id: &NodeId| {
+                let node = &nodes[*id];
+                !node.durable && node.shared && node.copies && nodes[record].control
+            };
+            Shape::Record { cache: ids.into_iter().find(usable), record, l1: false }
         }
         None => Shape::Failover { backends: ids.collect(), select: Select::Failover },
     }
 }
 
-fn cap_copies(route: &mut Route) {
-    if let Shape::Record { caches, .. } = &route.shape {
-        for cache in caches {
-            route.ttl_max[*cache].get_or_insert(COPY_TTL_MAX);
+fn cap_copies(route: &mut Route, nodes: &[NodeInfo]) {
+    if let Shape::Record { cache, record, .. } = route.shape {
+        if let Some(cache) = cache {
+            route.ttl_max[cache].get_or_insert(COPY_TTL_MAX);
         }
+        // Known above, so that a copy never outlives what the record has capped.
+        let cap = [route.ttl_max[record], nodes[record].ttl_max].into_iter().flatten().min();
+        route.ttl_max[record] = cap;
     }
 }
 

@@ -6,7 +6,14 @@ use crate::{
 };
 
 fn node(name: &str, durable: bool, shared: bool) -> NodeInfo {
-    NodeInfo { name: Arc::from(name), durable, shared }
+    NodeInfo {
+        name: Arc::from(name),
+        durable,
+        shared,
+        copies: !durable,
+        control: durable,
+        ttl_max: None,
+    }
 }
 
 /// db, redis, memory: in the order of ids.
@@ -61,8 +68,8 @@ fn candidates(plan: Plan) -> Vec<NodeId> {
 fn the_default_route_follows_from_what_is_configured() {
     let shape =
         |nodes: &[NodeInfo]| build(&Config::default(), nodes).unwrap().routes()[0].shape.clone();
-    assert_eq!(shape(&nodes()), Shape::Record { caches: vec![1], record: 0 });
-    assert_eq!(shape(&nodes()[..1]), Shape::Record { caches: vec![], record: 0 });
+    assert_eq!(shape(&nodes()), Shape::Record { cache: Some(1), record: 0, l1: false });
+    assert_eq!(shape(&nodes()[..1]), Shape::Record { cache: None, record: 0, l1: false });
     let redis_alone = [node("redis", false, true), node("memory", false, false)];
     assert_eq!(
         shape(&redis_alone),
@@ -100,22 +107,19 @@ fn a_record_route_reads_through_the_first_cache_that_is_ready_and_true() {
     let table = build(&Config::default(), &nodes()).unwrap();
     let route = &table.routes()[0];
     let plan_get = |refused: &[NodeId], is_true: bool| {
-        plan(&get(), route, views(refused, &[]), || 0, |_| is_true)
+        plan(&get(), route, views(refused, &[]), || 0, || is_true)
     };
     assert_eq!(plan_get(&[], true), Plan::Cached { cache: Some(1), record: 0 });
     assert_eq!(plan_get(&[1], true), Plan::Cached { cache: None, record: 0 });
     assert_eq!(plan_get(&[], false), Plan::Cached { cache: None, record: 0 });
-    assert_eq!(
-        plan(&set(), route, views(&[0, 1], &[]), || 0, |_| true),
-        Plan::Commit { record: 0 }
-    );
+    assert_eq!(plan(&set(), route, views(&[0, 1], &[]), || 0, || true), Plan::Commit { record: 0 });
 }
 
 #[test]
 fn failover_goes_down_the_list_and_degraded_ones_serve_last() {
     let route = failover(Select::Failover);
     let order = |refused: &[NodeId], degraded: &[NodeId]| {
-        candidates(plan(&set(), &route, views(refused, degraded), || 0, |_| true))
+        candidates(plan(&set(), &route, views(refused, degraded), || 0, || true))
     };
     assert_eq!(order(&[], &[]), [1, 0, 2]);
     assert_eq!(order(&[1], &[]), [0, 2, 1]);
@@ -127,26 +131,26 @@ fn failover_goes_down_the_list_and_degraded_ones_serve_last() {
 fn what_a_degraded_backend_holds_is_not_missing() {
     for select in [Select::Failover, Select::RoundRobin] {
         let route = failover(select);
-        let degraded = |op: &Op| candidates(plan(op, &route, views(&[], &[1]), || 0, |_| true));
+        let degraded = |op: &Op| candidates(plan(op, &route, views(&[], &[1]), || 0, || true));
         assert_eq!(degraded(&Op::GetMany { keys: vec![Key::from("k")] }), [1, 0, 2]);
         assert_eq!(degraded(&Op::Increment { key: Key::from("k"), by: 1 }), [1, 0, 2]);
     }
     let route = failover(Select::RoundRobin);
     let many = Op::Exists { keys: vec![Key::from("k")] };
-    assert_eq!(candidates(plan(&many, &route, views(&[], &[]), || 1, |_| true)), [1, 0, 2]);
+    assert_eq!(candidates(plan(&many, &route, views(&[], &[]), || 1, || true)), [1, 0, 2]);
 }
 
 #[test]
 fn priority_keeps_a_degraded_backend_in_its_place() {
     let route = failover(Select::Priority);
-    assert_eq!(candidates(plan(&get(), &route, views(&[], &[1]), || 0, |_| true)), [1, 0, 2]);
+    assert_eq!(candidates(plan(&get(), &route, views(&[], &[1]), || 0, || true)), [1, 0, 2]);
 }
 
 #[test]
 fn round_robin_spreads_reads_over_those_that_are_up_and_writes_to_the_first() {
     let route = failover(Select::RoundRobin);
-    let read = |turn| candidates(plan(&get(), &route, views(&[], &[]), || turn, |_| true));
+    let read = |turn| candidates(plan(&get(), &route, views(&[], &[]), || turn, || true));
     assert_eq!((read(0), read(1), read(2)), (vec![1, 0, 2], vec![0, 1, 2], vec![1, 0, 2]));
-    assert_eq!(candidates(plan(&set(), &route, views(&[], &[]), || 1, |_| true)), [1, 0, 2]);
-    assert_eq!(candidates(plan(&get(), &route, views(&[1], &[]), || 1, |_| true)), [0, 2, 1]);
+    assert_eq!(candidates(plan(&set(), &route, views(&[], &[]), || 1, || true)), [1, 0, 2]);
+    assert_eq!(candidates(plan(&get(), &route, views(&[1], &[]), || 1, || true)), [0, 2, 1]);
 }

@@ -13,15 +13,15 @@ use tokio::sync::Semaphore;
 use super::{Inner, Storage};
 use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
-    clock::Clock,
+    clock::{Clock, Instant},
     config::{BackendConfig, Config},
     entropy::Entropy,
     error::{Error, Result},
     event::{EventKind, Events},
     exec::{FILLS_MAX, Road, count::Counts, readmit},
     node::Node,
-    route::{self, NodeInfo},
-    sync::{missed::Missed, overflow::Overflow},
+    route::{self, NodeInfo, Route, Shape, Table},
+    sync::{audit, domain::Domain, drain, keeper, overflow::Overflow},
     task::Tasks,
 };
 
@@ -29,11 +29,11 @@ use crate::{
 const EMBEDDED_NAME: &str = "sqlite";
 const EMBEDDED_URL: &str = "sqlite:./mainstay-data/mainstay.db";
 
-/// `open` waits this long for first connections, so that the first operation finds them.
+/// `open` waits this long for first connections and leases, so that the first operation finds them.
 const FIRST_CONNECT_WAIT: Duration = Duration::from_millis(300);
 
-/// Time between two looks for missed keys that a cache, now up, can be relieved of.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two looks for keys that a node took for a better one.
+const RELIEVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time before keys are moved up again to a backend that has just refused one.
 const RELIEVE_PAUSE: Duration = Duration::from_secs(5);
@@ -92,8 +92,10 @@ impl Builder {
         let nodes = self.nodes(&clock, &entropy, &events)?;
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
+        let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
         let road = Arc::new(Road {
-            missed: nodes.iter().map(|_| Missed::default()).collect(),
+            domains,
+            domain_of,
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
@@ -153,10 +155,39 @@ fn info(node: &Node) -> NodeInfo {
         name: Arc::clone(node.name()),
         durable: capabilities.durability >= Durability::Crash,
         shared: capabilities.scope == Scope::Shared,
+        copies: capabilities.copies,
+        control: capabilities.control,
+        ttl_max: node.ttl_max(),
     }
 }
 
-/// Starts every node's supervisor, and one drain per cache; waits a little for first connections.
+/// Each pair of cache and record once, and for each route which is its.
+fn domains(
+    config: &Config,
+    table: &Table,
+    nodes: &[Arc<Node>],
+    now: Instant,
+) -> (Vec<Arc<Domain>>, Vec<Option<usize>>) {
+    let (mut domains, mut of_routes): (Vec<Arc<Domain>>, _) = (Vec::new(), Vec::new());
+    for route in table.routes() {
+        let Shape::Record { cache: Some(cache), record, .. } = route.shape else {
+            of_routes.push(None);
+            continue;
+        };
+        let known =
+            domains.iter().position(|domain| domain.cache == cache && domain.record == record);
+        of_routes.push(Some(known.unwrap_or(domains.len())));
+        if known.is_none() {
+            let name = Arc::clone(nodes[cache].name());
+            let statement = nodes[record].timeout();
+            let terms = config.consistency.clone();
+            domains.push(Arc::new(Domain::new(cache, record, name, terms, statement, now)));
+        }
+    }
+    (domains, of_routes)
+}
+
+/// Starts every node's supervisor, and what tends each cache; waits a little for first connections.
 async fn start(road: &Arc<Road>) {
     for (id, node) in road.nodes.iter().enumerate() {
         let weak = Arc::downgrade(road);
@@ -170,33 +201,32 @@ async fn start(road: &Arc<Road>) {
             })
         }));
         node.start(&road.tasks);
-        if road
-            .table
-            .routes()
-            .iter()
-            .any(|route| route.nodes().any(|cache| cache == id && route.authority() != id))
-        {
-            road.tasks.spawn(keep_draining(Arc::clone(road), id));
+        let stands_in = |route: &Arc<Route>| {
+            let failover = matches!(route.shape, Shape::Failover { .. });
+            failover && route.authority() != id && route.nodes().any(|node| node == id)
+        };
+        if road.table.routes().iter().any(stands_in) {
+            road.tasks.spawn(keep_relieving(Arc::clone(road), id));
         }
     }
-    let connected = join_all(road.nodes.iter().map(|node| node.first_attempt()));
+    for id in 0..road.domains.len() {
+        road.tasks.spawn(keeper::keep(Arc::clone(road), id));
+        road.tasks.spawn(drain::keep(Arc::clone(road), id));
+        road.tasks.spawn(audit::keep(Arc::clone(road), id));
+    }
+    let ready = async {
+        join_all(road.nodes.iter().map(|node| node.first_attempt())).await;
+        join_all(road.domains.iter().map(|domain| domain.first_lease(&road.clock))).await;
+    };
     // Late ones connect in the background.
-    drop(tokio::time::timeout(FIRST_CONNECT_WAIT, connected).await);
+    drop(tokio::time::timeout(FIRST_CONNECT_WAIT, ready).await);
 }
 
-/// Keys that were missed while the cache was up (a late confirmation, a write in doubt) are made true soon after.
-async fn keep_draining(road: Arc<Road>, id: usize) {
+/// What this node took for a better one is moved up soon after that one serves.
+async fn keep_relieving(road: Arc<Road>, id: usize) {
     let mut relieve_at = road.clock.now();
     loop {
-        tokio::time::sleep(DRAIN_INTERVAL).await;
-        if !road.missed[id].is_empty() && road.nodes[id].view(road.clock.now()).is_available() {
-            // A failure is the node's: its breaker and supervisor see it, and the keys stay missed.
-            drop(readmit::drain(&road, id, false).await);
-            if road.missed[id].is_all() {
-                // Only a readmission empties the whole cache; without an outage it has to be asked for.
-                road.nodes[id].spoil();
-            }
-        }
+        tokio::time::sleep(RELIEVE_INTERVAL).await;
         if road.clock.now() >= relieve_at && readmit::relieve(&road, id).await.is_err() {
             // Its breaker and supervisor have seen it. Keys that are asked for are moved all the same.
             relieve_at = road.clock.now() + RELIEVE_PAUSE;

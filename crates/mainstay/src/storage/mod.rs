@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::{Clock, Deadline, Instant},
     config::Config,
+    entry::Worth,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
     exec::{self, Road},
@@ -20,6 +21,7 @@ mod limits;
 mod summary;
 mod verbs;
 
+pub use crate::sync::session::Session;
 pub use builder::Builder;
 pub use verbs::SetOptions;
 
@@ -41,10 +43,12 @@ struct Inner {
 }
 
 /// What one call may ask for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     /// By when an answer is due; `None`: `limits.deadline` from now.
     pub deadline: Option<Deadline>,
+    /// Whose reads these are: they never go back behind what the session has seen. `None`: nobody's.
+    pub session: Option<Session>,
 }
 
 /// A reply, and where it came from.
@@ -56,6 +60,8 @@ pub struct Answer {
     pub source: Arc<str>,
     /// Whether what was read is possibly older than the last acknowledged write.
     pub stale: bool,
+    /// What the answer is worth: how true a read is, how safe a write.
+    pub worth: Worth,
     /// How long ago the copy was taken from the record, when a cache answered.
     pub age: Option<Duration>,
 }
@@ -99,12 +105,18 @@ impl Storage {
         let deadline = options
             .deadline
             .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
-        let served = exec::run(road, op, deadline).await?;
+        let served = exec::run(road, op, deadline, options.session.as_ref()).await?;
         let source = match served.node {
             Some(node) => Arc::clone(road.nodes[node].name()),
             None => Arc::clone(&self.0.default_source),
         };
-        Ok(Answer { reply: served.reply, source, stale: served.stale, age: served.age })
+        Ok(Answer {
+            reply: served.reply,
+            source,
+            stale: served.stale,
+            worth: served.worth,
+            age: served.age,
+        })
     }
 
     /// The state of everything, now.
@@ -162,6 +174,11 @@ impl Storage {
             node.backend().close().await;
         }
         clean
+    }
+
+    #[cfg(test)]
+    pub(crate) fn road(&self) -> &Arc<Road> {
+        &self.0.road
     }
 
     fn node(&self, name: &str) -> Result<&Arc<Node>> {

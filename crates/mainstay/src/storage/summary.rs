@@ -1,13 +1,21 @@
 //! The status document: every node, every route, and one sentence for people.
 //! It must not change anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use crate::{
     clock::Instant,
+    config::Consistency,
     exec::Road,
     route::{Route, Select, Shape},
-    status::{Availability, BackendStatus, Health, NodeView, RouteStatus, Status},
+    status::{Availability, BackendStatus, CacheStatus, Health, NodeView, RouteStatus, Status},
+    sync::domain::Domain,
 };
 
 pub(super) fn status(road: &Road, opened: Instant) -> Status {
@@ -17,6 +25,8 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
     let routes: Vec<RouteStatus> =
         road.table.routes().iter().map(|route| describe(road, route, &views)).collect();
     let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(node.name())).collect();
+    let caches: Vec<CacheStatus> =
+        road.domains.iter().map(|domain| cache(road, domain, now)).collect();
     let health = overall(road, &backends, &routes);
     Status {
         health,
@@ -26,9 +36,38 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         fallbacks: road.counts.fallbacks(&names),
         hedges: road.counts.hedges(),
         overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
-        missed_invalidations: road.missed.iter().map(crate::sync::missed::Missed::len).sum(),
+        dirty_keys: caches.iter().map(|cache| cache.dirty_keys).sum(),
+        caches,
         backends,
         routes,
+    }
+}
+
+fn cache(road: &Road, domain: &Domain, now: Instant) -> CacheStatus {
+    let of = |counter: &AtomicU64| counter.load(Relaxed);
+    let (view, counts) = (domain.view(), &domain.counts);
+    let (phase, since) = {
+        let lifecycle = domain.lifecycle();
+        (lifecycle.phase(), lifecycle.since())
+    };
+    CacheStatus {
+        cache: Arc::clone(&domain.name),
+        record: Arc::clone(road.nodes[domain.record].name()),
+        phase: phase.as_str(),
+        since: now.saturating_duration_since(since),
+        readable: domain.may_read(&road.clock),
+        reason: domain.reason(),
+        evicts: domain.evicts(),
+        epoch: view.as_ref().map_or(0, |view| view.control.epoch),
+        generation: view.as_ref().map_or(0, |view| view.control.generation),
+        dirty_keys: view.map_or(0, |view| view.dirty_len() as u64),
+        hits: of(&counts.hits),
+        misses: of(&counts.misses),
+        writes_around: of(&counts.around),
+        drained_keys: of(&counts.drained),
+        readmissions: of(&counts.readmissions),
+        audited_keys: of(&counts.audited),
+        inconsistent_keys: of(&counts.inconsistent),
     }
 }
 
@@ -51,10 +90,22 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
     let name = |id: &usize| road.nodes[*id].name().to_string();
     let ready = |id: &usize| views[*id].availability == Availability::Available;
     let (description, promise, readable, writable) = match &route.shape {
-        Shape::Record { caches, record } => {
-            let chain = caches.iter().map(name).chain([format!("{}(record)", name(record))]);
-            let promise = "acknowledged writes are durable; caches hold copies";
-            let readable = ready(record) || caches.iter().any(ready) || route.default.is_some();
+        Shape::Record { cache, record, l1 } => {
+            let first = l1.then(|| "memory".to_owned());
+            let chain = first
+                .into_iter()
+                .chain(cache.iter().map(name))
+                .chain([format!("{}(record)", name(record))]);
+            let promise = match (cache.is_some() || *l1, route.consistency) {
+                (false, _) => "acknowledged writes are durable; reads are linearizable",
+                (true, Consistency::Strict) => {
+                    "acknowledged writes are durable; reads are linearizable, also from copies"
+                }
+                (true, Consistency::Bounded) => {
+                    "acknowledged writes are durable; a copy is older than one by a lease at most, and only while a process cannot reach the cache"
+                }
+            };
+            let readable = ready(record) || cache.iter().any(ready) || route.default.is_some();
             (chain.collect::<Vec<_>>().join(" -> "), promise, readable, ready(record))
         }
         Shape::Failover { backends, select } => {

@@ -42,7 +42,7 @@ impl Storage {
     /// As `execute`.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Entry>> {
         let op = Op::Get { key: key.into(), with_ttl: true };
-        let Answer { reply, source, stale, age } =
+        let Answer { reply, source, stale, worth, age } =
             self.execute(&op, CallOptions::default()).await?;
         let record = reply.into_record()?;
         Ok(record.map(|record| Entry {
@@ -50,6 +50,7 @@ impl Storage {
             version: record.version,
             source,
             stale,
+            freshness: worth.freshness(),
             age,
             ttl: record.ttl,
         }))

@@ -1,5 +1,13 @@
-//! What keeps a cache true to its record, and moves what a lower backend took for a higher one.
-//! It must not know the front doors.
+//! How copies are kept true: leases, marks, dirty keys, readmission; what a lower backend took for a higher one.
+//! It must not know the front doors, nor how an engine does its part.
 
-pub(crate) mod missed;
+pub(crate) mod audit;
+pub(crate) mod domain;
+pub(crate) mod drain;
+pub(crate) mod keeper;
+pub(crate) mod mark;
 pub(crate) mod overflow;
+pub(crate) mod phase;
+pub(crate) mod session;
+pub(crate) mod verdict;
+pub(crate) mod view;

@@ -12,8 +12,10 @@ use std::{
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::missed::KEYS_MAX;
 use crate::{entry::Key, op::Op, route::NodeId};
+
+/// Keys that are remembered at most: memory stays bounded.
+const KEYS_MAX: usize = 100_000;
 
 /// Keys share this many locks.
 const STRIPES: usize = 64;

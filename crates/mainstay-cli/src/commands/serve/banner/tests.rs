@@ -60,7 +60,8 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         requests: Vec::new(),
         fallbacks: Vec::new(),
         hedges: 0,
-        missed_invalidations: 0,
+        caches: Vec::new(),
+        dirty_keys: 0,
         overflowed_keys: 0,
     }
 }

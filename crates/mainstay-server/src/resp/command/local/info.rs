@@ -105,11 +105,11 @@ fn cluster(_: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
 fn resilience(_: &Shared, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(
         text,
-        "health:{}\r\nsentence:{}\r\nhedges:{}\r\nmissed_invalidations:{}\r\nbackends:{}\r\n",
+        "health:{}\r\nsentence:{}\r\nhedges:{}\r\ndirty_keys:{}\r\nbackends:{}\r\n",
         status.health.as_str(),
         status.sentence.replace(['\r', '\n'], " "),
         status.hedges,
-        status.missed_invalidations,
+        status.dirty_keys,
         status.backends.len(),
     )?;
     for backend in &status.backends {

@@ -1,0 +1,85 @@
+//! Keys that some process wrote around a cache are made true in it, by every process that reaches it.
+//! It must not know who wrote them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    domain::{Counts, Domain},
+    view::View,
+};
+use crate::{
+    entry::Key,
+    error::Result,
+    event::EventKind,
+    exec::Road,
+    guard,
+    op::{CopyOp, DirtyRow, Op, RecordOp},
+};
+
+/// Rows of one round.
+const BATCH: usize = 500;
+/// Time for one question.
+const STEP: Duration = Duration::from_secs(2);
+/// Between two attempts while rows are left: some are held open, or the cache has gone again.
+const PAUSE_MIN: Duration = Duration::from_millis(60);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// Drains one cache for ever.
+pub(crate) async fn keep(road: Arc<Road>, id: usize) {
+    let domain = &road.domains[id];
+    loop {
+        domain.drain_wanted().await;
+        // Processes that see the same rows do not all begin at once.
+        let pause = PAUSE_MIN + (PAUSE_MAX - PAUSE_MIN).mul_f64(road.entropy.unit());
+        tokio::time::sleep(pause).await;
+        // A failure is the node's: its breaker has seen it. The next look asks again while there are dirty keys.
+        let drained = drain(&road, domain).await.unwrap_or(0);
+        if drained > 0 {
+            Counts::add(&domain.counts.drained, drained);
+            let kind = EventKind::Readmission { keys: drained as u64 };
+            road.nodes[domain.cache].publish(kind, "written around the cache, made absent in it");
+            domain.want_look();
+        }
+    }
+}
+
+/// One pass over all rows; how many went.
+async fn drain(road: &Arc<Road>, domain: &Domain) -> Result<usize> {
+    let (mut drained, mut after) = (0, None);
+    loop {
+        let rows = dirty(road, domain, after.take()).await?;
+        let Some(last) = rows.last().map(|row| row.key.clone()) else { return Ok(drained) };
+        let full = rows.len() == BATCH;
+        drained += make_absent(road, domain, rows).await?;
+        if !full {
+            return Ok(drained);
+        }
+        after = Some(last);
+    }
+}
+
+async fn dirty(road: &Arc<Road>, domain: &Domain, after: Option<Key>) -> Result<Vec<DirtyRow>> {
+    let op = RecordOp::Dirty { cache: Arc::clone(&domain.name), after, limit: BATCH };
+    let deadline = road.clock.deadline_in(STEP);
+    guard::call(&road.nodes[domain.record], &Op::Record(op), deadline).await?.into_dirty()
+}
+
+/// In the cache first, then in the record; nothing in the record unless the right cache is known to have done it.
+async fn make_absent(road: &Arc<Road>, domain: &Domain, rows: Vec<DirtyRow>) -> Result<usize> {
+    let Some(view) = domain.view().filter(|view| leased(road, domain, view)) else { return Ok(0) };
+    let keys = rows.iter().map(|row| view.key_of(&row.key)).collect();
+    let op = Op::Copy(CopyOp::Drain { keys });
+    guard::call(&road.nodes[domain.cache], &op, road.clock.deadline_in(STEP)).await?;
+    if !leased(road, domain, &view) {
+        return Ok(0);
+    }
+    let op = Op::Record(RecordOp::Drained { cache: Arc::clone(&domain.name), rows });
+    let deadline = road.clock.deadline_in(STEP);
+    let gone = guard::call(&road.nodes[domain.record], &op, deadline).await?.into_integer()?;
+    Ok(usize::try_from(gone).unwrap_or(0))
+}
+
+fn leased(road: &Road, domain: &Domain, view: &View) -> bool {
+    let readable = road.nodes[domain.cache].guard().is_readable();
+    readable && view.may_read(road.clock.now(), road.clock.suspended())
+}
