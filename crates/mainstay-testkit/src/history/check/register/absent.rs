@@ -1,0 +1,88 @@
+//! Reads of an absent key that do not say which delete they saw.
+//! It must not raise an alarm if one delete, or the beginning, can explain the read.
+
+use std::collections::BTreeMap;
+
+use super::super::view::View;
+use super::cluster::{Cluster, Written};
+use crate::history::op::{Moment, Op};
+
+/// The clusters of a key that are in order without these reads.
+pub(super) struct Absent<'c, 'a> {
+    view: &'c View<'a>,
+    clusters: &'c BTreeMap<Written, Cluster<'a>>,
+    /// Forward zones by their begin; they do not overlap.
+    forward: Vec<(Moment, Written, &'c Cluster<'a>)>,
+    /// Backward zones by their begin, each with the two first ends of itself and those after it.
+    backward: Vec<(Moment, [(Moment, Written); 2])>,
+}
+
+const NONE: (Moment, Written) = (Moment::MAX, Written::Nothing);
+
+impl<'c, 'a> Absent<'c, 'a> {
+    pub(super) fn new(view: &'c View<'a>, clusters: &'c BTreeMap<Written, Cluster<'a>>) -> Self {
+        let mut forward = Vec::new();
+        let mut backward = Vec::new();
+        for (name, cluster) in clusters {
+            if cluster.forward() {
+                forward.push((cluster.low(), *name, cluster));
+            } else {
+                backward.push((cluster.low(), [(cluster.high(), *name), NONE]));
+            }
+        }
+        forward.sort_by_key(|(low, name, _)| (*low, *name));
+        backward.sort_by_key(|(low, _)| *low);
+        for at in (1..backward.len()).rev() {
+            let [first, second] = backward[at].1;
+            let mut ends = [backward[at - 1].1[0], first, second];
+            ends.sort();
+            backward[at - 1].1 = [ends[0], ends[1]];
+        }
+        Self { view, clusters, forward, backward }
+    }
+
+    /// Whether the history is still in order if the read saw some one delete, or the beginning.
+    pub(super) fn possible(&self, read: &'a Op) -> bool {
+        let mut deletes: Vec<&Op> = self.view.deletes(read.finish()).collect();
+        // The newest is the likeliest.
+        deletes.sort_by_key(|delete| std::cmp::Reverse(delete.invoked));
+        let deletes =
+            deletes.into_iter().map(|delete| (Written::By(delete.id), Cluster::of(delete)));
+        let beginning = [(Written::Nothing, Cluster::beginning())];
+        deletes.chain(beginning).any(|(name, alone)| {
+            let cluster = self.clusters.get(&name).unwrap_or(&alone).with(read);
+            self.fits(name, &cluster)
+        })
+    }
+
+    /// The clusters that a read of the newest delete would collide with, for the explanation.
+    pub(super) fn around(&self, read: &'a Op) -> Vec<&'a Op> {
+        let zones = self
+            .forward
+            .iter()
+            .filter(|(_, _, zone)| zone.low() < read.finish() && read.invoked < zone.high());
+        let ops = zones.take(2).flat_map(|(_, _, zone)| zone.proof());
+        let delete = self.view.deletes(read.finish()).max_by_key(|delete| delete.invoked);
+        ops.chain(delete).collect()
+    }
+
+    /// Whether `cluster` fits in if it takes the place of the one of that name.
+    fn fits(&self, name: Written, cluster: &Cluster<'a>) -> bool {
+        // Forward zones do not overlap: only those around the begin and up to the end can collide.
+        let begun = self.forward.partition_point(|(low, ..)| *low < cluster.low());
+        let before = self.forward[..begun].iter().rev().filter(|(_, of, _)| *of != name).take(1);
+        let after = self.forward[begun..].iter().filter(|(_, of, _)| *of != name).take(1);
+        if before.chain(after).any(|(_, _, zone)| zone.conflicts(cluster)) {
+            return false;
+        }
+        if !cluster.forward() {
+            return true;
+        }
+        let later = self.backward.partition_point(|(low, _)| *low <= cluster.low());
+        let first_end = self
+            .backward
+            .get(later)
+            .and_then(|(_, ends)| ends.iter().find(|(_, of)| *of != name).map(|(end, _)| *end));
+        first_end.is_none_or(|end| end >= cluster.high())
+    }
+}
