@@ -22,7 +22,8 @@
 //!
 //! The checkers never raise a false alarm if the harness keeps three rules: the invocation is recorded before the call
 //! is sent and the answer after it came, with times of one clock; `fail` is said only of what was certainly not
-//! executed; and the value of each put or compare-and-set is used once in a run.
+//! executed; and the value of each put or compare-and-set is used once in a run. Expiry is not modelled: recorded keys
+//! have no time to live.
 
 mod call;
 pub mod check;
@@ -33,6 +34,8 @@ mod render;
 mod report;
 mod trace;
 
+#[cfg(test)]
+mod story;
 #[cfg(test)]
 mod tests;
 

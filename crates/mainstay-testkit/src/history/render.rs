@@ -1,14 +1,16 @@
 //! The history for people: one line for a call, and the slice of a key's calls that explains a violation.
 //! It must not judge.
 
-use std::fmt::Write as _;
+use std::{cmp::Reverse, fmt::Write as _};
 
-use super::check::Violation;
+use super::check::{Promise, Violation};
 use super::op::{Effect, Fate, Moment, Op, OpId};
-use super::trace::{MarkKind, Trace};
+use super::trace::{Mark, MarkKind, Trace};
 
 /// How many lines an explanation has at most, besides the calls that the violation names.
 const CONTEXT_MAX: usize = 12;
+/// How many marks it has at most.
+const MARKS_MAX: usize = 8;
 
 impl Trace {
     /// All calls on `key`, one line each, in the order in which they began, between the marks.
@@ -23,8 +25,7 @@ impl Trace {
     #[must_use]
     pub fn explain(&self, violation: &Violation) -> String {
         let named: Vec<&Op> = violation.ops.iter().filter_map(|id| self.op(*id)).collect();
-        let Some(first) = named.iter().map(|op| op.invoked).min() else { return String::new() };
-        let last = named.iter().filter_map(|op| op.ended()).max().unwrap_or(first).max(first);
+        let (first, last) = window(violation, &named);
         let mut context: Vec<&Op> = self
             .ops
             .iter()
@@ -32,7 +33,7 @@ impl Trace {
             .filter(|op| op.invoked <= last && op.finish() >= first && matters(op, &named))
             .collect();
         let left_out = context.len().saturating_sub(CONTEXT_MAX);
-        context.sort_by_key(|op| distance(op, &named));
+        context.sort_by_key(|op| (distance(op, &named), Reverse(op.invoked)));
         context.truncate(CONTEXT_MAX);
         let ops = named.into_iter().chain(context).collect();
         let mut text = self.lines(ops, &violation.ops, (first, last));
@@ -45,19 +46,33 @@ impl Trace {
     fn lines(&self, ops: Vec<&Op>, named: &[OpId], (first, last): (Moment, Moment)) -> String {
         let mut lines: Vec<(Moment, String)> =
             ops.iter().map(|op| (op.invoked, line(op, named.contains(&op.id)))).collect();
-        lines.extend(self.marks.iter().filter(|mark| first <= mark.at && mark.at <= last).map(
-            |mark| {
-                let text = match &mark.kind {
-                    MarkKind::Fault(text) => format!("fault: {text}"),
-                    MarkKind::Healed => "healed".to_owned(),
-                    MarkKind::Recovered => "recovered".to_owned(),
-                };
-                (mark.at, format!("    {:>12}              ---- {text}", mark.at.t))
-            },
-        ));
+        lines.extend(self.marks_in(first, last).map(|mark| {
+            let text = match &mark.kind {
+                MarkKind::Fault(text) => format!("fault: {text}"),
+                MarkKind::Healed => "healed".to_owned(),
+                MarkKind::Recovered => "recovered".to_owned(),
+            };
+            (mark.at, format!("    {:>12}  ---- {text}", mark.at.t))
+        }));
         lines.sort_by_key(|(at, _)| *at);
-        lines.dedup();
         lines.into_iter().map(|(_, line)| line + "\n").collect()
+    }
+
+    /// The marks of that time and the last one before it.
+    fn marks_in(&self, first: Moment, last: Moment) -> impl Iterator<Item = &Mark> {
+        let before = self.marks.iter().filter(|mark| mark.at < first).max_by_key(|mark| mark.at);
+        let within = self.marks.iter().filter(move |mark| first <= mark.at && mark.at <= last);
+        before.into_iter().chain(within.take(MARKS_MAX))
+    }
+}
+
+/// From the first named begin to the last named end; what is lost or never mended is lost until the end of the run.
+fn window(violation: &Violation, named: &[&Op]) -> (Moment, Moment) {
+    let first = named.iter().map(|op| op.invoked).min().unwrap_or(Moment::MIN);
+    let last = named.iter().filter_map(|op| op.ended()).max();
+    match (violation.promise, last) {
+        (Promise::Durability | Promise::Convergence, _) | (_, None) => (first, Moment::MAX),
+        (_, Some(last)) => (first, last.max(first)),
     }
 }
 

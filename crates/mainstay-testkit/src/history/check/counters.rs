@@ -27,7 +27,7 @@ pub fn check(trace: &Trace) -> Verdict {
     let finals = trace.final_records();
     for view in View::of_each(trace).iter().filter(|view| view.counter) {
         let other = |op: &&Op| op.effect() != Effect::Never && by(op).is_none();
-        if view.ops.iter().any(|op| other(&op)) {
+        if view.ops.iter().any(other) {
             continue;
         }
         if let Some(last) = finals.get(view.key) {
@@ -125,7 +125,10 @@ fn reads(view: &View<'_>, sign: i128, verdict: &mut Verdict) {
     });
     let added = Added::of(view, sign);
     for op in &view.ops {
-        let Some(read) = op.read() else { continue };
+        // A pending number is the client's own, over whatever it knew of the record.
+        let Some(read) = op.read().filter(|read| read.freshness != Freshness::Pending) else {
+            continue;
+        };
         verdict.examined += 1;
         let seen = number(read.value) * sign;
         if seen > added.until(op.finish()) {

@@ -9,7 +9,8 @@ use crate::history::op::{Moment, Op};
 
 /// The clusters of a key that are in order without these reads.
 pub(super) struct Absent<'c, 'a> {
-    view: &'c View<'a>,
+    /// All deletes in the order in which they began.
+    deletes: Vec<&'a Op>,
     clusters: &'c BTreeMap<Written, Cluster<'a>>,
     /// Forward zones by their begin; they do not overlap.
     forward: Vec<(Moment, Written, &'c Cluster<'a>)>,
@@ -20,7 +21,7 @@ pub(super) struct Absent<'c, 'a> {
 const NONE: (Moment, Written) = (Moment::MAX, Written::Nothing);
 
 impl<'c, 'a> Absent<'c, 'a> {
-    pub(super) fn new(view: &'c View<'a>, clusters: &'c BTreeMap<Written, Cluster<'a>>) -> Self {
+    pub(super) fn new(view: &View<'a>, clusters: &'c BTreeMap<Written, Cluster<'a>>) -> Self {
         let mut forward = Vec::new();
         let mut backward = Vec::new();
         for (name, cluster) in clusters {
@@ -38,16 +39,16 @@ impl<'c, 'a> Absent<'c, 'a> {
             ends.sort();
             backward[at - 1].1 = [ends[0], ends[1]];
         }
-        Self { view, clusters, forward, backward }
+        let mut deletes: Vec<&Op> = view.deletes(Moment::MAX).collect();
+        deletes.sort_by_key(|delete| delete.invoked);
+        Self { deletes, clusters, forward, backward }
     }
 
     /// Whether the history is still in order if the read saw some one delete, or the beginning.
     pub(super) fn possible(&self, read: &'a Op) -> bool {
-        let mut deletes: Vec<&Op> = self.view.deletes(read.finish()).collect();
         // The newest is the likeliest.
-        deletes.sort_by_key(|delete| std::cmp::Reverse(delete.invoked));
-        let deletes =
-            deletes.into_iter().map(|delete| (Written::By(delete.id), Cluster::of(delete)));
+        let deletes = self.before(read).iter().rev();
+        let deletes = deletes.map(|delete| (Written::By(delete.id), Cluster::of(delete)));
         let beginning = [(Written::Nothing, Cluster::beginning())];
         deletes.chain(beginning).any(|(name, alone)| {
             let cluster = self.clusters.get(&name).unwrap_or(&alone).with(read);
@@ -62,8 +63,11 @@ impl<'c, 'a> Absent<'c, 'a> {
             .iter()
             .filter(|(_, _, zone)| zone.low() < read.finish() && read.invoked < zone.high());
         let ops = zones.take(2).flat_map(|(_, _, zone)| zone.proof());
-        let delete = self.view.deletes(read.finish()).max_by_key(|delete| delete.invoked);
-        ops.chain(delete).collect()
+        ops.chain(self.before(read).last().copied()).collect()
+    }
+
+    fn before(&self, read: &Op) -> &[&'a Op] {
+        &self.deletes[..self.deletes.partition_point(|delete| delete.invoked < read.finish())]
     }
 
     /// Whether `cluster` fits in if it takes the place of the one of that name.

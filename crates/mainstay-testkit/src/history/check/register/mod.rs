@@ -27,8 +27,8 @@ use self::absent::Absent;
 use self::cluster::{Cluster, Written};
 use super::view::View;
 use super::{Promise, Verdict};
-use crate::history::call::{Call, Freshness};
-use crate::history::op::{Effect, Op};
+use crate::history::call::{Call, Freshness, Version};
+use crate::history::op::{Effect, Moment, Op};
 use crate::history::trace::Trace;
 
 /// Judges every key that is not a counter; reads of values that nobody can have written are refused under any label.
@@ -70,28 +70,21 @@ fn judge(view: &View<'_>, verdict: &mut Verdict) {
     for op in view.certain() {
         clusters.insert(Written::By(op.id), Cluster::of(op));
     }
+    let deletes = Deletes::of(view);
     let mut unnamed = Vec::new();
     for op in &view.ops {
         let Some(read) = op.read().filter(|read| read.freshness == Freshness::Linearizable) else {
             continue;
         };
         verdict.examined += 1;
-        let writer = match read.value {
-            Some(value) => view.writer(value),
-            None if view.deletes(op.finish()).next().is_none() => None,
-            None => {
-                let named = view.certain().find(|delete| {
-                    matches!(delete.call, Call::Delete)
-                        && read.version.is_some()
-                        && delete.durable_version() == read.version
-                        && delete.invoked < op.finish()
-                });
-                if named.is_none() {
-                    unnamed.push(*op);
-                    continue;
-                }
-                named
+        let writer = match (read.value, deletes.named(op, read.version)) {
+            (Some(value), _) => view.writer(value),
+            (None, Some(delete)) => Some(delete),
+            (None, None) if deletes.any_before(op) => {
+                unnamed.push(*op);
+                continue;
             }
+            (None, None) => None,
         };
         let written = writer.map_or(Written::Nothing, |writer| Written::By(writer.id));
         let cluster = clusters.entry(written);
@@ -109,5 +102,28 @@ fn judge(view: &View<'_>, verdict: &mut Verdict) {
             let around = absent.around(op);
             verdict.found(view.key, text, &[&[op][..], &around[..]].concat());
         }
+    }
+}
+
+/// The deletes of a key, for finding the one that a read saw.
+struct Deletes<'a> {
+    named: BTreeMap<Version, &'a Op>,
+    first: Option<Moment>,
+}
+
+impl<'a> Deletes<'a> {
+    fn of(view: &View<'a>) -> Self {
+        let certain = view.certain().filter(|op| matches!(op.call, Call::Delete));
+        let named = certain.filter_map(|op| Some((op.durable_version()?, op))).collect();
+        Self { named, first: view.deletes(Moment::MAX).map(|op| op.invoked).min() }
+    }
+
+    fn named(&self, read: &Op, version: Option<Version>) -> Option<&'a Op> {
+        let delete = *self.named.get(&version?)?;
+        (delete.invoked < read.finish()).then_some(delete)
+    }
+
+    fn any_before(&self, read: &Op) -> bool {
+        self.first.is_some_and(|first| first < read.finish())
     }
 }
