@@ -21,21 +21,21 @@ impl Trace {
     }
 
     /// The shortest explanation of a violation: the calls that it names (`>`), and of the others on the key those that
-    /// may have changed it meanwhile, or read what the named ones wrote.
+    /// wrote what they read, may have changed it meanwhile, or read what they wrote.
     #[must_use]
     pub fn explain(&self, violation: &Violation) -> String {
         let named: Vec<&Op> = violation.ops.iter().filter_map(|id| self.op(*id)).collect();
         let (first, last) = window(violation, &named);
-        let mut context: Vec<&Op> = self
-            .ops
-            .iter()
-            .filter(|op| op.key == violation.key && !violation.ops.contains(&op.id))
-            .filter(|op| op.invoked <= last && op.finish() >= first && matters(op, &named))
-            .collect();
+        let others = self.ops.iter();
+        let others = others.filter(|op| op.key == violation.key && !violation.ops.contains(&op.id));
+        let (sources, others): (Vec<&Op>, Vec<&Op>) = others.partition(|op| wrote(op, &named));
+        let meanwhile = |op: &&Op| op.invoked <= last && op.finish() >= first;
+        let mut context: Vec<&Op> =
+            others.into_iter().filter(|op| meanwhile(op) && matters(op, &named)).collect();
         let left_out = context.len().saturating_sub(CONTEXT_MAX);
         context.sort_by_key(|op| (distance(op, &named), Reverse(op.invoked)));
         context.truncate(CONTEXT_MAX);
-        let ops = named.into_iter().chain(context).collect();
+        let ops = named.into_iter().chain(sources).chain(context).collect();
         let mut text = self.lines(ops, &violation.ops, (first, last));
         if left_out > 0 {
             let _ = writeln!(text, "    ({left_out} more calls on the key in this time)");
@@ -74,6 +74,12 @@ fn window(violation: &Violation, named: &[&Op]) -> (Moment, Moment) {
         (Promise::Durability | Promise::Convergence, _) | (_, None) => (first, Moment::MAX),
         (_, Some(last)) => (first, last.max(first)),
     }
+}
+
+/// Whether a named call read what the other wrote.
+fn wrote(op: &Op, named: &[&Op]) -> bool {
+    let mut reads = named.iter().filter_map(|other| other.read()?.value);
+    op.effect() != Effect::Never && reads.any(|value| op.call.stores() == Some(Some(value)))
 }
 
 /// Other writes that may have taken effect, and reads of what the named calls wrote.

@@ -4,7 +4,7 @@
 use super::oldest::Oldest;
 use super::view::View;
 use super::{Promise, Verdict};
-use crate::history::call::{Call, Freshness, Version};
+use crate::history::call::{Call, Freshness, ReadOutcome, Version};
 use crate::history::op::{Effect, Moment, Op};
 use crate::history::trace::Trace;
 
@@ -20,9 +20,11 @@ pub fn check(trace: &Trace) -> Verdict {
             continue;
         }
         for op in &view.ops {
-            let Some((value, version, latest)) = forbids(op) else { continue };
+            let Some((read, latest)) = forbids(op) else { continue };
             verdict.examined += 1;
-            if let Some(delete) = deletes.before(&view, value, version, latest) {
+            if let Some(value) = read.value
+                && let Some(delete) = deletes.before(&view, value, read.version, latest)
+            {
                 let text =
                     format!("#{} reads {value}, which #{} had deleted", op.id.0, delete.id.0);
                 verdict.found(view.key, text, &[delete, op]);
@@ -40,15 +42,15 @@ pub fn check(trace: &Trace) -> Verdict {
     verdict
 }
 
-/// The value that a read returned, its version, and the moment up to which an acknowledgement binds it.
-fn forbids(op: &Op) -> Option<(u64, Option<Version>, Moment)> {
+/// A read, and the moment up to which an acknowledgement binds it.
+fn forbids(op: &Op) -> Option<(&ReadOutcome, Moment)> {
     let read = op.read()?;
     let latest = match read.freshness {
         Freshness::Linearizable => op.invoked,
         Freshness::Bounded(bound) => Moment { t: op.invoked.t.checked_sub(bound)?, event: 0 },
         Freshness::Unverified | Freshness::Pending => return None,
     };
-    Some((read.value?, read.version, latest))
+    Some((read, latest))
 }
 
 struct Deletes<'a> {

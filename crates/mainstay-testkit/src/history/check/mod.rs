@@ -17,6 +17,11 @@ mod sums;
 pub mod versions;
 mod view;
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_once;
+
 use std::{fmt, sync::Arc};
 
 use super::op::{Op, OpId};

@@ -14,6 +14,9 @@ pub(super) struct View<'a> {
     /// The key is counted up: its values are numbers, not names of writes.
     pub(super) counter: bool,
     writers: BTreeMap<u64, &'a Op>,
+    /// Deletes that may have taken effect in the order in which they began, each with the highest version of itself
+    /// and those before it.
+    deletes: Vec<(&'a Op, Seen)>,
 }
 
 /// How far a read or a final state had come.
@@ -34,7 +37,8 @@ impl<'a> View<'a> {
     fn new(key: &'a str, ops: Vec<&'a Op>) -> Self {
         let counter = ops.iter().any(|op| matches!(op.call, Call::Increment { .. }));
         let writers = ops.iter().filter_map(|op| Some((op.call.stores()??, *op))).collect();
-        Self { key, ops, counter, writers }
+        let deletes = deletes(&ops);
+        Self { key, ops, counter, writers, deletes }
     }
 
     /// The call that stores `value`, whether or not it took effect.
@@ -47,10 +51,13 @@ impl<'a> View<'a> {
         self.ops.iter().copied().filter(|op| op.effect() == Effect::Certain)
     }
 
-    /// Deletes that may have taken effect before `until`.
-    pub(super) fn deletes(&self, until: Moment) -> impl Iterator<Item = &'a Op> {
-        let deletes = self.ops.iter().copied().filter(|op| matches!(op.call, Call::Delete));
-        deletes.filter(move |op| op.effect() != Effect::Never && op.invoked < until)
+    /// Deletes that may have taken effect before `until`, in the order in which they began.
+    pub(super) fn deletes(&self, until: Moment) -> impl DoubleEndedIterator<Item = &'a Op> {
+        self.deletes[..self.deletes_before(until)].iter().map(|(delete, _)| *delete)
+    }
+
+    fn deletes_before(&self, until: Moment) -> usize {
+        self.deletes.partition_point(|(delete, _)| delete.invoked < until)
     }
 
     /// How far the state (`value`, `version`) that was seen at `until` the latest had come.
@@ -63,11 +70,25 @@ impl<'a> View<'a> {
                 version.map_or(Seen::Unclear, |version| Seen::Upto(Some(version)))
             }
             // The trace of a deletion may have been purged: any delete so far explains it.
-            (None, None) => {
-                let versions: Option<Vec<Version>> =
-                    self.deletes(until).map(Op::durable_version).collect();
-                versions.map_or(Seen::Unclear, |versions| Seen::Upto(versions.into_iter().max()))
-            }
+            (None, None) => match self.deletes_before(until).checked_sub(1) {
+                Some(newest) => self.deletes[newest].1,
+                None => Seen::Upto(None),
+            },
         }
     }
+}
+
+fn deletes<'a>(ops: &[&'a Op]) -> Vec<(&'a Op, Seen)> {
+    let effective = |op: &&&Op| matches!(op.call, Call::Delete) && op.effect() != Effect::Never;
+    let mut deletes: Vec<&Op> = ops.iter().filter(effective).copied().collect();
+    deletes.sort_by_key(|delete| delete.invoked);
+    let mut highest = Seen::Upto(None);
+    let highest = |delete: &'a Op| {
+        highest = match (highest, delete.durable_version()) {
+            (Seen::Upto(highest), Some(version)) => Seen::Upto(highest.max(Some(version))),
+            (Seen::Unclear, _) | (_, None) => Seen::Unclear,
+        };
+        (delete, highest)
+    };
+    deletes.into_iter().map(highest).collect()
 }

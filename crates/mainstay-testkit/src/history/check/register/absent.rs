@@ -39,8 +39,7 @@ impl<'c, 'a> Absent<'c, 'a> {
             ends.sort();
             backward[at - 1].1 = [ends[0], ends[1]];
         }
-        let mut deletes: Vec<&Op> = view.deletes(Moment::MAX).collect();
-        deletes.sort_by_key(|delete| delete.invoked);
+        let deletes = view.deletes(Moment::MAX).collect();
         Self { deletes, clusters, forward, backward }
     }
 

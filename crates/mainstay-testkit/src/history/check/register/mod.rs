@@ -115,7 +115,7 @@ impl<'a> Deletes<'a> {
     fn of(view: &View<'a>) -> Self {
         let certain = view.certain().filter(|op| matches!(op.call, Call::Delete));
         let named = certain.filter_map(|op| Some((op.durable_version()?, op))).collect();
-        Self { named, first: view.deletes(Moment::MAX).map(|op| op.invoked).min() }
+        Self { named, first: view.deletes(Moment::MAX).next().map(|op| op.invoked) }
     }
 
     fn named(&self, read: &Op, version: Option<Version>) -> Option<&'a Op> {
