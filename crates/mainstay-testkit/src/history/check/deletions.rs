@@ -5,7 +5,7 @@ use super::oldest::Oldest;
 use super::view::View;
 use super::{Promise, Verdict};
 use crate::history::call::{Call, Freshness, ReadOutcome, Version};
-use crate::history::op::{Effect, Moment, Op};
+use crate::history::op::{Moment, Op};
 use crate::history::trace::Trace;
 
 /// Looks for values older than an acknowledged durable delete: in reads that began after it (and after the bound of
@@ -85,11 +85,10 @@ impl<'a> Deletes<'a> {
         let writer = if view.counter { None } else { view.writer(value) };
         let version = version.or_else(|| writer.and_then(Op::durable_version));
         let by_version = version.and_then(|version| self.by_version.above(Some(version)));
-        let by_time =
-            writer.filter(|writer| writer.effect() == Effect::Certain).and_then(|writer| {
-                let at = self.by_time.partition_point(|(invoked, _)| *invoked <= writer.finish());
-                self.by_time.get(at).map(|(_, delete)| *delete)
-            });
+        let by_time = writer.and_then(|writer| {
+            let at = self.by_time.partition_point(|(invoked, _)| *invoked <= writer.finish());
+            self.by_time.get(at).map(|(_, delete)| *delete)
+        });
         [by_version, by_time].into_iter().flatten().find(|delete| delete.finish() < latest)
     }
 }

@@ -223,6 +223,19 @@ mod deleted {
     }
 
     #[test]
+    fn versions_prove_a_resurrection_where_time_cannot() {
+        let story = Story::new();
+        story.put(1, 7, 1, (1, 5));
+        story.delete(2, 2, (2, 6));
+        story.get(3, Some(7), v(1), (7, 8));
+        assert_eq!(story.alarms(deletions::check), 1);
+        story.put(1, 8, 3, (9, 12));
+        story.delete(2, 4, (10, 20));
+        story.get(3, Some(8), v(3), (13, 14));
+        assert_eq!(story.alarms(deletions::check), 1, "the second delete may come later");
+    }
+
+    #[test]
     fn time_alone_proves_a_resurrection_but_not_while_the_write_may_come_later() {
         let gone = |story: &Story| {
             let outcome = Outcome::write(None, Ack::Durable, true);
@@ -296,6 +309,18 @@ mod session {
         story.put(1, 7, 1, (1, 2));
         story.put(2, 8, 2, (3, 10));
         story.get_as(2, Some(7), v(1), Freshness::Bounded(99), (5, 12));
+        assert_eq!(story.alarms(sessions::check), 0);
+    }
+
+    #[test]
+    fn an_absence_is_not_taken_for_a_later_delete() {
+        let story = Story::new();
+        story.put(1, 7, 1, (1, 2));
+        story.delete(1, 2, (3, 4));
+        story.delete(1, 4, (5, 50));
+        story.get(2, None, None, (6, 7));
+        story.put(3, 8, 3, (8, 9));
+        story.get(2, Some(8), v(3), (10, 11));
         assert_eq!(story.alarms(sessions::check), 0);
     }
 

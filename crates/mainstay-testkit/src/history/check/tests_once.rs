@@ -69,6 +69,14 @@ fn one_unknown_increment_cannot_fill_two_gaps() {
 }
 
 #[test]
+fn a_gap_that_no_unknown_increment_fills_is_refused() {
+    let story = Story::new();
+    story.unknown(2, Call::Increment { by: 5 }, (1, 2));
+    story.add(1, 1, 4, (3, 4));
+    assert_eq!(story.alarms(counters::check), 1);
+}
+
+#[test]
 fn a_later_increment_does_not_count_from_an_older_number() {
     let story = Story::new();
     story.unknown(2, Call::Increment { by: 1 }, (1, 2));

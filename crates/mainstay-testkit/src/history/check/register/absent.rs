@@ -14,11 +14,9 @@ pub(super) struct Absent<'c, 'a> {
     clusters: &'c BTreeMap<Written, Cluster<'a>>,
     /// Forward zones by their begin; they do not overlap.
     forward: Vec<(Moment, Written, &'c Cluster<'a>)>,
-    /// Backward zones by their begin, each with the two first ends of itself and those after it.
-    backward: Vec<(Moment, [(Moment, Written); 2])>,
+    /// Backward zones by their begin, each with the first end of itself and those after it.
+    backward: Vec<(Moment, Moment)>,
 }
-
-const NONE: (Moment, Written) = (Moment::MAX, Written::Nothing);
 
 impl<'c, 'a> Absent<'c, 'a> {
     pub(super) fn new(view: &View<'a>, clusters: &'c BTreeMap<Written, Cluster<'a>>) -> Self {
@@ -28,16 +26,13 @@ impl<'c, 'a> Absent<'c, 'a> {
             if cluster.forward() {
                 forward.push((cluster.low(), *name, cluster));
             } else {
-                backward.push((cluster.low(), [(cluster.high(), *name), NONE]));
+                backward.push((cluster.low(), cluster.high()));
             }
         }
         forward.sort_by_key(|(low, name, _)| (*low, *name));
         backward.sort_by_key(|(low, _)| *low);
         for at in (1..backward.len()).rev() {
-            let [first, second] = backward[at].1;
-            let mut ends = [backward[at - 1].1[0], first, second];
-            ends.sort();
-            backward[at - 1].1 = [ends[0], ends[1]];
+            backward[at - 1].1 = backward[at - 1].1.min(backward[at].1);
         }
         let deletes = view.deletes(Moment::MAX).collect();
         Self { deletes, clusters, forward, backward }
@@ -81,11 +76,8 @@ impl<'c, 'a> Absent<'c, 'a> {
         if !cluster.forward() {
             return true;
         }
+        // The place it takes is not among them: with a read it never reaches around its own backward zone.
         let later = self.backward.partition_point(|(low, _)| *low <= cluster.low());
-        let first_end = self
-            .backward
-            .get(later)
-            .and_then(|(_, ends)| ends.iter().find(|(_, of)| *of != name).map(|(end, _)| *end));
-        first_end.is_none_or(|end| end >= cluster.high())
+        self.backward.get(later).is_none_or(|(_, first_end)| *first_end >= cluster.high())
     }
 }

@@ -182,7 +182,7 @@ fn record(calls: &[Random], way: Way) -> Trace {
     let mut truth: Vec<(Option<u64>, u64)> = vec![(None, 0); calls.len()];
     let mut state = (None, 0);
     for at in order {
-        let happens = calls[at].fate < 8 || calls[at].pick % 2 == 0;
+        let happens = calls[at].fate < 8 || calls[at].pick.is_multiple_of(2);
         if let Some(stored) = call(at).stores().filter(|_| happens) {
             state = (stored, state.1 + 1);
         }
