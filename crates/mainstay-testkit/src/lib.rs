@@ -4,6 +4,7 @@
 //! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
 //! - [`fault`]: a backend that fails to order.
 //! - [`conformance`]: the suite that every backend passes.
+//! - [`history`]: what happened in a run, and the checkers that judge it.
 //! - [`load`]: a closed-loop load over RESP that checks what it reads.
 //! - [`model`]: the smallest backend that does.
 //! - [`protocol`]: how caches are kept true, as a model that is explored in every state.
@@ -11,6 +12,7 @@
 
 pub mod conformance;
 pub mod fault;
+pub mod history;
 pub mod load;
 pub mod model;
 pub mod protocol;
