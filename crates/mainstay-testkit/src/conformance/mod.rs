@@ -13,6 +13,7 @@
 mod bytes;
 mod concurrency;
 mod conditions;
+mod copies;
 mod expiry;
 mod lifecycle;
 mod many;
@@ -78,6 +79,7 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         moving::CHECKS,
         scan::CHECKS,
         versions::CHECKS,
+        copies::CHECKS,
         concurrency::CHECKS,
     ];
     let all = topics.into_iter().flatten().copied();
