@@ -14,6 +14,7 @@ mod bytes;
 mod concurrency;
 mod conditions;
 mod control;
+mod copies;
 mod expiry;
 mod lifecycle;
 mod many;
@@ -79,6 +80,7 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         moving::CHECKS,
         scan::CHECKS,
         versions::CHECKS,
+        copies::CHECKS,
         concurrency::CHECKS,
         control::CHECKS,
         control::writes::CHECKS,

@@ -1,7 +1,9 @@
 //! The Redis backend against real servers: the conformance suite in every topology, and what it does when they fail.
 //! Knows nothing of routes and guards.
 
+mod copies;
 mod faults;
+mod feed;
 mod topologies;
 
 use mainstay::backend::{Backend, redis::Redis};

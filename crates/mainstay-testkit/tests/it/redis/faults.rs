@@ -237,7 +237,8 @@ async fn probes_tell_who_answered_and_leave_no_trace() {
     let backend = connected(server.url()).await;
     let report = backend.probe(ProbeDepth::WriteRead, within(FOREVER)).await.unwrap();
     let names: Vec<&str> = report.facts.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["version", "mode", "role", "run_id", "replication_id"]);
+    let expected = ["version", "mode", "role", "run_id", "replication_id", "maxmemory_policy"];
+    assert_eq!(names, expected);
     assert_eq!(server.redis_cli(&["DBSIZE"]).await.unwrap(), "1");
     let count = Op::Count { prefix: bytes::Bytes::new() };
     let count = backend.execute(&count, within(FOREVER)).await.unwrap();

@@ -39,6 +39,11 @@ pub(super) fn text_of(error: &ServerError) -> String {
     }
 }
 
+/// Whether the server does not know the script: it was not executed.
+pub(super) fn is_unknown_script(error: &ServerError) -> bool {
+    text_of(error).contains("NOSCRIPT")
+}
+
 /// An error of the client library: the connection broke, or a transaction was refused.
 /// The effect is unknown unless the server refused.
 pub(super) fn failure(error: RedisError) -> Error {

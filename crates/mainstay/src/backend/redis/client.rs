@@ -1,9 +1,12 @@
 //! The connections of one `connect`: sends commands, follows redirections, notices what is lost.
 //! It must not know operations, deadlines, nor how the connections were made.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use redis::{Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
@@ -16,15 +19,19 @@ use super::{
     url::Host,
 };
 use crate::{
+    clock::Instant,
     entry::Key,
     error::{Effect, Error, ErrorKind, Result},
 };
 
 /// How often one command is sent on to another node, or repeated after its script was loaded.
-const HOPS_MAX: usize = 5;
+pub(super) const HOPS_MAX: usize = 5;
 
 /// Calls without an answer in a row after which a connection is given up.
 const SILENCES_MAX: u32 = 3;
+
+/// How long it is believed whether a server evicts: people change that, by hand.
+const EVICTS_FOR: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub(super) struct Node {
     lost: Arc<AtomicBool>,
     silences: AtomicU32,
     pub(super) facts: Facts,
+    /// Whether the server evicts, and when it said so.
+    evicts: Mutex<Option<(Instant, bool)>>,
 }
 
 /// What a server said about itself when the connection was made.
@@ -55,7 +64,19 @@ impl Node {
         facts: Facts,
     ) -> Self {
         let batches = Batches::new(connection.clone());
-        Self { host, connection, batches, lost, silences: AtomicU32::new(0), facts }
+        let (silences, evicts) = (AtomicU32::new(0), Mutex::new(None));
+        Self { host, connection, batches, lost, silences, facts, evicts }
+    }
+
+    /// Whether the server evicts, where it has said so lately.
+    pub(super) fn evicts(&self, now: Instant) -> Option<bool> {
+        let noted = *self.evicts.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.filter(|(at, _)| now.duration_since(*at) < EVICTS_FOR).map(|(_, evicts)| evicts)
+    }
+
+    /// Notes whether the server evicts.
+    pub(super) fn note_evicts(&self, now: Instant, evicts: bool) {
+        *self.evicts.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, evicts));
     }
 
     /// Sends one command. An error reply is a value; an error means that the connection broke.
@@ -195,12 +216,17 @@ impl Client {
 
     /// The connection for a key: always the same one, so that commands on one key keep their order.
     pub(super) fn node_of(&self, key: &Key) -> Result<&Node> {
+        self.index_of(key).map(|index| &self.nodes[index])
+    }
+
+    /// Which of the connections that is.
+    pub(super) fn index_of(&self, key: &Key) -> Result<usize> {
         let index = match &self.slots {
             Some(slots) => slots.node_of(slot_of(key.as_bytes())),
             None if self.nodes.len() == 1 => Some(0),
             None => Some(usize::from(slot_of(key.as_bytes())) % self.nodes.len()),
         };
-        index.and_then(|index| self.nodes.get(index)).ok_or_else(|| {
+        index.filter(|index| *index < self.nodes.len()).ok_or_else(|| {
             Error::new(ErrorKind::NotReady, "CLUSTERDOWN no node serves the slot of this key")
         })
     }
@@ -238,7 +264,7 @@ impl Client {
 
     /// Goes where the nodes of a cluster send us, and loads the script where it is missing.
     /// A command that was answered so was not executed: nothing is done twice.
-    async fn insist<'a>(
+    pub(super) async fn insist<'a>(
         &'a self,
         mut node: &'a Node,
         mut value: Value,
@@ -259,7 +285,7 @@ impl Client {
                         slots.assign(redirect.slot, index);
                     }
                 }
-                (None, Some(script)) if classify::text_of(error).contains("NOSCRIPT") => {
+                (None, Some(script)) if classify::is_unknown_script(error) => {
                     classify::reply(node.send(&script.load()).await?)?;
                 }
                 _ => break,

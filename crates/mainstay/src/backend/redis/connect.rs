@@ -50,6 +50,9 @@ const OVERHEAR: Duration = Duration::from_millis(100);
 /// No more than this is listened to.
 const WORDS_MAX: u64 = 512;
 
+/// What hears each message that a server sends unasked, from the reader of the connection: it must not wait.
+pub(super) type OnPush = Arc<dyn Fn(&PushInfo) + Send + Sync>;
+
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -73,11 +76,7 @@ impl Connector {
     /// # Errors
     /// The backend's kinds, always without effect.
     pub(super) async fn connect(&self) -> Result<Client> {
-        let certificates = match &self.target.tls {
-            Some(tls) => Some(certificates(tls).await?),
-            None => None,
-        };
-        let dial = Dial { connector: self, certificates };
+        let dial = self.dial().await?;
         let client = match &self.target.place {
             Place::Tcp(host) => dial.server(Address::Tcp(host)).await.map(Client::single),
             Place::Unix(path) => dial.server(Address::Unix(path)).await.map(Client::single),
@@ -87,6 +86,38 @@ impl Connector {
             Place::Cluster(seeds) => dial.cluster(seeds).await,
         };
         client.map_err(|error| error.with_effect(Effect::None))
+    }
+
+    /// One connection in RESP3 to this host, or to the socket of the URL; `on_push` hears what comes unasked.
+    ///
+    /// # Errors
+    /// The backend's kinds; `Unsupported` where there is no RESP3, or the URL does not want it.
+    pub(super) async fn line(&self, host: &Host, on_push: OnPush) -> Result<MultiplexedConnection> {
+        let Target { place, login, db, protocol, .. } = &self.target;
+        let message = "messages that come unasked need RESP3";
+        let unsupported = || Error::new(ErrorKind::Unsupported, message);
+        if protocol.is_some_and(|wanted| wanted != ProtocolVersion::RESP3) {
+            return Err(unsupported());
+        }
+        let address = match place {
+            Place::Unix(path) => Address::Unix(path),
+            _ => Address::Tcp(host),
+        };
+        let dial = self.dial().await?;
+        let opened = dial.handshake(address, login, *db, &on_push, ProtocolVersion::RESP3).await;
+        opened.map_err(
+            |error| {
+                if is_too_old(&error) { unsupported() } else { classify::failure(error) }
+            },
+        )
+    }
+
+    async fn dial(&self) -> Result<Dial<'_>> {
+        let certificates = match &self.target.tls {
+            Some(tls) => Some(certificates(tls).await?),
+            None => None,
+        };
+        Ok(Dial { connector: self, certificates })
     }
 }
 
@@ -104,7 +135,13 @@ impl Dial<'_> {
     async fn node(&self, address: Address<'_>) -> Result<Node> {
         let target = &self.connector.target;
         let lost = Arc::new(AtomicBool::new(false));
-        let mut connection = self.open(address, &target.login, target.db, &lost).await?;
+        let noted = Arc::clone(&lost);
+        let on_push: OnPush = Arc::new(move |push| {
+            if push.kind == PushKind::Disconnection {
+                noted.store(true, Ordering::Relaxed);
+            }
+        });
+        let mut connection = self.open(address, &target.login, target.db, &on_push).await?;
         let questions = info::questions();
         let replies = connection.send_packed_commands(&questions, 0, questions.len()).await;
         let info = Info::read(&mut replies.map_err(classify::failure)?.into_iter())?.writable()?;
@@ -139,8 +176,7 @@ impl Dial<'_> {
     }
 
     async fn ask_sentinel(&self, sentinel: &Host, service: &str, login: &Login) -> Result<Host> {
-        let lost = Arc::new(AtomicBool::new(false));
-        let mut connection = self.open(Address::Tcp(sentinel), login, 0, &lost).await?;
+        let mut connection = self.open(Address::Tcp(sentinel), login, 0, &deaf()).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("get-master-addr-by-name").arg(service);
         let answer = self.within(connection.send_packed_command(&question)).await?;
@@ -188,8 +224,7 @@ impl Dial<'_> {
 
     async fn ask_seed(&self, seed: &Host) -> Result<(SlotMap, Vec<Host>)> {
         let target = &self.connector.target;
-        let lost = Arc::new(AtomicBool::new(false));
-        let mut connection = self.open(Address::Tcp(seed), &target.login, 0, &lost).await?;
+        let mut connection = self.open(Address::Tcp(seed), &target.login, 0, &deaf()).await?;
         let mut questions = redis::pipe();
         questions.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
         let answer = self.within(connection.send_packed_commands(&questions, 0, 2)).await?;
@@ -205,13 +240,13 @@ impl Dial<'_> {
         address: Address<'_>,
         login: &Login,
         db: i64,
-        lost: &Arc<AtomicBool>,
+        on_push: &OnPush,
     ) -> Result<MultiplexedConnection> {
         let wanted = self.connector.target.protocol;
         let first = wanted.unwrap_or(ProtocolVersion::RESP3);
-        let opened = match self.handshake(address, login, db, lost, first).await {
+        let opened = match self.handshake(address, login, db, on_push, first).await {
             Err(error) if wanted.is_none() && is_too_old(&error) => {
-                self.handshake(address, login, db, lost, ProtocolVersion::RESP2).await
+                self.handshake(address, login, db, on_push, ProtocolVersion::RESP2).await
             }
             result => result,
         };
@@ -246,7 +281,7 @@ impl Dial<'_> {
         address: Address<'_>,
         login: &Login,
         db: i64,
-        lost: &Arc<AtomicBool>,
+        on_push: &OnPush,
         protocol: ProtocolVersion,
     ) -> std::result::Result<MultiplexedConnection, RedisError> {
         let mut config = AsyncConnectionConfig::new()
@@ -256,11 +291,9 @@ impl Dial<'_> {
             .set_pipeline_buffer_size(QUEUE)
             .set_write_backpressure_boundary(WRITE_BUFFER);
         if protocol == ProtocolVersion::RESP3 {
-            let lost = Arc::clone(lost);
+            let on_push = Arc::clone(on_push);
             config = config.set_push_sender(move |push: PushInfo| -> std::result::Result<(), ()> {
-                if push.kind == PushKind::Disconnection {
-                    lost.store(true, Ordering::Relaxed);
-                }
+                on_push(&push);
                 Ok(())
             });
         }
@@ -320,6 +353,11 @@ impl Dial<'_> {
             Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to the question for others")),
         }
     }
+}
+
+/// For a connection that is of no more use after one question.
+fn deaf() -> OnPush {
+    Arc::new(|_| {})
 }
 
 /// What comes before the server closes, or fills a line.

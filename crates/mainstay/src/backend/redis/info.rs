@@ -17,6 +17,8 @@ pub(super) struct Info {
     pub(super) role: String,
     pub(super) run_id: String,
     pub(super) replication_id: String,
+    pub(super) memory_max: String,
+    pub(super) memory_policy: String,
 }
 
 /// The questions: `Info::read` takes their replies, after those that were asked before.
@@ -25,6 +27,11 @@ pub(super) fn questions() -> redis::Pipeline {
     pipeline.cmd("PING");
     pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
     pipeline
+}
+
+/// Another question, about memory: `Info::add` takes its reply.
+pub(super) fn memory() -> redis::Cmd {
+    redis::cmd("INFO").arg("memory").take()
 }
 
 impl Info {
@@ -36,11 +43,17 @@ impl Info {
         classify::reply(replies.next().unwrap_or_default())?;
         let mut info = Self::default();
         for reply in replies.by_ref().take(2) {
-            if let Some(text) = text_of(reply)? {
-                info.take(&text);
-            }
+            info.add(reply)?;
         }
         Ok(info)
+    }
+
+    /// Reads one more part.
+    pub(super) fn add(&mut self, reply: Value) -> Result<()> {
+        if let Some(text) = text_of(reply)? {
+            self.take(&text);
+        }
+        Ok(())
     }
 
     fn take(&mut self, text: &str) {
@@ -51,6 +64,8 @@ impl Info {
                 "role" => &mut self.role,
                 "run_id" => &mut self.run_id,
                 "master_replid" => &mut self.replication_id,
+                "maxmemory" => &mut self.memory_max,
+                "maxmemory_policy" => &mut self.memory_policy,
                 _ => continue,
             };
             value.trim().clone_into(field);
@@ -62,6 +77,27 @@ impl Info {
         let mut numbers = self.version.split('.').map_while(|part| part.parse().ok());
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         Facts { version, run_id: self.run_id.clone() }
+    }
+
+    /// Names this run and this history of the server.
+    ///
+    /// # Errors
+    /// `WrongNode` unless it is a master; `Misconfigured` where it does not say who it is.
+    pub(super) fn identity(&self) -> Result<String> {
+        if self.run_id.is_empty() || self.replication_id.is_empty() {
+            let message = "INFO does not name run_id and master_replid: it must be allowed";
+            return Err(Error::new(ErrorKind::Misconfigured, message));
+        }
+        if self.role != "master" {
+            let message = format!("the server is not a master but {}", self.role);
+            return Err(Error::new(ErrorKind::WrongNode, message));
+        }
+        Ok(format!("{} {}", self.run_id, self.replication_id))
+    }
+
+    /// Whether keys may have to go before they expire; so too where it does not say.
+    pub(super) fn evicts(&self) -> bool {
+        self.memory_max != "0" && self.memory_policy != "noeviction"
     }
 
     /// Refuses a replica: it takes no writes, and what it answers may be old.

@@ -180,7 +180,7 @@ fn assign_all(name: &str, entries: &[(Key, Bytes)]) -> redis::Cmd {
 }
 
 /// All results, or the first error: its effect is unknown as soon as any of the others was, or may have been, applied.
-fn all_or_unknown<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
+pub(super) fn all_or_unknown<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
     let may_be_applied = |result: &Result<T>| match result {
         Ok(_) => true,
         Err(error) => error.effect() == Effect::Unknown,

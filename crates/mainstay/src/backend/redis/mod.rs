@@ -12,9 +12,10 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope};
+use super::{Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope};
 use crate::{
     clock::{Clock, Deadline, Instant},
     config::{BackendConfig, text},
@@ -24,11 +25,14 @@ use crate::{
 };
 
 mod batch;
+mod beacon;
 mod classify;
 mod client;
 mod cluster;
 mod command;
 mod connect;
+mod copies;
+mod feed;
 mod info;
 mod many;
 mod perform;
@@ -36,6 +40,7 @@ mod probe;
 mod reply;
 mod scan;
 mod script;
+mod spread;
 mod url;
 
 use client::Client;
@@ -200,7 +205,7 @@ impl Backend for Redis {
             durability: Durability::Volatile,
             versions: false,
             atomic_many: !matches!(self.connector.target.place, url::Place::Cluster(_)),
-            copies: false,
+            copies: true,
             control: false,
             value_max: self.value_max,
             keeps_deadlines: true,
@@ -215,7 +220,7 @@ impl Backend for Redis {
         Box::pin(async move {
             let client = self.current()?;
             let effect = if op.class() == OpClass::Read { Effect::None } else { Effect::Unknown };
-            let call = perform::perform(&client, op, self.value_max);
+            let call = perform::perform(&client, op, self.value_max, &self.clock);
             self.bounded(&client, Some(op), effect, deadline, call).await
         })
     }
@@ -225,6 +230,19 @@ impl Backend for Redis {
             let client = self.current()?;
             let call = probe::probe(&client, depth);
             self.bounded(&client, None, Effect::None, deadline, call).await
+        })
+    }
+
+    fn follow(&self, prefix: Bytes, deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Feed>>> {
+        Box::pin(async move {
+            let client = self.current()?;
+            let call = feed::open(&self.connector, &client, &prefix, &self.clock);
+            match tokio::time::timeout_at(deadline.instant(), call).await {
+                Ok(feed) => feed
+                    .map(|feed| Box::new(feed) as Box<dyn Feed>)
+                    .map_err(|error| error.with_effect(Effect::None)),
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "no feed before the deadline")),
+            }
         })
     }
 

@@ -3,8 +3,9 @@
 
 use futures_util::future::try_join;
 
-use super::{client::Client, command, command::Request, many, reply, scan, script};
+use super::{client::Client, command, command::Request, copies, many, reply, scan, script};
 use crate::{
+    clock::Clock,
     entry::{Key, Ttl},
     error::{Error, ErrorKind, Result},
     op::Op,
@@ -12,7 +13,12 @@ use crate::{
 };
 
 /// Performs one operation.
-pub(super) async fn perform(client: &Client, op: &Op, value_max: usize) -> Result<Reply> {
+pub(super) async fn perform(
+    client: &Client,
+    op: &Op,
+    value_max: usize,
+    clock: &Clock,
+) -> Result<Reply> {
     // What is rarer, or more than one command, is boxed: it does not make every call's future larger.
     match op {
         Op::Get { key, with_ttl: true } => Box::pin(get_with_ttl(client, key)).await,
@@ -43,9 +49,8 @@ pub(super) async fn perform(client: &Client, op: &Op, value_max: usize) -> Resul
             Box::pin(scan::page(client, prefix, cursor.as_ref(), *limit)).await
         }
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
-        Op::Copy(_) | Op::Record(_) => {
-            Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
-        }
+        Op::Copy(op) => Box::pin(copies::perform(client, op, value_max, clock)).await,
+        Op::Record(_) => Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine")),
     }
 }
 
@@ -65,6 +70,9 @@ async fn one(client: &Client, key: &Key, op: &Op, value_max: usize) -> Result<Re
 
 /// The key whose connection an operation uses.
 pub(super) fn first_key(op: &Op) -> Option<&Key> {
+    if let Op::Copy(op) = op {
+        return copies::first_key(op);
+    }
     let mut first = None;
     op.for_each_key(|key| first = first.or(Some(key)));
     first

@@ -31,6 +31,7 @@ pub(super) async fn probe(client: &Client, depth: ProbeDepth) -> Result<ProbeRep
             ("role", info.role),
             ("run_id", info.run_id),
             ("replication_id", info.replication_id),
+            ("maxmemory_policy", info.memory_policy),
         ];
         report.facts = facts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     }
@@ -42,11 +43,13 @@ pub(super) async fn probe(client: &Client, depth: ProbeDepth) -> Result<ProbeRep
 
 async fn ask(node: &Node, client: &Client) -> Result<Info> {
     let mut questions = info::questions();
+    questions.add_command(info::memory());
     if client.slots().is_some() {
         questions.cmd("CLUSTER").arg("INFO");
     }
     let mut replies = node.send_all(&questions).await?.into_iter();
-    let info = Info::read(&mut replies)?.writable()?;
+    let mut info = Info::read(&mut replies)?.writable()?;
+    info.add(replies.next().unwrap_or_default())?;
     if let Some(reply) = replies.next() {
         info::cluster_is_up(reply)?;
     }

@@ -20,6 +20,10 @@ impl fmt::Debug for Lua {
 }
 
 impl Lua {
+    pub(super) const fn new(code: &'static str, script: fn() -> Script) -> Self {
+        Self { code, script: LazyLock::new(script) }
+    }
+
     /// A call of this script on these keys; the arguments follow.
     pub(super) fn on(&self, keys: &[&Key]) -> Cmd {
         let size = keys.iter().map(|key| key.as_bytes().len()).sum::<usize>();
@@ -40,10 +44,11 @@ impl Lua {
 macro_rules! lua {
     ($(#[$doc:meta])* $name:ident, $code:expr) => {
         $(#[$doc])*
-        pub(super) static $name: Lua =
-            Lua { code: $code, script: LazyLock::new(|| Script::new($code)) };
+        pub(super) static $name: $crate::backend::redis::script::Lua =
+            $crate::backend::redis::script::Lua::new($code, || redis::Script::new($code));
     };
 }
+pub(super) use lua;
 
 /// Shared by SET and DELETE: leaves when the condition does not hold.
 /// ARGV: condition, operand, whether the previous value is wanted.
