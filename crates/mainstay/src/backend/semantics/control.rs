@@ -288,7 +288,8 @@ impl Cache {
     }
 }
 
-fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Permission {
+/// What a write around a cache may do, when its keys have been dirty, or the cache degraded, since `since_us`.
+pub fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Permission {
     let Some(known_for) = known_for else { return Permission::Go };
     let known = u64::try_from(now_us.saturating_sub(since_us)).unwrap_or(0);
     match known_for.checked_sub(Duration::from_micros(known)) {
@@ -297,6 +298,7 @@ fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Permissi
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+/// Microseconds as a column holds them.
+pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
