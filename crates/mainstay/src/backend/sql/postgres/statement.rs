@@ -16,16 +16,16 @@ macro_rules! now_us {
     };
 }
 
-pub(super) mod control;
-pub(super) mod journal;
-pub(super) mod schema;
-
 /// Neither deleted nor expired.
 macro_rules! live {
     () => {
         concat!("NOT deleted AND (expires_at IS NULL OR expires_at > ", now_ms!(), ")")
     };
 }
+
+pub(super) mod control;
+pub(super) mod journal;
+pub(super) mod schema;
 
 macro_rules! range {
     () => {

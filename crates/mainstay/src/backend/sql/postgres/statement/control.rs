@@ -85,18 +85,28 @@ pub(in super::super) const MARKED_SET: &str = concat!(
 );
 
 /// As `DELETE`, and `$2` cache, `$3` epoch, `$4` deadline. One row: the version, null where nothing was deleted, and
-/// whether there was still time after that; no row: overtaken.
+/// whether there was still time after that; no row: overtaken. It is an INSERT over what is there, as only that tests
+/// the time once the row is locked: an UPDATE does so only if the row was changed while it waited.
 pub(in super::super) const MARKED_DELETE: &str = concat!(
     "WITH guard AS (SELECT cache FROM mainstay_cache \
      WHERE cache = $2 AND active AND epoch = $3 AND ",
     now_us!(),
-    " < $4), removed AS (UPDATE mainstay_kv SET epoch = (SELECT epoch FROM mainstay_meta), \
-     counter = counter + 1, value = NULL, deleted = true, expires_at = ",
+    " < $4), removed AS (INSERT INTO mainstay_kv AS kv \
+     (key, epoch, counter, value, deleted, expires_at, updated_at) \
+     SELECT key, (SELECT epoch FROM mainstay_meta), ",
+    now_us!(),
+    ", NULL, true, ",
+    now_ms!(),
+    ", ",
+    now_ms!(),
+    " FROM mainstay_kv WHERE key = $1 AND EXISTS (SELECT 1 FROM guard) AND ",
+    live!(),
+    " ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, counter = kv.counter + 1, \
+     value = NULL, deleted = true, expires_at = ",
     now_ms!(),
     ", updated_at = ",
     now_ms!(),
-    " WHERE key = $1 AND EXISTS (SELECT 1 FROM guard) AND NOT deleted \
-     AND (expires_at IS NULL OR expires_at > ",
+    " WHERE NOT kv.deleted AND (kv.expires_at IS NULL OR kv.expires_at > ",
     now_ms!(),
     ") AND ",
     now_us!(),
@@ -106,7 +116,7 @@ pub(in super::super) const MARKED_DELETE: &str = concat!(
     " < $4 FROM guard LEFT JOIN removed ON true"
 );
 
-/// Ends in an error (`is_refusal`) unless the cache is active at this epoch and there is time. It has its arguments in
+/// Fails, as `Frame::guarded` expects, unless the cache is active at this epoch and there is time. It has its arguments in
 /// it, so that it can stand in one message with BEGIN or COMMIT: nothing comes between the test and the commit.
 pub(in super::super) fn guard(cache: &str, epoch: i64, deadline_us: i64) -> String {
     // In hexadecimal, as the name may hold anything.
