@@ -23,6 +23,11 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Starts one in front of `postgres`, which must outlive it to be of use; ready when this returns.
     pub async fn start(postgres: &Postgres) -> Result<Self, ServerError> {
+        Self::start_with(postgres, "").await
+    }
+
+    /// Starts one with further settings, as in the section `[pgbouncer]` of its file, a line each.
+    pub async fn start_with(postgres: &Postgres, settings: &str) -> Result<Self, ServerError> {
         let dir = WorkDir::new("pgbouncer")?;
         let port = PortLease::take()?;
         let users = dir.join("users.txt");
@@ -30,7 +35,7 @@ impl PgBouncer {
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 4\n\
-             admin_users = mainstay\n",
+             admin_users = mainstay\n{settings}\n",
             postgres.port(),
             port.get(),
             users.display()

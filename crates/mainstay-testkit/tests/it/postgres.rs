@@ -1,5 +1,7 @@
 //! The library's PostgreSQL backend, on real servers and behind a transaction pooler.
 
+mod control;
+
 use crate::sql::{self, connected, connecting, done, generous, get, increment, set, soon, value};
 use mainstay::backend::Backend;
 use mainstay::backend::sql::postgres::Postgres as Adapter;
@@ -123,7 +125,7 @@ async fn writes_of_many_keys_do_not_wait_in_a_circle() {
 async fn the_schema_is_created_by_many_at_once_and_a_newer_one_is_refused() {
     let postgres = Postgres::start().await.unwrap();
     sql::created_at_once(new, &postgres.url()).await;
-    postgres.psql("update mainstay_meta set schema_version = 2").await.unwrap();
+    postgres.psql("update mainstay_meta set schema_version = 3").await.unwrap();
     let newer = connecting(new, &postgres.url()).await;
     assert_eq!(newer.kind(), ErrorKind::Misconfigured);
     assert!(newer.message().contains("upgrade"), "{newer}");
@@ -139,7 +141,7 @@ async fn tables_of_another_role_are_enough() {
     let denied = connecting(new, &weak).await;
     assert_eq!(denied.kind(), ErrorKind::Forbidden, "{denied}");
     connected(new, &postgres.url(), 1).await.close().await;
-    let grant = "grant select, insert, update, delete on mainstay_kv, mainstay_meta, mainstay_probe to weak";
+    let grant = "grant select, insert, update, delete on all tables in schema public to weak";
     postgres.psql(grant).await.unwrap();
     let backend = connected(new, &weak, 1).await;
     done(&backend, increment("n")).await;

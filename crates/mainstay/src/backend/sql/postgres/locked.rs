@@ -2,84 +2,104 @@
 //! It must not know what any write means.
 
 use bytes::Bytes;
-use futures_util::future::{join, join3};
 use tokio_postgres::{
-    Client, Row,
+    Row,
     types::{ToSql, Type},
 };
 
 use super::{
-    super::common::{Intent, LockedRow, column as counter_column, version},
-    pool::{Connections, Failure, Lease, bounded},
+    super::common::{LockedRow, column as counter_column, version},
+    pool::Connections,
     read::column,
     statement,
+    transaction::{Answer, Frame, Statement, Transaction},
 };
 use crate::{
     backend::semantics::{Bounds, Change, Slot, apply, keys_of},
     clock::Deadline,
+    entry::Key,
     error::{Effect, Error, ErrorKind, Result},
     op::Op,
     reply::Reply,
 };
 
-type DriverResult<T> = std::result::Result<T, tokio_postgres::Error>;
-
-/// Performs any write.
+/// Performs any write. `None`: the frame's guard refused, nothing was done.
 ///
 /// # Errors
 /// Those of the caller's kinds, of the server and the connection. Only what happens once the changes have been sent
 /// can have `Effect::Unknown`.
 pub(super) async fn run(
     all: &Connections,
+    frame: &Frame<'_>,
     op: &Op,
     bounds: Bounds,
     deadline: Deadline,
-) -> Result<Reply> {
+) -> Result<Option<Reply>> {
     let keys = keys_of(op);
-    if keys.is_empty() {
-        return apply(op, &mut [], 0, bounds);
-    }
-    let lease = all.lease(deadline).await?;
-    let names: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    let outcome = bounded(deadline, lock_and_load(lease.client(), all.begin(), names)).await;
-    let rows = match outcome {
-        Ok(rows) => rows,
-        Err(failure) => return Err(lease.undo(failure, deadline).await),
+    let names = names_of(&keys);
+    let locks = lock_and_load(&names);
+    let Some((transaction, answers)) = Transaction::begin(all, frame, &locks, deadline).await?
+    else {
+        return Ok(None);
     };
-    let decided = slots_of(&rows, keys.len())
+    finish(transaction, frame, &answers, op, bounds).await
+}
+
+/// As `run`, in a transaction that has begun.
+///
+/// # Errors
+/// As `run`.
+pub(super) async fn go_on(
+    transaction: Transaction,
+    frame: &Frame<'_>,
+    op: &Op,
+    bounds: Bounds,
+) -> Result<Option<Reply>> {
+    let keys = keys_of(op);
+    let names = names_of(&keys);
+    let (transaction, answers) = transaction.send(&lock_and_load(&names)).await?;
+    finish(transaction, frame, &answers, op, bounds).await
+}
+
+/// The keys as an argument.
+pub(super) fn names_of(keys: &[Key]) -> Vec<&[u8]> {
+    keys.iter().map(Key::as_bytes).collect()
+}
+
+/// Locks the rows of these keys, in ascending order (creating tombstones where there are none), and reads them.
+pub(super) fn lock_and_load<'a>(names: &'a (dyn ToSql + Sync)) -> [Statement<'a>; 2] {
+    [statement::LOCK, statement::LOAD]
+        .map(|sql| Statement { sql, arguments: vec![(names, Type::BYTEA_ARRAY)] })
+}
+
+async fn finish(
+    transaction: Transaction,
+    frame: &Frame<'_>,
+    answers: &[Answer],
+    op: &Op,
+    bounds: Bounds,
+) -> Result<Option<Reply>> {
+    let rows = answers.last().map_or(&[][..], |loaded| &loaded.rows);
+    let decided = slots_of(rows, keys_of(op).len())
         .and_then(|(mut slots, now)| Ok((apply(op, &mut slots, now, bounds)?, slots)));
     match decided {
         Ok((reply, slots)) if slots.iter().any(|slot| slot.change != Change::Keep) => {
-            store(lease, &slots, deadline).await?;
-            Ok(reply)
+            let stored = store(transaction, frame, &slots, Vec::new()).await?;
+            Ok(stored.map(|()| reply))
         }
         Ok((reply, _)) => {
-            lease.roll_back(deadline).await;
-            Ok(reply)
+            transaction.roll_back().await;
+            Ok(Some(reply))
         }
         Err(error) => {
-            lease.roll_back(deadline).await;
+            transaction.roll_back().await;
             Err(error)
         }
     }
 }
 
-/// Begins a transaction, locks the rows of these keys (creating tombstones where there are none) and reads them, all
-/// sent at once.
-async fn lock_and_load(client: &Client, begin: &str, keys: Vec<&[u8]>) -> DriverResult<Vec<Row>> {
-    let named: &[(&(dyn ToSql + Sync), Type)] = &[(&keys, Type::BYTEA_ARRAY)];
-    let (begun, locked, loaded) = join3(
-        client.batch_execute(begin),
-        client.execute_typed(statement::LOCK, named),
-        client.query_typed(statement::LOAD, named),
-    )
-    .await;
-    begun?;
-    locked?;
-    loaded
-}
-
-fn slots_of(rows: &[Row], expected: usize) -> Result<(Vec<Slot>, i64)> {
+/// The slots of the loaded rows, and the time.
+pub(super) fn slots_of(rows: &[Row], expected: usize) -> Result<(Vec<Slot>, i64)> {
     if rows.len() != expected {
         let message = format!("{} of {expected} locked rows were found", rows.len());
         return Err(Error::new(ErrorKind::Corrupt, message));
@@ -144,84 +164,70 @@ impl<'a> Changes<'a> {
         changes
     }
 
-    /// Sends the statements that have something to do; how many rows they changed.
-    async fn send(&self, client: &Client, epoch: i32) -> DriverResult<u64> {
-        let (put, expire, remove) = join3(
-            nonempty(
-                self.put.keys.len(),
-                client,
+    /// The statements that have something to do.
+    fn statements(&'a self, epoch: &'a i32) -> impl Iterator<Item = Statement<'a>> {
+        let Self { put, expire, remove } = self;
+        [
+            put.as_statement(
                 statement::PUT,
-                &[
-                    (&epoch, Type::INT4),
-                    (&self.put.keys, Type::BYTEA_ARRAY),
-                    (&self.put.counters, Type::INT8_ARRAY),
-                    (&self.put.values, Type::BYTEA_ARRAY),
-                    (&self.put.expires_at, Type::INT8_ARRAY),
-                ],
+                epoch,
+                vec![(&put.values, Type::BYTEA_ARRAY), (&put.expires_at, Type::INT8_ARRAY)],
             ),
-            nonempty(
-                self.expire.keys.len(),
-                client,
+            expire.as_statement(
                 statement::EXPIRE,
-                &[
-                    (&epoch, Type::INT4),
-                    (&self.expire.keys, Type::BYTEA_ARRAY),
-                    (&self.expire.counters, Type::INT8_ARRAY),
-                    (&self.expire.expires_at, Type::INT8_ARRAY),
-                ],
+                epoch,
+                vec![(&expire.expires_at, Type::INT8_ARRAY)],
             ),
-            nonempty(
-                self.remove.keys.len(),
-                client,
-                statement::REMOVE,
-                &[
-                    (&epoch, Type::INT4),
-                    (&self.remove.keys, Type::BYTEA_ARRAY),
-                    (&self.remove.counters, Type::INT8_ARRAY),
-                ],
-            ),
-        )
-        .await;
-        Ok(put? + expire? + remove?)
+            remove.as_statement(statement::REMOVE, epoch, Vec::new()),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
-async fn nonempty(
-    keys: usize,
-    client: &Client,
-    sql: &str,
-    arguments: &[(&(dyn ToSql + Sync), Type)],
-) -> DriverResult<u64> {
-    if keys == 0 { Ok(0) } else { client.execute_typed(sql, arguments).await }
+impl<'a> Columns<'a> {
+    fn as_statement(
+        &'a self,
+        sql: &'static str,
+        epoch: &'a i32,
+        more: Vec<(&'a (dyn ToSql + Sync), Type)>,
+    ) -> Option<Statement<'a>> {
+        if self.keys.is_empty() {
+            return None;
+        }
+        let mut arguments: Vec<(&'a (dyn ToSql + Sync), Type)> = vec![
+            (epoch, Type::INT4),
+            (&self.keys, Type::BYTEA_ARRAY),
+            (&self.counters, Type::INT8_ARRAY),
+        ];
+        arguments.extend(more);
+        Some(Statement { sql, arguments })
+    }
 }
 
-/// Stores the changes and commits, sent at once: after an error in the first, the commit is a rollback.
-async fn store(lease: Lease, slots: &[Slot], deadline: Deadline) -> Result<()> {
+/// Stores the changes, performs what else there is, and commits, sent at once. `None`: the frame's guard refused.
+///
+/// # Errors
+/// Those of the server and the connection; a commit whose answer is lost has `Effect::Unknown`.
+pub(super) async fn store(
+    transaction: Transaction,
+    frame: &Frame<'_>,
+    slots: &[Slot],
+    more: Vec<Statement<'_>>,
+) -> Result<Option<()>> {
     let epoch = slots.first().map_or(0, |slot| slot.next.epoch);
     let epoch = i32::try_from(epoch)
         .map_err(|_| Error::new(ErrorKind::Corrupt, format!("epoch {epoch} is too large")))?;
     let expected = slots.iter().filter(|slot| slot.change != Change::Keep).count();
     let changes = Changes::of(slots);
-    let client = lease.client();
-    let both =
-        async { Ok(join(changes.send(client, epoch), client.batch_execute("COMMIT")).await) };
-    match bounded(deadline, both).await {
-        Err(failure) => lease.settle(Err(failure), Intent::Write),
-        Ok((Err(error), _)) => lease.settle(Err(Failure::Driver(error)), Intent::Write),
-        Ok((Ok(_), Err(error))) => {
-            let settled = lease.settle(Err(Failure::Driver(error)), Intent::Write);
-            settled.map_err(|error| match error.kind() {
-                ErrorKind::Conflict => error,
-                _ => error.with_effect(Effect::Unknown),
-            })
-        }
-        Ok((Ok(changed), Ok(()))) => {
-            lease.settle(Ok(()), Intent::Write)?;
-            if usize::try_from(changed) == Ok(expected) {
-                return Ok(());
-            }
-            let message = format!("{changed} of {expected} locked rows were stored");
-            Err(Error::new(ErrorKind::Corrupt, message).with_effect(Effect::Unknown))
-        }
+    let mut statements: Vec<Statement<'_>> = changes.statements(&epoch).collect();
+    let storing = statements.len();
+    statements.extend(more);
+    let Some(answers) = transaction.commit(frame, &statements).await? else { return Ok(None) };
+    let changed: u64 = answers.iter().take(storing).map(|answer| answer.changed).sum();
+    if usize::try_from(changed) == Ok(expected) {
+        return Ok(Some(()));
     }
+    let message = format!("{changed} of {expected} locked rows were stored");
+    Err(Error::new(ErrorKind::Corrupt, message).with_effect(Effect::Unknown))
 }

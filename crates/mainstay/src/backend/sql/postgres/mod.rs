@@ -13,27 +13,33 @@ use super::{
 };
 use crate::{
     backend::{
-        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, semantics::Bounds,
+        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope,
+        semantics::{Bounds, apply, keys_of},
     },
     clock::Deadline,
     config::BackendConfig,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     op::{Op, OpClass},
     reply::Reply,
 };
 
 mod classify;
+mod control;
+mod guarded;
 mod hosts;
+mod journal;
 mod locked;
 mod pool;
 mod read;
 mod schema;
 mod statement;
 mod tls;
+mod transaction;
 mod url;
 mod write;
 
 use pool::{Connections, PoolOptions, bounded};
+use transaction::Frame;
 use url::Target;
 
 /// A PostgreSQL server, several of which one is the primary, or a pooler before them.
@@ -81,11 +87,18 @@ impl Postgres {
                 if error.kind() == ErrorKind::Misconfigured
                     && error.message().contains("startup parameter") =>
             {
-                // A pooler that lets no session settings through: each transaction brings its own.
-                let options = PoolOptions { in_session: false, ..self.options };
-                self.try_open(options, deadline).await?
+                None
             }
             other => other?,
+        };
+        let connections = match connections {
+            Some(connections) => connections,
+            // A pooler that lets no session settings through: each transaction brings its own.
+            None => {
+                let options = PoolOptions { in_session: false, ..self.options };
+                let opened = self.try_open(options, deadline).await?;
+                opened.ok_or_else(|| Error::new(ErrorKind::Internal, "no limit was asked for"))?
+            }
         };
         if let Some(old) = self.current.swap(Some(Arc::new(connections))) {
             old.close();
@@ -93,22 +106,41 @@ impl Postgres {
         Ok(())
     }
 
-    async fn try_open(&self, options: PoolOptions, deadline: Deadline) -> Result<Connections> {
+    /// `None`: the session's limits did not reach the server.
+    async fn try_open(
+        &self,
+        options: PoolOptions,
+        deadline: Deadline,
+    ) -> Result<Option<Connections>> {
         let connections = Connections::new(&self.target, options)?;
         schema::role(connections.lease(deadline).await?, deadline).await?;
+        if options.in_session
+            && !schema::is_bounded(&connections, options.limit_ms(), deadline).await?
+        {
+            connections.close();
+            return Ok(None);
+        }
         schema::migrate(&connections, deadline).await?;
-        Ok(connections)
+        Ok(Some(connections))
     }
 
     async fn run(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
         let all = self.current()?;
+        let bounds = Bounds { value_max: self.value_max };
+        if let Op::Record(op) = op {
+            return control::run(&all, op, bounds, deadline).await;
+        }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
         }
         if let Some(reply) = write::run(&all, op, self.value_max, deadline).await? {
             return Ok(reply);
         }
-        locked::run(&all, op, Bounds { value_max: self.value_max }, deadline).await
+        if keys_of(op).is_empty() {
+            return apply(op, &mut [], 0, bounds);
+        }
+        let done = locked::run(&all, &Frame::plain(&all), op, bounds, deadline).await?;
+        done.ok_or_else(guarded::unguarded)
     }
 
     async fn ask(&self, depth: ProbeDepth, deadline: Deadline) -> Result<ProbeReport> {
@@ -162,7 +194,7 @@ impl Backend for Postgres {
             versions: true,
             atomic_many: true,
             copies: false,
-            control: false,
+            control: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

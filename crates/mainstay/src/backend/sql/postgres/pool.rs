@@ -49,12 +49,20 @@ pub(super) struct PoolOptions {
     pub(super) in_session: bool,
 }
 
+impl PoolOptions {
+    /// What the server is told; 0 would mean no limit.
+    pub(super) fn limit_ms(&self) -> u128 {
+        self.statement_timeout.as_millis().max(1)
+    }
+}
+
 /// One generation of connections to one server.
 pub(super) struct Connections {
     idle: Idle,
     places: Places,
     turn: AtomicUsize,
     begin: String,
+    in_session: bool,
 }
 
 /// The connections that wait for work.
@@ -76,7 +84,7 @@ impl Connections {
     /// # Errors
     /// `Misconfigured` for certificate files that cannot be used.
     pub(super) fn new(target: &Target, options: PoolOptions) -> Result<Self> {
-        let limit = options.statement_timeout.as_millis();
+        let limit = options.limit_ms();
         let mut config = target.config.clone();
         if options.in_session {
             let given = config.get_options().unwrap_or_default();
@@ -111,12 +119,18 @@ impl Connections {
             places: Places::new(pooled),
             turn: AtomicUsize::new(0),
             begin,
+            in_session: options.in_session,
         })
     }
 
     /// The statements that begin a transaction with its limits.
     pub(super) fn begin(&self) -> &str {
         &self.begin
+    }
+
+    /// Whether the server ends a statement by itself that takes too long, also outside of a transaction.
+    pub(super) fn bound_every_statement(&self) -> bool {
+        self.in_session
     }
 
     /// A connection for one caller alone. Where the server grants no more, one of those that there are.
@@ -314,14 +328,14 @@ impl Lease {
         }
     }
 
-    /// The error of a transaction that will not be committed; rolls it back if the connection is in step.
-    pub(super) async fn undo(self, failure: Failure, deadline: Deadline) -> Error {
+    /// The error of a transaction that came to nothing; rolls it back if the connection is in step.
+    pub(super) async fn undo(self, failure: Failure, intent: Intent, deadline: Deadline) -> Error {
         if failure.in_step() {
             self.roll_back(deadline).await;
         } else if failure.is_loss() {
             self.idle.forget();
         }
-        failure.into_error(Intent::Read)
+        failure.into_error(intent)
     }
 
     fn give_back(mut self) {

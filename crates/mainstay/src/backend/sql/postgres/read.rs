@@ -137,7 +137,8 @@ async fn many(all: &Connections, sql: &str, keys: &[Key], deadline: Deadline) ->
     short(all, sql, &[(&keys, Type::BYTEA_ARRAY)], deadline).await
 }
 
-async fn short(
+/// Sends one short read on a connection that others use at the same time.
+pub(super) async fn short(
     all: &Connections,
     sql: &str,
     arguments: Arguments<'_>,

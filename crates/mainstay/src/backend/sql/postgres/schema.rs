@@ -8,7 +8,8 @@ use super::{
     classify::error_of,
     pool::{Connections, Lease, bounded},
     read::column,
-    statement,
+    statement::schema as statement,
+    transaction::{Statement, alone},
 };
 use crate::{
     clock::Deadline,
@@ -26,7 +27,7 @@ pub(super) struct Role {
 /// # Errors
 /// `WrongNode`, and those of the server and the connection.
 pub(super) async fn role(lease: Lease, deadline: Deadline) -> Result<Role> {
-    let outcome = bounded(deadline, lease.client().query_typed(statement::ROLE, &[])).await;
+    let outcome = bounded(deadline, lease.client().query_typed(super::statement::ROLE, &[])).await;
     let rows = lease.settle(outcome, Intent::Read)?;
     let row = rows
         .first()
@@ -38,6 +39,24 @@ pub(super) async fn role(lease: Lease, deadline: Deadline) -> Result<Role> {
         return Err(read_only("its transactions are read-only"));
     }
     Ok(Role { version: column(row, 2)? })
+}
+
+/// Whether the server really ends a statement, and a transaction that idles, after so many milliseconds: a pooler may
+/// have dropped what the session asked for without a word.
+///
+/// # Errors
+/// Those of the server and the connection.
+pub(super) async fn is_bounded(
+    all: &Connections,
+    limit_ms: u128,
+    deadline: Deadline,
+) -> Result<bool> {
+    let question = Statement { sql: statement::LIMITS, arguments: Vec::new() };
+    let answer = alone(all, question, Intent::Read, deadline).await?;
+    let limit = i64::try_from(limit_ms).unwrap_or(i64::MAX);
+    let Some(row) = answer.rows.first() else { return Ok(false) };
+    let within = |found: i64| found > 0 && found <= limit;
+    Ok(within(column(row, 0)?) && within(column(row, 1)?))
 }
 
 /// Makes sure that the tables are there, in this version's schema.
@@ -77,7 +96,7 @@ async fn found(client: &Client) -> Result<bool> {
     }
 }
 
-/// Creates what is missing, in one transaction, alone. A newer schema that another process has just made is refused.
+/// Creates what is missing and brings an older schema forward, in one transaction, alone. A newer schema that another process has just made is refused.
 async fn create(client: &Client, begin: &str) -> Result<()> {
     let says = |error: tokio_postgres::Error| error_of(&error, Intent::Read);
     client.batch_execute(begin).await.map_err(says)?;

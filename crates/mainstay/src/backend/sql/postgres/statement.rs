@@ -23,6 +23,10 @@ macro_rules! live {
     };
 }
 
+pub(super) mod control;
+pub(super) mod journal;
+pub(super) mod schema;
+
 macro_rules! range {
     () => {
         concat!("key >= $1 AND ($2::bytea IS NULL OR key < $2) AND ", live!())
@@ -67,7 +71,8 @@ pub(super) const SCAN: &str = concat!(
 /// `$1` first key, `$2` end or null.
 pub(super) const COUNT: &str = concat!("SELECT count(*) FROM mainstay_kv WHERE ", range!());
 
-/// `$1` key, `$2` value, `$3` milliseconds to live or null, `$4` expiry or null.
+/// `$1` key, `$2` value, `$3` milliseconds to live or null, `$4` expiry or null. The time of the write is read once the
+/// row is locked: what was read before that is not newer.
 pub(super) const SET: &str = concat!(
     "INSERT INTO mainstay_kv AS kv (key, epoch, counter, value, deleted, expires_at, updated_at) \
      VALUES ($1, (SELECT epoch FROM mainstay_meta), ",
@@ -78,7 +83,9 @@ pub(super) const SET: &str = concat!(
     now_ms!(),
     ") ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, counter = kv.counter + 1, \
      value = excluded.value, deleted = false, expires_at = excluded.expires_at, \
-     updated_at = excluded.updated_at RETURNING epoch::bigint, counter"
+     updated_at = ",
+    now_ms!(),
+    " RETURNING epoch::bigint, counter"
 );
 
 /// `$1` distinct keys and `$2` their values in ascending order, `$3` milliseconds to live or null, `$4` expiry or null.
@@ -93,7 +100,8 @@ pub(super) const SET_MANY: &str = concat!(
     " FROM unnest($1::bytea[], $2::bytea[]) AS t(k, v) ORDER BY k \
      ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, counter = kv.counter + 1, \
      value = excluded.value, deleted = false, expires_at = excluded.expires_at, \
-     updated_at = excluded.updated_at"
+     updated_at = ",
+    now_ms!()
 );
 
 /// `$1` key. A tombstone's expiry is the time of its deletion: one index serves the purge of both.
@@ -123,7 +131,7 @@ pub(super) const DELETE_MANY: &str = concat!(
 );
 
 /// `$1` keys. Locks each row in ascending order; where there is none, a tombstone is put first. `WHERE false` locks
-/// an existing row without writing it.
+/// an existing row without writing it. Answers the keys that got a tombstone.
 pub(super) const LOCK: &str = concat!(
     "INSERT INTO mainstay_kv AS kv (key, epoch, counter, value, deleted, expires_at, updated_at) \
      SELECT k, (SELECT epoch FROM mainstay_meta), ",
@@ -133,14 +141,14 @@ pub(super) const LOCK: &str = concat!(
     ", ",
     now_ms!(),
     " FROM unnest($1::bytea[]) AS t(k) ORDER BY k \
-     ON CONFLICT (key) DO UPDATE SET deleted = kv.deleted WHERE false"
+     ON CONFLICT (key) DO UPDATE SET deleted = kv.deleted WHERE false RETURNING key"
 );
 
 /// `$1` keys.
 pub(super) const LOAD: &str = concat!(
     "SELECT key, epoch::bigint, counter, value, expires_at, ",
     now_ms!(),
-    ", (SELECT epoch FROM mainstay_meta)::bigint FROM mainstay_kv WHERE key = ANY($1) ORDER BY key"
+    ", (SELECT epoch FROM mainstay_meta)::bigint, updated_at FROM mainstay_kv WHERE key = ANY($1) ORDER BY key"
 );
 
 /// `$1` epoch, then for each key: `$2` key, `$3` counter, `$4` value, `$5` expiry or null.
@@ -189,34 +197,3 @@ pub(super) const WRITE_READ: &str = concat!(
     now_ms!(),
     ") ON CONFLICT (id) DO UPDATE SET stamp = excluded.stamp RETURNING stamp"
 );
-
-/// The schema that is there.
-pub(super) const META: &str = "SELECT schema_version, epoch::bigint FROM mainstay_meta";
-
-/// Held by the one process that creates or migrates; a number of ours.
-pub(super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(5571873241)";
-
-/// Schema 1.
-pub(super) const CREATE: &str = "
-CREATE TABLE IF NOT EXISTS mainstay_meta (
-    id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
-    schema_version bigint NOT NULL,
-    epoch integer NOT NULL
-);
-CREATE TABLE IF NOT EXISTS mainstay_kv (
-    key bytea PRIMARY KEY,
-    epoch integer NOT NULL,
-    counter bigint NOT NULL,
-    value bytea,
-    deleted boolean NOT NULL,
-    expires_at bigint,
-    updated_at bigint NOT NULL
-);
-CREATE INDEX IF NOT EXISTS mainstay_kv_expires_at ON mainstay_kv (expires_at)
-    WHERE expires_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS mainstay_probe (
-    id smallint PRIMARY KEY,
-    stamp bigint NOT NULL
-);
-INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 1, 1) ON CONFLICT (id) DO NOTHING;
-";

@@ -1,25 +1,30 @@
-//! Writes that do not depend on what is stored: one statement that commits by itself.
-//! It must not know conditions or relative writes; those are `locked`.
+//! Writes that do not depend on what is stored: one statement.
+//! It must not know conditions or relative writes; those are `locked`. Nor what guards them.
 
-use bytes::Bytes;
-use tokio_postgres::{
-    Row,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::Type;
 
 use super::{
     super::common::{Expiry, Intent, check_size, last_of_each, version, written},
-    pool::{Connections, Lease, bounded},
+    locked::names_of,
+    pool::Connections,
     read::column,
     statement,
+    transaction::{Answer, Statement, alone},
 };
 use crate::{
     clock::Deadline,
-    entry::Key,
     error::{Error, ErrorKind, Result},
     op::{Condition, Op},
     reply::{Reply, Written},
 };
+
+/// A write of this kind, its arguments ready.
+pub(super) enum Unconditional<'a> {
+    Set { key: &'a [u8], value: &'a [u8], expiry: Expiry },
+    SetMany { keys: Vec<&'a [u8]>, values: Vec<&'a [u8]>, expiry: Expiry },
+    Delete { key: &'a [u8] },
+    DeleteMany { keys: Vec<&'a [u8]> },
+}
 
 /// Performs a write if it is of this kind; `None`: it is not.
 ///
@@ -31,105 +36,106 @@ pub(super) async fn run(
     value_max: usize,
     deadline: Deadline,
 ) -> Result<Option<Reply>> {
-    match op {
-        Op::Set { key, value, ttl, condition: Condition::Always, want_previous: false } => {
-            check_size(value.len(), value_max)?;
-            let Some(expiry) = Expiry::of(*ttl)? else { return Ok(None) };
-            Ok(Some(set(all, key, value, expiry, deadline).await?))
-        }
-        Op::SetMany { entries, ttl, all_absent: false } => {
-            for (_, value) in entries {
+    let Some(write) = Unconditional::of(op, value_max)? else { return Ok(None) };
+    if let Some(reply) = write.of_nothing() {
+        return Ok(Some(reply));
+    }
+    let answer = alone(all, write.statement(), Intent::Write, deadline).await?;
+    write.reply(&answer).map(Some)
+}
+
+impl<'a> Unconditional<'a> {
+    /// `None`: it is of another kind.
+    ///
+    /// # Errors
+    /// `TooLarge`, `InvalidArgument`.
+    pub(super) fn of(op: &'a Op, value_max: usize) -> Result<Option<Self>> {
+        Ok(match op {
+            Op::Set { key, value, ttl, condition: Condition::Always, want_previous: false } => {
                 check_size(value.len(), value_max)?;
+                let set = |expiry| Self::Set { key: key.as_bytes(), value, expiry };
+                Expiry::of(*ttl)?.map(set)
             }
-            let Some(expiry) = Expiry::of(*ttl)? else { return Ok(None) };
-            Ok(Some(set_many(all, entries, expiry, deadline).await?))
+            Op::SetMany { entries, ttl, all_absent: false } => {
+                for (_, value) in entries {
+                    check_size(value.len(), value_max)?;
+                }
+                let entries = last_of_each(entries).into_iter();
+                let (keys, values) = entries.map(|(key, value)| (key.as_bytes(), &**value)).unzip();
+                Expiry::of(*ttl)?.map(|expiry| Self::SetMany { keys, values, expiry })
+            }
+            Op::Delete { key, condition: Condition::Always, want_previous: false } => {
+                Some(Self::Delete { key: key.as_bytes() })
+            }
+            Op::DeleteMany { keys } => Some(Self::DeleteMany { keys: names_of(keys) }),
+            _ => None,
+        })
+    }
+
+    /// The reply to a write of no keys.
+    fn of_nothing(&self) -> Option<Reply> {
+        match self {
+            Self::SetMany { keys, .. } if keys.is_empty() => Some(all_written()),
+            Self::DeleteMany { keys } if keys.is_empty() => Some(Reply::Integer(0)),
+            Self::SetMany { .. }
+            | Self::DeleteMany { .. }
+            | Self::Set { .. }
+            | Self::Delete { .. } => None,
         }
-        Op::Delete { key, condition: Condition::Always, want_previous: false } => {
-            Ok(Some(delete(all, key, deadline).await?))
+    }
+
+    /// What performs it.
+    pub(super) fn statement(&'a self) -> Statement<'a> {
+        match self {
+            Self::Set { key, value, expiry } => Statement {
+                sql: statement::SET,
+                arguments: vec![
+                    (key, Type::BYTEA),
+                    (value, Type::BYTEA),
+                    (&expiry.after, Type::INT8),
+                    (&expiry.at, Type::INT8),
+                ],
+            },
+            Self::SetMany { keys, values, expiry } => Statement {
+                sql: statement::SET_MANY,
+                arguments: vec![
+                    (keys, Type::BYTEA_ARRAY),
+                    (values, Type::BYTEA_ARRAY),
+                    (&expiry.after, Type::INT8),
+                    (&expiry.at, Type::INT8),
+                ],
+            },
+            Self::Delete { key } => {
+                Statement { sql: statement::DELETE, arguments: vec![(key, Type::BYTEA)] }
+            }
+            Self::DeleteMany { keys } => Statement {
+                sql: statement::DELETE_MANY,
+                arguments: vec![(keys, Type::BYTEA_ARRAY)],
+            },
         }
-        Op::DeleteMany { keys } => Ok(Some(delete_many(all, keys, deadline).await?)),
-        _ => Ok(None),
+    }
+
+    /// What its answer means.
+    ///
+    /// # Errors
+    /// `Misconfigured`, `Corrupt` when the tables are not those of this version.
+    pub(super) fn reply(&self, answer: &Answer) -> Result<Reply> {
+        let given = answer.rows.first();
+        let given = given.map(|row| version(column(row, 0)?, column(row, 1)?)).transpose();
+        match self {
+            Self::Set { .. } => match given? {
+                None => Err(Error::new(ErrorKind::Misconfigured, "the server skipped the write")),
+                given => Ok(written(given)),
+            },
+            Self::Delete { .. } => Ok(written(given?)),
+            Self::SetMany { .. } => Ok(all_written()),
+            Self::DeleteMany { .. } => {
+                Ok(Reply::Integer(i64::try_from(answer.changed).unwrap_or(i64::MAX)))
+            }
+        }
     }
 }
 
-async fn set(
-    all: &Connections,
-    key: &Key,
-    value: &Bytes,
-    expiry: Expiry,
-    deadline: Deadline,
-) -> Result<Reply> {
-    let (key, value) = (key.as_bytes(), &**value);
-    let lease = all.lease(deadline).await?;
-    let arguments: &[(&(dyn ToSql + Sync), Type)] = &[
-        (&key, Type::BYTEA),
-        (&value, Type::BYTEA),
-        (&expiry.after, Type::INT8),
-        (&expiry.at, Type::INT8),
-    ];
-    let rows = rows(lease, statement::SET, arguments, deadline).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| Error::new(ErrorKind::Misconfigured, "the server skipped the write"))?;
-    Ok(written(Some(version(column(row, 0)?, column(row, 1)?)?)))
-}
-
-async fn set_many(
-    all: &Connections,
-    entries: &[(Key, Bytes)],
-    expiry: Expiry,
-    deadline: Deadline,
-) -> Result<Reply> {
-    let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) =
-        last_of_each(entries).into_iter().map(|(key, value)| (key.as_bytes(), &**value)).unzip();
-    if !keys.is_empty() {
-        let lease = all.lease(deadline).await?;
-        let arguments: &[(&(dyn ToSql + Sync), Type)] = &[
-            (&keys, Type::BYTEA_ARRAY),
-            (&values, Type::BYTEA_ARRAY),
-            (&expiry.after, Type::INT8),
-            (&expiry.at, Type::INT8),
-        ];
-        execute(lease, statement::SET_MANY, arguments, deadline).await?;
-    }
-    Ok(Reply::Written(Written { applied: true, ..Written::default() }))
-}
-
-async fn delete(all: &Connections, key: &Key, deadline: Deadline) -> Result<Reply> {
-    let key = key.as_bytes();
-    let lease = all.lease(deadline).await?;
-    let rows = rows(lease, statement::DELETE, &[(&key, Type::BYTEA)], deadline).await?;
-    let given = rows.first().map(|row| version(column(row, 0)?, column(row, 1)?)).transpose()?;
-    Ok(written(given))
-}
-
-async fn delete_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Result<Reply> {
-    if keys.is_empty() {
-        return Ok(Reply::Integer(0));
-    }
-    let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
-    let lease = all.lease(deadline).await?;
-    let arguments: &[(&(dyn ToSql + Sync), Type)] = &[(&keys, Type::BYTEA_ARRAY)];
-    let removed = execute(lease, statement::DELETE_MANY, arguments, deadline).await?;
-    Ok(Reply::Integer(i64::try_from(removed).unwrap_or(i64::MAX)))
-}
-
-async fn rows(
-    lease: Lease,
-    sql: &str,
-    arguments: &[(&(dyn ToSql + Sync), Type)],
-    deadline: Deadline,
-) -> Result<Vec<Row>> {
-    let outcome = bounded(deadline, lease.client().query_typed(sql, arguments)).await;
-    lease.settle(outcome, Intent::Write)
-}
-
-async fn execute(
-    lease: Lease,
-    sql: &str,
-    arguments: &[(&(dyn ToSql + Sync), Type)],
-    deadline: Deadline,
-) -> Result<u64> {
-    let outcome = bounded(deadline, lease.client().execute_typed(sql, arguments)).await;
-    lease.settle(outcome, Intent::Write)
+fn all_written() -> Reply {
+    Reply::Written(Written { applied: true, ..Written::default() })
 }

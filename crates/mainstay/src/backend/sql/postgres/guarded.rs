@@ -1,0 +1,282 @@
+//! Writes that are performed only while what protects their copies holds.
+//! It must not know what any write means, nor how its copies are protected.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::{
+    super::common::{Intent, column as counter_column, version, written},
+    locked::{self, names_of},
+    pool::Connections,
+    read::column,
+    statement::control as statement,
+    transaction::{Answer, Frame, Statement, Transaction, alone, whole},
+    write::Unconditional,
+};
+use crate::{
+    backend::semantics::{
+        Bounds,
+        control::{Permission, micros, wait_for},
+        keys_of,
+    },
+    clock::Deadline,
+    entry::Key,
+    error::{Effect, Error, ErrorKind, Result},
+    op::{Op, Under},
+    reply::{Committed, Reply},
+};
+
+/// How often the control row may change between two statements that look at it.
+const TURNS_MAX: usize = 4;
+
+/// A longer wait than any, so that a time plus it is still a number.
+const LONG_US: i64 = 1 << 61;
+
+/// Performs a write under its protection.
+///
+/// # Errors
+/// Those of the caller's kinds, of the server and the connection. Only a commit whose answer is lost has
+/// `Effect::Unknown`.
+pub(super) async fn commit(
+    all: &Connections,
+    cache: &str,
+    write: &Op,
+    under: Under,
+    bounds: Bounds,
+    deadline: Deadline,
+) -> Result<Committed> {
+    match under {
+        Under::Mark { epoch, deadline_us } => {
+            let mark = Mark { cache, epoch: counter_column(epoch), deadline_us };
+            let done = mark.commit(all, write, bounds, deadline).await?;
+            Ok(done.map_or(Committed::Overtaken, |reply| Committed::Done(Box::new(reply))))
+        }
+        Under::Around { known_for, open_for } => {
+            around(all, cache, write, (known_for, open_for), bounds, deadline).await
+        }
+    }
+}
+
+/// `Under::Mark`.
+struct Mark<'a> {
+    cache: &'a str,
+    epoch: i64,
+    deadline_us: i64,
+}
+
+impl Mark<'_> {
+    /// `None`: overtaken.
+    async fn commit(
+        &self,
+        all: &Connections,
+        write: &Op,
+        bounds: Bounds,
+        deadline: Deadline,
+    ) -> Result<Option<Reply>> {
+        let unconditional = Unconditional::of(write, bounds.value_max)?;
+        // Where a single statement is not bounded by the server, it goes the longer way, in the same round trip.
+        if all.bound_every_statement() {
+            match &unconditional {
+                Some(set @ Unconditional::Set { .. }) => {
+                    return self.set(all, set, deadline).await;
+                }
+                Some(Unconditional::Delete { key }) => {
+                    return self.delete(all, key, deadline).await;
+                }
+                Some(Unconditional::SetMany { .. } | Unconditional::DeleteMany { .. }) | None => {}
+            }
+        }
+        let guard = statement::guard(self.cache, self.epoch, self.deadline_us);
+        let frame = Frame::guarded(all, &guard);
+        let Some(write) = unconditional else {
+            return locked::run(all, &frame, write, bounds, deadline).await;
+        };
+        let answers = whole(all, &frame, &[write.statement()], deadline).await?;
+        answers.map(|answers| reply_of(&write, &answers)).transpose()
+    }
+
+    async fn set(
+        &self,
+        all: &Connections,
+        set: &Unconditional<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<Reply>> {
+        let Statement { mut arguments, .. } = set.statement();
+        arguments.extend([
+            (&self.cache as _, Type::TEXT),
+            (&self.epoch as _, Type::INT8),
+            (&self.deadline_us as _, Type::INT8),
+        ]);
+        let marked = Statement { sql: statement::MARKED_SET, arguments };
+        let answer = alone(all, marked, Intent::Write, deadline).await?;
+        if answer.rows.is_empty() { Ok(None) } else { set.reply(&answer).map(Some) }
+    }
+
+    async fn delete(
+        &self,
+        all: &Connections,
+        key: &&[u8],
+        deadline: Deadline,
+    ) -> Result<Option<Reply>> {
+        let arguments = vec![
+            (key as _, Type::BYTEA),
+            (&self.cache as _, Type::TEXT),
+            (&self.epoch as _, Type::INT8),
+            (&self.deadline_us as _, Type::INT8),
+        ];
+        let marked = Statement { sql: statement::MARKED_DELETE, arguments };
+        let answer = alone(all, marked, Intent::Write, deadline).await?;
+        let Some(row) = answer.rows.first() else { return Ok(None) };
+        let removed: Option<i64> = column(row, 0)?;
+        let in_time: bool = column(row, 2)?;
+        match removed {
+            Some(epoch) => Ok(Some(written(Some(version(epoch, column(row, 1)?)?)))),
+            // Nothing was there, unless the time ran out while a row lock was waited for.
+            None => Ok(in_time.then(|| written(None))),
+        }
+    }
+}
+
+/// How a cache stands for a write around it, the control row looked at and the dirty rows made.
+enum Standing {
+    Active {
+        youngest_us: i64,
+        now_us: i64,
+    },
+    Degraded {
+        since_us: i64,
+        now_us: i64,
+    },
+    None,
+    /// It was degraded between two statements, and is not held.
+    Moved,
+}
+
+async fn around(
+    all: &Connections,
+    cache: &str,
+    write: &Op,
+    (known_for, open_for): (Option<Duration>, Duration),
+    bounds: Bounds,
+    deadline: Deadline,
+) -> Result<Committed> {
+    // What is refused anyway need not make anything dirty.
+    let unconditional = Unconditional::of(write, bounds.value_max)?;
+    let keys = keys_of(write);
+    let frame = Frame::plain(all);
+    let (transaction, standing) = stand(all, &frame, cache, &keys, deadline).await?;
+    let (permission, dirty) = match standing {
+        Standing::Active { youngest_us, now_us } => {
+            (wait_for(known_for, youngest_us, now_us), true)
+        }
+        Standing::Degraded { since_us, now_us } => (wait_for(known_for, since_us, now_us), false),
+        Standing::None => (Permission::Go, false),
+        Standing::Moved => {
+            transaction.roll_back().await;
+            let message = "the control row changed again and again";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+    };
+    match permission {
+        Permission::Wait(left) => {
+            if dirty {
+                hold_open(transaction, &frame, cache, &keys, open_for).await?;
+            } else {
+                transaction.roll_back().await;
+            }
+            Ok(Committed::Wait(left))
+        }
+        Permission::Overtaken => {
+            transaction.roll_back().await;
+            Ok(Committed::Overtaken)
+        }
+        Permission::Go => {
+            let done = match unconditional {
+                Some(write) => {
+                    let answers = transaction.commit(&frame, &[write.statement()]).await?;
+                    answers.map(|answers| reply_of(&write, &answers)).transpose()?
+                }
+                None => locked::go_on(transaction, &frame, write, bounds).await?,
+            };
+            let done = done.ok_or_else(unguarded)?;
+            Ok(Committed::Done(Box::new(done)))
+        }
+    }
+}
+
+/// Begins a transaction and looks at the control row: degraded, it is held shared; active, the keys are made dirty.
+async fn stand(
+    all: &Connections,
+    frame: &Frame<'_>,
+    cache: &str,
+    keys: &[Key],
+    deadline: Deadline,
+) -> Result<(Transaction, Standing)> {
+    let names = names_of(keys);
+    let looks = [
+        Statement { sql: statement::HOLD_DEGRADED, arguments: vec![(&cache, Type::TEXT)] },
+        Statement {
+            sql: statement::MAKE_DIRTY,
+            arguments: vec![(&cache, Type::TEXT), (&names, Type::BYTEA_ARRAY)],
+        },
+    ];
+    let begun = Transaction::begin(all, frame, &looks, deadline).await?;
+    let (mut transaction, mut answers) = begun.ok_or_else(unguarded)?;
+    for _ in 1..TURNS_MAX {
+        match Standing::of(&answers)? {
+            Standing::Moved => (transaction, answers) = transaction.send(&looks).await?,
+            standing => return Ok((transaction, standing)),
+        }
+    }
+    let standing = Standing::of(&answers)?;
+    Ok((transaction, standing))
+}
+
+impl Standing {
+    fn of(answers: &[Answer]) -> Result<Self> {
+        let [held, dirty] = answers else {
+            return Err(Error::new(ErrorKind::Internal, "two statements gave other answers"));
+        };
+        if let Some(row) = held.rows.first() {
+            return Ok(Self::Degraded { since_us: column(row, 0)?, now_us: column(row, 1)? });
+        }
+        let Some(row) = dirty.rows.first() else { return Ok(Self::None) };
+        if !column::<bool>(row, 0)? {
+            return Ok(Self::Moved);
+        }
+        let youngest_us: Option<i64> = column(row, 1)?;
+        Ok(Self::Active { youngest_us: youngest_us.unwrap_or(i64::MIN), now_us: column(row, 2)? })
+    }
+}
+
+/// Commits the dirty rows alone, held open for the write that waits.
+async fn hold_open(
+    transaction: Transaction,
+    frame: &Frame<'_>,
+    cache: &str,
+    keys: &[Key],
+    open_for: Duration,
+) -> Result<()> {
+    let names = names_of(keys);
+    let open_us = micros(open_for).min(LONG_US);
+    let hold = Statement {
+        sql: statement::HOLD_OPEN,
+        arguments: vec![(&cache, Type::TEXT), (&names, Type::BYTEA_ARRAY), (&open_us, Type::INT8)],
+    };
+    // The caller's write was not sent, whatever becomes of this.
+    let held = transaction.commit(frame, &[hold]).await;
+    held.map(drop).map_err(|error| error.with_effect(Effect::None))
+}
+
+fn reply_of(write: &Unconditional<'_>, answers: &[Answer]) -> Result<Reply> {
+    match answers.first() {
+        Some(answer) => write.reply(answer),
+        None => Err(Error::new(ErrorKind::Internal, "a statement gave no answer")),
+    }
+}
+
+/// A statement failed as a guard does where there was none.
+pub(super) fn unguarded() -> Error {
+    Error::new(ErrorKind::Internal, "a transaction without a guard was refused")
+}

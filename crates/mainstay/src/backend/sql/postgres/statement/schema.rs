@@ -1,0 +1,74 @@
+//! The tables, as statements.
+//! It must not know which of them a database lacks.
+
+/// The schema that is there.
+pub(in super::super) const META: &str = "SELECT schema_version, epoch::bigint FROM mainstay_meta";
+
+/// The limits of this session in milliseconds, 0 for none: of a statement, of idling in a transaction.
+pub(in super::super) const LIMITS: &str = "SELECT \
+     (extract(epoch from current_setting('statement_timeout')::interval) * 1000)::bigint, \
+     (extract(epoch from current_setting('idle_in_transaction_session_timeout')::interval) \
+     * 1000)::bigint";
+
+/// Held by the one process that creates or migrates; a number of ours.
+pub(in super::super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(5571873241)";
+
+/// Schema 2, from nothing or from schema 1, which had no control tables.
+pub(in super::super) const CREATE: &str = "
+CREATE TABLE IF NOT EXISTS mainstay_meta (
+    id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    schema_version bigint NOT NULL,
+    epoch integer NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_kv (
+    key bytea PRIMARY KEY,
+    epoch integer NOT NULL,
+    counter bigint NOT NULL,
+    value bytea,
+    deleted boolean NOT NULL,
+    expires_at bigint,
+    updated_at bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS mainstay_kv_expires_at ON mainstay_kv (expires_at)
+    WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS mainstay_probe (
+    id smallint PRIMARY KEY,
+    stamp bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_cache (
+    cache text PRIMARY KEY,
+    id bigint NOT NULL,
+    active boolean NOT NULL,
+    epoch bigint NOT NULL,
+    generation bigint NOT NULL,
+    identity text NOT NULL,
+    beacon bigint NOT NULL,
+    raised_us bigint NOT NULL,
+    degraded_us bigint NOT NULL,
+    reason text NOT NULL,
+    lease_us bigint NOT NULL,
+    mark_us bigint NOT NULL,
+    statement_us bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_dirty (
+    cache text NOT NULL,
+    key bytea NOT NULL,
+    number bigint NOT NULL,
+    since_us bigint NOT NULL,
+    open_until_us bigint NOT NULL,
+    PRIMARY KEY (cache, key)
+);
+CREATE TABLE IF NOT EXISTS mainstay_journal (
+    journal bytea PRIMARY KEY,
+    seq bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_journal_key (
+    journal bytea NOT NULL,
+    key bytea NOT NULL,
+    epoch bigint NOT NULL,
+    counter bigint NOT NULL,
+    PRIMARY KEY (journal, key)
+);
+INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 2, 1) ON CONFLICT (id) DO NOTHING;
+UPDATE mainstay_meta SET schema_version = 2 WHERE schema_version < 2;
+";

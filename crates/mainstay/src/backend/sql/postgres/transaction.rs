@@ -1,0 +1,223 @@
+//! Statements that are sent at once, alone or as a transaction, and what becomes of the connection.
+//! It must not know what any statement does.
+
+use std::{borrow::Cow, pin::pin};
+
+use futures_util::{
+    TryStreamExt,
+    future::{join_all, join3},
+};
+use tokio_postgres::{
+    Client, Row,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::{
+    super::common::Intent,
+    pool::{Connections, Failure, Lease, bounded},
+};
+use crate::{
+    clock::Deadline,
+    error::{Effect, Error, ErrorKind, Result},
+};
+
+type DriverResult<T> = std::result::Result<T, tokio_postgres::Error>;
+
+/// A statement with its arguments.
+pub(super) struct Statement<'a> {
+    pub(super) sql: &'static str,
+    pub(super) arguments: Vec<(&'a (dyn ToSql + Sync), Type)>,
+}
+
+/// What a statement gave.
+pub(super) struct Answer {
+    pub(super) rows: Vec<Row>,
+    /// Rows that it wrote, or gave.
+    pub(super) changed: u64,
+}
+
+/// How a transaction begins and ends; with a guard in both, it may be refused there.
+pub(super) struct Frame<'a> {
+    begin: Cow<'a, str>,
+    end: Cow<'static, str>,
+}
+
+impl<'a> Frame<'a> {
+    /// No guard.
+    pub(super) fn plain(all: &'a Connections) -> Self {
+        Self { begin: Cow::Borrowed(all.begin()), end: Cow::Borrowed("COMMIT") }
+    }
+
+    /// The guard is a statement that fails, by a division by zero, when it refuses. At the end it stands in one message
+    /// with the commit: a client that is paused in between cannot commit late.
+    pub(super) fn guarded(all: &'a Connections, guard: &str) -> Self {
+        Self {
+            begin: Cow::Owned(format!("{}; {guard}", all.begin())),
+            end: Cow::Owned(format!("{guard}; COMMIT")),
+        }
+    }
+}
+
+/// Performs one statement that commits by itself.
+///
+/// # Errors
+/// Those of the server and the connection; an answer that is lost has the effect of the intent.
+pub(super) async fn alone(
+    all: &Connections,
+    statement: Statement<'_>,
+    intent: Intent,
+    deadline: Deadline,
+) -> Result<Answer> {
+    let lease = all.lease(deadline).await?;
+    let outcome = bounded(deadline, perform(lease.client(), &statement)).await;
+    lease.settle(outcome, intent)
+}
+
+/// Performs these statements as one transaction in one round trip. `None`: the guard refused, nothing was done.
+///
+/// # Errors
+/// Those of the server and the connection; a commit whose answer is lost has `Effect::Unknown`.
+pub(super) async fn whole(
+    all: &Connections,
+    frame: &Frame<'_>,
+    statements: &[Statement<'_>],
+    deadline: Deadline,
+) -> Result<Option<Vec<Answer>>> {
+    let lease = all.lease(deadline).await?;
+    end(lease, Some(&frame.begin), statements, &frame.end, deadline).await
+}
+
+/// A transaction under way. Dropped, its connection is closed, and the server rolls it back.
+pub(super) struct Transaction {
+    lease: Lease,
+    deadline: Deadline,
+}
+
+impl Transaction {
+    /// Begins one and performs the first statements in the same round trip. `None`: the guard refused.
+    ///
+    /// # Errors
+    /// Those of the server and the connection; none has an effect.
+    pub(super) async fn begin(
+        all: &Connections,
+        frame: &Frame<'_>,
+        statements: &[Statement<'_>],
+        deadline: Deadline,
+    ) -> Result<Option<(Self, Vec<Answer>)>> {
+        let transaction = Self { lease: all.lease(deadline).await?, deadline };
+        transaction.go_on(Some(&frame.begin), statements).await
+    }
+
+    /// Performs more statements.
+    ///
+    /// # Errors
+    /// Those of the server and the connection; none has an effect.
+    pub(super) async fn send(self, statements: &[Statement<'_>]) -> Result<(Self, Vec<Answer>)> {
+        let sent = self.go_on(None, statements).await?;
+        sent.ok_or_else(|| Error::new(ErrorKind::Internal, "a statement divided by zero"))
+    }
+
+    /// Performs the last statements and commits, in one round trip. `None`: the guard refused, nothing was done.
+    ///
+    /// # Errors
+    /// Those of the server and the connection; a commit whose answer is lost has `Effect::Unknown`.
+    pub(super) async fn commit(
+        self,
+        frame: &Frame<'_>,
+        statements: &[Statement<'_>],
+    ) -> Result<Option<Vec<Answer>>> {
+        end(self.lease, None, statements, &frame.end, self.deadline).await
+    }
+
+    /// Ends it without effect.
+    pub(super) async fn roll_back(self) {
+        self.lease.roll_back(self.deadline).await;
+    }
+
+    async fn go_on(
+        self,
+        begin: Option<&str>,
+        statements: &[Statement<'_>],
+    ) -> Result<Option<(Self, Vec<Answer>)>> {
+        let Self { lease, deadline } = self;
+        let call = async { pipeline(lease.client(), begin, statements, None).await.0 };
+        match bounded(deadline, call).await {
+            Ok(answers) => Ok(Some((Self { lease, deadline }, answers))),
+            Err(Failure::Driver(error)) if is_refusal(&error) => {
+                lease.roll_back(deadline).await;
+                Ok(None)
+            }
+            Err(failure) => Err(lease.undo(failure, Intent::Read, deadline).await),
+        }
+    }
+}
+
+async fn end(
+    lease: Lease,
+    begin: Option<&str>,
+    statements: &[Statement<'_>],
+    end: &str,
+    deadline: Deadline,
+) -> Result<Option<Vec<Answer>>> {
+    let call = async { Ok(pipeline(lease.client(), begin, statements, Some(end)).await) };
+    match bounded(deadline, call).await {
+        Err(failure) => lease.settle(Err(failure), Intent::Write),
+        Ok((Ok(answers), Ok(()))) => lease.settle(Ok(Some(answers)), Intent::Write),
+        Ok((Err(error), _) | (Ok(_), Err(error))) if is_refusal(&error) => {
+            lease.roll_back(deadline).await;
+            Ok(None)
+        }
+        // After an error the commit is a rollback.
+        Ok((Err(error), _)) => {
+            Err(lease.undo(Failure::Driver(error), Intent::Write, deadline).await)
+        }
+        Ok((Ok(_), Err(error))) => {
+            let error = lease.undo(Failure::Driver(error), Intent::Write, deadline).await;
+            Err(match error.kind() {
+                ErrorKind::Conflict => error,
+                _ => error.with_effect(Effect::Unknown),
+            })
+        }
+    }
+}
+
+/// Sends everything at once, in this order: the answers, or the first error before the end, and how it ended. Few
+/// statements: of many, `join_all` would not keep the order.
+async fn pipeline(
+    client: &Client,
+    begin: Option<&str>,
+    statements: &[Statement<'_>],
+    end: Option<&str>,
+) -> (DriverResult<Vec<Answer>>, DriverResult<()>) {
+    let (begun, answers, ended) = join3(
+        batch(client, begin),
+        join_all(statements.iter().map(|statement| perform(client, statement))),
+        batch(client, end),
+    )
+    .await;
+    (begun.and_then(|()| answers.into_iter().collect()), ended)
+}
+
+async fn batch(client: &Client, sql: Option<&str>) -> DriverResult<()> {
+    match sql {
+        Some(sql) => client.batch_execute(sql).await,
+        None => Ok(()),
+    }
+}
+
+async fn perform(client: &Client, statement: &Statement<'_>) -> DriverResult<Answer> {
+    let arguments = statement.arguments.iter().map(|(value, kind)| (*value, kind.clone()));
+    let mut stream = pin!(client.query_typed_raw(statement.sql, arguments).await?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(row);
+    }
+    let changed = stream.rows_affected().unwrap_or(0);
+    Ok(Answer { rows, changed })
+}
+
+/// Whether a guard refused.
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::DIVISION_BY_ZERO)
+}
