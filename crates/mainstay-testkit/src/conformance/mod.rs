@@ -13,6 +13,7 @@
 mod bytes;
 mod concurrency;
 mod conditions;
+mod control;
 mod expiry;
 mod lifecycle;
 mod many;
@@ -79,6 +80,11 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         scan::CHECKS,
         versions::CHECKS,
         concurrency::CHECKS,
+        control::CHECKS,
+        control::writes::CHECKS,
+        control::around::CHECKS,
+        control::races::CHECKS,
+        control::journal::CHECKS,
     ];
     let all = topics.into_iter().flatten().copied();
     all.filter(|check| (check.needs)(capabilities)).collect()

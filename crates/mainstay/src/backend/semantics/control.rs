@@ -288,8 +288,8 @@ impl Cache {
     }
 }
 
-/// Whether a write around a cache has to wait, when its keys are known to be so since `since_us`.
-pub(crate) fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Permission {
+/// What a write around a cache may do, when its keys have been dirty, or the cache degraded, since `since_us`.
+pub fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Permission {
     let Some(known_for) = known_for else { return Permission::Go };
     let known = u64::try_from(now_us.saturating_sub(since_us)).unwrap_or(0);
     match known_for.checked_sub(Duration::from_micros(known)) {
@@ -298,7 +298,7 @@ pub(crate) fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) 
     }
 }
 
-/// Microseconds, as far as 63 bits hold them.
-pub(crate) fn micros(duration: Duration) -> i64 {
+/// Microseconds as a column holds them.
+pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -28,10 +28,10 @@ const GIVEN_UP: u8 = 2;
 pub(super) struct Stage(AtomicU8);
 
 impl Stage {
-    /// False: the one who waits has given up before.
+    /// False: the one who waits has given up before. What was rolled back may begin again.
     fn begin(&self) -> bool {
         let swap = self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire);
-        swap.is_ok()
+        swap != Err(GIVEN_UP)
     }
 
     /// True: the job will never begin. False: it has.

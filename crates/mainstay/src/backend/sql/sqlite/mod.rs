@@ -21,14 +21,17 @@ use crate::{
     },
     clock::{Clock, Deadline},
     config::BackendConfig,
-    error::{Error, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
     op::Op,
     reply::Reply,
 };
 
 mod classify;
 mod client;
+mod control;
 mod group;
+mod guarded;
+mod journal;
 mod lane;
 mod location;
 mod purge;
@@ -124,6 +127,18 @@ impl Sqlite {
         }
     }
 
+    async fn execute_by(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
+        let client = self.client()?;
+        match (client.run(Work::Op(op.clone()), deadline).await?, op) {
+            (Reply::Done, Op::Record(op)) => {
+                let lease = client.run(Work::FirstLease(op.clone()), deadline).await;
+                // A row that was made all the same changes nothing for anybody.
+                lease.map_err(|error| error.with_effect(Effect::None))
+            }
+            (reply, _) => Ok(reply),
+        }
+    }
+
     async fn purge_by(&self, limit: usize, deadline: Deadline) -> Result<usize> {
         let client = self.client()?;
         let mut removed = 0;
@@ -172,7 +187,7 @@ impl Backend for Sqlite {
             versions: true,
             atomic_many: true,
             copies: false,
-            control: false,
+            control: true,
             value_max: self.plan.rules.bounds.value_max,
             keeps_deadlines: false,
         }
@@ -183,7 +198,7 @@ impl Backend for Sqlite {
     }
 
     fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> BoxFuture<'a, Result<Reply>> {
-        Box::pin(async move { self.client()?.run(Work::Op(op.clone()), deadline).await })
+        Box::pin(self.execute_by(op, deadline))
     }
 
     fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {

@@ -82,7 +82,7 @@ pub(super) fn read(
 }
 
 /// All reads of `look` see one state of the database.
-fn at_once<T>(connection: &Connection, look: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn at_once<T>(connection: &Connection, look: impl FnOnce() -> Result<T>) -> Result<T> {
     if !connection.is_autocommit() {
         return look();
     }

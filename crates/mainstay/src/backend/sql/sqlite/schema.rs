@@ -45,6 +45,45 @@ CREATE INDEX mainstay_kv_expiry ON mainstay_kv (expires_at) WHERE expires_at IS 
 CREATE INDEX mainstay_kv_tombstones ON mainstay_kv (updated_at) WHERE deleted = 1;
 ";
 
+/// What a record with caches before it keeps, since schema 2; `number` counts the writes around a cache.
+const CONTROL_TABLES: &str = "
+CREATE TABLE mainstay_cache (
+    cache TEXT NOT NULL PRIMARY KEY,
+    id INTEGER NOT NULL,
+    active INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    identity TEXT NOT NULL,
+    beacon INTEGER NOT NULL,
+    raised_us INTEGER NOT NULL,
+    degraded_us INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    lease_us INTEGER NOT NULL,
+    mark_us INTEGER NOT NULL,
+    statement_us INTEGER NOT NULL,
+    number INTEGER NOT NULL
+) STRICT;
+CREATE TABLE mainstay_dirty (
+    cache TEXT NOT NULL,
+    key BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    since_us INTEGER NOT NULL,
+    open_until_us INTEGER NOT NULL,
+    PRIMARY KEY (cache, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mainstay_journal (
+    journal BLOB NOT NULL PRIMARY KEY,
+    seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mainstay_journal_key (
+    journal BLOB NOT NULL,
+    key BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    PRIMARY KEY (journal, key)
+) STRICT, WITHOUT ROWID;
+";
+
 /// The connection that writes. Creates the file and its folder where `create` says so, and the schema.
 pub(super) fn open_writer(location: &Location, create: bool) -> Result<Connection> {
     let connection = match location {
@@ -123,21 +162,26 @@ fn check(connection: &Connection, path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::Corrupt, message))
 }
 
-/// Creates what is missing. A schema of an older version would be brought forward here, step by step.
+/// Creates what is missing, and brings a schema of an older version forward.
 fn migrate(connection: &Connection) -> Result<()> {
     if version(connection)? == Some(SCHEMA_VERSION) {
         return Ok(());
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(classify::error)?;
-    let outcome = create(connection);
+    let outcome = bring_forward(connection);
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = connection.execute_batch(end).map_err(classify::error);
     outcome.and(ended)
 }
 
-fn create(connection: &Connection) -> Result<()> {
+fn bring_forward(connection: &Connection) -> Result<()> {
     match version(connection)? {
         Some(SCHEMA_VERSION) => Ok(()),
+        Some(1) => {
+            connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
+            let forward = "UPDATE mainstay_meta SET schema_version = ?1";
+            connection.execute(forward, [SCHEMA_VERSION]).map(drop).map_err(classify::error)
+        }
         Some(found) => {
             let message = format!(
                 "the database has schema {found}, this version of mainstay knows {SCHEMA_VERSION}: upgrade mainstay, or use another file"
@@ -146,6 +190,7 @@ fn create(connection: &Connection) -> Result<()> {
         }
         None => {
             connection.execute_batch(TABLES).map_err(classify::error)?;
+            connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
             let first = "INSERT INTO mainstay_meta VALUES (1, ?1, 1, 0)";
             connection.execute(first, [SCHEMA_VERSION]).map_err(classify::error)?;
             Ok(())

@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{classify, lane::Job, location::FileIdentity, purge, read, write};
-use crate::{backend::semantics::Bounds, clock::Clock, error::Result, op::Op, reply::Reply};
+use super::{classify, control, lane::Job, location::FileIdentity, purge, read, write};
+use crate::{
+    backend::semantics::Bounds,
+    clock::Clock,
+    error::Result,
+    op::{Op, RecordOp, Under},
+    reply::{Committed, Reply},
+};
 
 /// What a job asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
-    /// An operation.
+    /// An operation. A lease without a control row replies with `Reply::Done`.
     Op(Op),
+    /// A lease that makes the control row first.
+    FirstLease(RecordOp),
     /// Remove up to so many expired rows and old tombstones. Replies with `Reply::Integer`.
     Purge(usize),
     /// One look at the database. Replies with `Reply::Integer`, the epoch.
@@ -26,7 +34,7 @@ impl Work {
     pub(super) fn writes(&self) -> bool {
         match self {
             Work::Op(op) => !read::reads(op),
-            Work::Purge(_) | Work::WriteRead => true,
+            Work::FirstLease(_) | Work::Purge(_) | Work::WriteRead => true,
             Work::Ping => false,
         }
     }
@@ -34,14 +42,36 @@ impl Work {
     /// About how many bytes it adds to a transaction.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Work::Op(
-                Op::Set { value, .. } | Op::Append { value, .. } | Op::SetRange { value, .. },
-            ) => value.len(),
-            Work::Op(Op::SetMany { entries, .. }) => {
-                entries.iter().map(|(_, value)| value.len()).sum()
-            }
-            Work::Op(_) | Work::Purge(_) | Work::Ping | Work::WriteRead => 0,
+            Work::Op(op) => bytes_of(op),
+            Work::FirstLease(_) | Work::Purge(_) | Work::Ping | Work::WriteRead => 0,
         }
+    }
+
+    /// By when it has to be committed after it was performed with this reply: the host's clock, Unix microseconds.
+    pub(super) fn commit_by_us(&self, reply: &Reply) -> Option<i64> {
+        match (self, reply) {
+            (
+                Work::Op(Op::Record(RecordOp::Commit {
+                    under: Under::Mark { deadline_us, .. },
+                    ..
+                })),
+                Reply::Committed(Committed::Done(_)),
+            ) => Some(*deadline_us),
+            _ => None,
+        }
+    }
+}
+
+fn bytes_of(op: &Op) -> usize {
+    match op {
+        Op::Set { value, .. } | Op::Append { value, .. } | Op::SetRange { value, .. } => {
+            value.len()
+        }
+        Op::SetMany { entries, .. } => entries.iter().map(|(_, value)| value.len()).sum(),
+        Op::Record(RecordOp::Commit { write, .. } | RecordOp::Apply { write, .. }) => {
+            bytes_of(write)
+        }
+        _ => 0,
     }
 }
 
@@ -65,6 +95,9 @@ impl Rules {
 /// Does it. An error leaves no write half done, but SQLite may have rolled the whole transaction back.
 pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Result<Reply> {
     match &job.work {
+        Work::Op(Op::Record(op)) if op.is_read() => control::look(connection, op),
+        Work::Op(Op::Record(op)) => control::write(connection, op, rules),
+        Work::FirstLease(op) => control::first_lease(connection, op),
         Work::Op(op) if read::reads(op) => {
             read::read(connection, op, rules.clock.unix_ms(), &|| job.is_awaited())
         }

@@ -4,10 +4,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, ToSql};
 
-use super::{
-    classify, read,
-    work::{Rules, epoch},
-};
+use super::{classify, read, work::Rules};
 use crate::{
     backend::semantics::{self, Change, Slot, Stored},
     entry::{Key, Version},
@@ -16,6 +13,8 @@ use crate::{
     reply::Reply,
 };
 
+const STAMP: &str =
+    "SELECT epoch, CAST(round(unixepoch('subsec') * 1000) AS INTEGER) FROM mainstay_meta";
 const LOAD: &str = "SELECT epoch, counter, deleted, expires_at, CASE WHEN ?2 THEN value END
     FROM mainstay_kv WHERE key = ?1";
 const PUT: &str =
@@ -33,20 +32,41 @@ const REMOVE: &str =
 /// Inside a transaction that holds the write lock.
 pub(super) fn write(connection: &Connection, op: &Op, rules: &Rules) -> Result<Reply> {
     let now = rules.clock.unix_ms();
-    let epoch = u32::try_from(epoch(connection)?)
-        .map_err(|_| Error::new(ErrorKind::Corrupt, "the epoch is not a number of 32 bits"))?;
-    let first = Version { epoch, counter: rules.clock.unix_us() };
+    let stamp = stamp(connection)?;
+    let first = Version { epoch: stamp.epoch, counter: rules.clock.unix_us() };
     let with_value = needs_value(op);
     let mut slots = semantics::keys_of(op)
         .into_iter()
         .map(|key| load(connection, key, with_value, first, now))
         .collect::<Result<Vec<_>>>()?;
     let reply = semantics::apply(op, &mut slots, now, rules.bounds)?;
+    let capped = |at| cap(at, rules, now);
     match slots.as_slice() {
-        [slot] => store(connection, slot, rules, now)?,
-        many => store_all(connection, many, rules, now)?,
+        [slot] => store(connection, slot, &capped, stamp.now_ms)?,
+        many => atomically(connection, || {
+            many.iter().try_for_each(|slot| store(connection, slot, &capped, stamp.now_ms))
+        })?,
     }
     Ok(reply)
+}
+
+/// What all writes of a transaction are marked with.
+struct Stamp {
+    /// The epoch of the versions.
+    epoch: u32,
+    /// The host's clock, Unix milliseconds: the one clock that all processes which open this file agree on. Theirs do
+    /// not follow its steps.
+    now_ms: i64,
+}
+
+fn stamp(connection: &Connection) -> Result<Stamp> {
+    let statement = connection.prepare_cached(STAMP);
+    let (epoch, now_ms): (i64, i64) = statement
+        .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(classify::error)?;
+    let epoch = u32::try_from(epoch)
+        .map_err(|_| Error::new(ErrorKind::Corrupt, "the epoch is not a number of 32 bits"))?;
+    Ok(Stamp { epoch, now_ms })
 }
 
 /// Whether the outcome depends on the value that is there, which may be large and is best left on the disk.
@@ -87,23 +107,32 @@ fn load(
 }
 
 /// All or none, though the transaction goes on with other writes.
-fn store_all(connection: &Connection, slots: &[Slot], rules: &Rules, now: i64) -> Result<()> {
+pub(super) fn atomically<T>(
+    connection: &Connection,
+    several: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     execute(connection, "SAVEPOINT one", &[])?;
-    let stored = slots.iter().try_for_each(|slot| store(connection, slot, rules, now));
-    if stored.is_err() && !connection.is_autocommit() {
+    let outcome = several();
+    // SQLite may have rolled back everything by itself.
+    if outcome.is_err() && !connection.is_autocommit() {
         execute(connection, "ROLLBACK TO one", &[])?;
     }
     if !connection.is_autocommit() {
         execute(connection, "RELEASE one", &[])?;
     }
-    stored
+    outcome
 }
 
-fn store(connection: &Connection, slot: &Slot, rules: &Rules, now: i64) -> Result<()> {
+fn store(
+    connection: &Connection,
+    slot: &Slot,
+    capped: &impl Fn(Option<i64>) -> Option<i64>,
+    now: i64,
+) -> Result<()> {
     let key = slot.key.as_bytes();
     let counter = i64::try_from(slot.next.counter)
         .map_err(|_| Error::new(ErrorKind::Corrupt, "a version counter over 63 bits"))?;
-    let (epoch, capped) = (slot.next.epoch, |at| cap(at, rules, now));
+    let epoch = slot.next.epoch;
     match &slot.change {
         Change::Keep => Ok(()),
         Change::Put { value, expires_at } => {
@@ -126,7 +155,11 @@ fn cap(expires_at: Option<i64>, rules: &Rules, now: i64) -> Option<i64> {
 }
 
 fn execute(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
+    change(connection, sql, values).map(drop)
+}
+
+/// How many rows it changed.
+pub(super) fn change(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<usize> {
     let statement = connection.prepare_cached(sql);
-    let done = statement.and_then(|mut statement| statement.execute(values));
-    done.map(drop).map_err(classify::error)
+    statement.and_then(|mut statement| statement.execute(values)).map_err(classify::error)
 }
