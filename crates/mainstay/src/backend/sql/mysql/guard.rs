@@ -51,3 +51,20 @@ impl Guard {
         format!("{}COMMIT", checks.collect::<String>())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_stands_between_begin_and_commit() {
+        let guard = Guard::absent("a'b").before(7);
+        let (begin, commit) = (guard.begin(), guard.commit());
+        let looks = guard.look();
+        assert_eq!(begin, format!("START TRANSACTION; {looks}"));
+        assert_eq!(commit, format!("{looks}; COMMIT"));
+        assert!(looks.contains("x'612762'"), "names are never text: {looks}");
+        assert_eq!(Guard::default().commit(), "COMMIT");
+        assert_eq!(Guard::default().begin(), "START TRANSACTION");
+    }
+}

@@ -5,8 +5,8 @@ use mysql_async::{Row, Value, prelude::Queryable};
 
 use super::{
     super::common::{column, version},
+    around::{Ending, STARTS, anew, soil},
     guard::Guard,
-    guarded::{Ending, STARTS, anew, soil},
     locked::{self, Locked},
     pool::{Connections, Lease, Stop, bounded},
     read::take,

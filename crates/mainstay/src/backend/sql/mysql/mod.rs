@@ -23,6 +23,7 @@ use crate::{
     reply::Reply,
 };
 
+mod around;
 mod classify;
 mod control;
 mod guard;
