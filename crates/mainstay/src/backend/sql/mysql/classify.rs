@@ -12,6 +12,9 @@ mod tests;
 /// `Column cannot be null`: how a statement says that the epoch is not the one that it was given.
 pub(super) const EPOCH_MOVED: u16 = 1048;
 
+/// `Value is out of range`: how a statement says that what guards it does not hold any more.
+pub(super) const OVERTAKEN: u16 = 1690;
+
 /// An error of the driver in the library's terms.
 pub(super) fn error_of(error: &MysqlError, intent: Intent) -> Error {
     let (kind, effect, message) = match error {
@@ -76,7 +79,7 @@ pub(super) fn kind_of(code: u16) -> ErrorKind {
             ErrorKind::Misconfigured
         }
         1118 | 1153 | 1301 | 1406 => ErrorKind::TooLarge,
-        EPOCH_MOVED | 1062 | 1264 | 1292 | 1300 | 1364 | 1366 | 1451 | 1452 | 1644 | 1690
+        EPOCH_MOVED | 1062 | 1264 | 1292 | 1300 | 1364 | 1366 | 1451 | 1452 | 1644 | OVERTAKEN
         | 4025 => ErrorKind::InvalidArgument,
         1033..=1035 | 1194 | 1195 | 1712 | 1877 | 1932 => ErrorKind::Corrupt,
         _ => ErrorKind::NotReady,

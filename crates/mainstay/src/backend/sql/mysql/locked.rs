@@ -6,7 +6,7 @@ use mysql_async::{Conn, Row, Value, prelude::Queryable};
 
 use super::{
     super::common::{LockedRow, column, version},
-    pool::{Connections, Lease, bounded},
+    pool::{Connections, Failure, Lease, Stop, bounded},
     read::{filled, take},
     statement::{self, KEYS_MAX, Listed, Rows, bytes, listed, next_rows, number, rowed},
 };
@@ -19,7 +19,7 @@ use crate::{
     reply::Reply,
 };
 
-/// Performs any write.
+/// Performs any write, in a transaction of its own.
 ///
 /// # Errors
 /// Those of the caller's kinds, of the server and the connection. Only the commit can have `Effect::Unknown`.
@@ -29,40 +29,104 @@ pub(super) async fn run(
     bounds: Bounds,
     deadline: Deadline,
 ) -> Result<Reply> {
-    let keys = keys_of(op);
-    if keys.is_empty() {
+    if keys_of(op).is_empty() {
         return apply(op, &mut [], 0, bounds);
     }
     let mut lease = all.lease(deadline).await?;
-    let rows = match bounded(deadline, lock_and_load(lease.conn(), &keys)).await {
-        Ok(rows) => rows,
-        Err(failure) => return Err(lease.undo(failure, deadline).await),
+    let begun = bounded(deadline, lease.conn().query_drop("START TRANSACTION")).await;
+    let written = match begun {
+        Ok(()) => within(all, &mut lease, op, bounds, deadline).await,
+        Err(failure) => Err(Stop::Failed(failure)),
     };
-    let decided = slots_of(rows, keys.len()).and_then(|(mut slots, now)| {
-        let reply = apply(op, &mut slots, now, bounds)?;
-        slots.iter().try_for_each(|slot| all.check_packet(size_of(slot)))?;
-        Ok((reply, slots, now))
-    });
-    match decided {
-        Ok((reply, slots, now)) if slots.iter().any(|slot| slot.change != Change::Keep) => {
-            store(all, lease, &slots, now, deadline).await?;
+    match written {
+        Ok((reply, true)) => {
+            lease.commit(deadline).await?;
             Ok(reply)
         }
-        Ok((reply, ..)) => {
+        Ok((reply, false)) => {
             lease.roll_back(deadline).await;
             Ok(reply)
         }
-        Err(error) => {
-            lease.roll_back(deadline).await;
-            Err(error)
-        }
+        Err(stop) => Err(lease.stop(stop, deadline).await),
     }
 }
 
-/// Begins a transaction, locks the rows of these keys in ascending order, creating tombstones where there are none,
-/// and reads them.
+/// Performs any write in the transaction that has begun on this connection; whether there is anything to be committed.
+pub(super) async fn within(
+    all: &Connections,
+    lease: &mut Lease,
+    op: &Op,
+    bounds: Bounds,
+    deadline: Deadline,
+) -> std::result::Result<(Reply, bool), Stop> {
+    let keys = keys_of(op);
+    if keys.is_empty() {
+        return Ok((apply(op, &mut [], 0, bounds)?, false));
+    }
+    let locked = lock(lease, &keys, deadline).await?;
+    let now = locked.now;
+    let mut slots = locked.into_slots();
+    let reply = decide(all, op, &mut slots, now, bounds)?;
+    store(all, lease, &slots, now, deadline).await?;
+    Ok((reply, slots.iter().any(|slot| slot.change != Change::Keep)))
+}
+
+/// Rows under their locks, in ascending order of their keys.
+#[derive(Debug)]
+pub(super) struct Locked {
+    /// Each with the time of the last write to it, Unix milliseconds; 0: nobody wrote it.
+    pub(super) rows: Vec<(LockedRow, i64)>,
+    /// The server's clock, Unix milliseconds.
+    pub(super) now: i64,
+    epoch: u32,
+}
+
+impl Locked {
+    /// The slots of these rows.
+    pub(super) fn into_slots(self) -> Vec<Slot> {
+        let Self { rows, now, epoch } = self;
+        rows.into_iter().map(|(row, _)| row.into_slot(epoch, now)).collect()
+    }
+}
+
+/// Locks the rows of these keys in ascending order, creating tombstones where there are none, and reads them.
+pub(super) async fn lock(
+    lease: &mut Lease,
+    keys: &[Key],
+    deadline: Deadline,
+) -> std::result::Result<Locked, Stop> {
+    let rows = bounded(deadline, lock_and_load(lease.conn(), keys)).await?;
+    Ok(locked(rows, keys.len())?)
+}
+
+/// What the write does to these slots.
+///
+/// # Errors
+/// Those of the caller's kinds.
+pub(super) fn decide(
+    all: &Connections,
+    op: &Op,
+    slots: &mut [Slot],
+    now: i64,
+    bounds: Bounds,
+) -> Result<Reply> {
+    let reply = apply(op, slots, now, bounds)?;
+    slots.iter().try_for_each(|slot| all.check_packet(size_of(slot)))?;
+    Ok(reply)
+}
+
+/// Stores the slots that were changed.
+pub(super) async fn store(
+    all: &Connections,
+    lease: &mut Lease,
+    slots: &[Slot],
+    now: i64,
+    deadline: Deadline,
+) -> std::result::Result<(), Failure> {
+    bounded(deadline, send(lease.conn(), slots, now, all.payload_max())).await
+}
+
 async fn lock_and_load(conn: &mut Conn, keys: &[Key]) -> mysql_async::Result<Vec<Row>> {
-    conn.query_drop("START TRANSACTION").await?;
     let sizes: Vec<usize> = keys.iter().map(|key| key.as_bytes().len()).collect();
     let mut done = 0;
     while done < keys.len() {
@@ -80,27 +144,30 @@ async fn lock_and_load(conn: &mut Conn, keys: &[Key]) -> mysql_async::Result<Vec
     Ok(found)
 }
 
-fn slots_of(rows: Vec<Row>, expected: usize) -> Result<(Vec<Slot>, i64)> {
-    if rows.len() != expected {
-        let message = format!("{} of {expected} locked rows were found", rows.len());
+fn locked(found: Vec<Row>, expected: usize) -> Result<Locked> {
+    if found.len() != expected {
+        let message = format!("{} of {expected} locked rows were found", found.len());
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
-    let mut slots = Vec::with_capacity(rows.len());
-    let mut now = None;
-    for mut row in rows {
-        // One clock for all: the first row's.
-        let now = *now.get_or_insert(take::<i64>(&mut row, 5)?);
-        let epoch = version(take(&mut row, 6)?, 0)?.epoch;
+    let mut rows = Vec::with_capacity(found.len());
+    // One clock and one epoch for all: the first row's.
+    let mut common = None;
+    for mut row in found {
+        if common.is_none() {
+            common = Some((take::<i64>(&mut row, 5)?, version(take(&mut row, 6)?, 0)?.epoch));
+        }
+        let updated_at = take(&mut row, 7)?;
         let locked = LockedRow {
             key: Key::new(take::<Vec<u8>>(&mut row, 0)?),
             version: version(take(&mut row, 1)?, take(&mut row, 2)?)?,
             value: take::<Option<Vec<u8>>>(&mut row, 3)?.map(Bytes::from),
             expires_at: take(&mut row, 4)?,
         };
-        slots.push(locked.into_slot(epoch, now));
+        rows.push((locked, updated_at));
     }
-    slots.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    Ok((slots, now.unwrap_or(0)))
+    rows.sort_unstable_by(|(one, _), (other, _)| one.key.cmp(&other.key));
+    let (now, epoch) = common.unwrap_or_default();
+    Ok(Locked { rows, now, epoch })
 }
 
 fn size_of(slot: &Slot) -> usize {
@@ -126,20 +193,6 @@ fn row_of(slot: &Slot, now: i64) -> Option<[Value; 6]> {
         Value::Int(deleted),
         number(expires_at),
     ])
-}
-
-async fn store(
-    all: &Connections,
-    mut lease: Lease,
-    slots: &[Slot],
-    now: i64,
-    deadline: Deadline,
-) -> Result<()> {
-    let outcome = bounded(deadline, send(lease.conn(), slots, now, all.payload_max())).await;
-    match outcome {
-        Ok(()) => lease.commit(deadline).await,
-        Err(failure) => Err(lease.undo(failure, deadline).await),
-    }
 }
 
 async fn send(

@@ -23,7 +23,12 @@ use crate::{
     reply::Reply,
 };
 
+mod around;
 mod classify;
+mod control;
+mod guard;
+mod guarded;
+mod journal;
 mod locked;
 mod pool;
 mod read;
@@ -79,6 +84,9 @@ impl Mysql {
 
     async fn run(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
         let all = self.current()?;
+        if let Op::Record(op) = op {
+            return control::run(&all, op, Bounds { value_max: self.value_max }, deadline).await;
+        }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
         }
@@ -163,7 +171,7 @@ impl Backend for Mysql {
             versions: true,
             atomic_many: true,
             copies: false,
-            control: false,
+            control: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

@@ -17,6 +17,7 @@ use super::{
         places::{Places, REFUSALS_MAX, RELEASE},
     },
     classify,
+    guard::Guard,
 };
 use crate::{
     clock::Deadline,
@@ -165,6 +166,39 @@ impl Failure {
     pub(super) fn is_epoch_moved(&self) -> bool {
         matches!(self, Failure::Driver(error) if classify::is(error, classify::EPOCH_MOVED))
     }
+
+    /// Whether what guards the statement does not hold any more.
+    pub(super) fn is_overtaken(&self) -> bool {
+        matches!(self, Failure::Driver(error) if classify::is(error, classify::OVERTAKEN))
+    }
+}
+
+/// Why a transaction will not be committed.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A statement failed.
+    Failed(Failure),
+    /// The write is refused, for the caller's reasons.
+    Refused(Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failed(failure)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Refused(error)
+    }
+}
+
+impl Stop {
+    /// Whether a statement refused to write because the epoch has moved.
+    pub(super) fn is_epoch_moved(&self) -> bool {
+        matches!(self, Stop::Failed(failure) if failure.is_epoch_moved())
+    }
 }
 
 /// Waits for an answer until the deadline.
@@ -226,12 +260,32 @@ impl Lease {
         failure.into_error(Intent::Read)
     }
 
+    /// The error of a transaction that was stopped; rolls it back if the connection is in step.
+    pub(super) async fn stop(self, stop: Stop, deadline: Deadline) -> Error {
+        match stop {
+            Stop::Failed(failure) => self.undo(failure, deadline).await,
+            Stop::Refused(error) => {
+                self.roll_back(deadline).await;
+                error
+            }
+        }
+    }
+
     /// Commits the transaction. An error leaves it in doubt, but for a conflict, which is a rollback.
-    pub(super) async fn commit(mut self, deadline: Deadline) -> Result<()> {
-        match bounded(deadline, self.conn().query_drop("COMMIT")).await {
+    pub(super) async fn commit(self, deadline: Deadline) -> Result<()> {
+        self.commit_if(&Guard::default(), deadline).await.map(drop)
+    }
+
+    /// Commits the transaction if what guards it holds, or rolls it back; whether it is committed. Errors as of `commit`.
+    pub(super) async fn commit_if(mut self, guard: &Guard, deadline: Deadline) -> Result<bool> {
+        match bounded(deadline, self.conn().query_drop(guard.commit())).await {
             Ok(()) => {
                 self.give_back();
-                Ok(())
+                Ok(true)
+            }
+            Err(failure) if failure.is_overtaken() => {
+                self.roll_back(deadline).await;
+                Ok(false)
             }
             Err(failure) => {
                 let error = failure.into_error(Intent::Write);
@@ -243,7 +297,7 @@ impl Lease {
         }
     }
 
-    fn give_back(mut self) {
+    pub(super) fn give_back(mut self) {
         drop(self.conn.take());
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn filled(keys: &[Key], places: usize) -> Vec<Value> {
     keys.iter().chain(last).take(places).map(|key| bytes(key.as_bytes())).collect()
 }
 
-async fn rows(
+pub(super) async fn rows(
     all: &Connections,
     sql: &str,
     arguments: Vec<Value>,

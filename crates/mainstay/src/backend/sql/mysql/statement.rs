@@ -24,12 +24,22 @@ macro_rules! live {
     };
 }
 
+/// The server's clock at the moment of evaluation, after any wait for a lock, Unix microseconds. `UTC_TIMESTAMP` stands
+/// at the start of the statement; `SYSDATE` goes on (unless the server runs with `sysdate-is-now`).
+macro_rules! clock_us {
+    () => {
+        concat!("(", now_us!(), " + TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)))")
+    };
+}
+
 /// The epoch, or null, which no row takes, when it is not the one that the caller will report.
 macro_rules! epoch {
     () => {
         "(SELECT epoch FROM mainstay_meta WHERE epoch = ?)"
     };
 }
+
+pub(super) mod record;
 
 /// Key.
 pub(super) const GET: &str = concat!(
@@ -133,15 +143,9 @@ const DELETE_MANY: &str = concat!(
     " AND `key` IN "
 );
 
-const LOCK_ROW: &str = concat!(
-    "(?, (SELECT epoch FROM mainstay_meta), ",
-    now_us!(),
-    ", NULL, 1, ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    ")"
-);
+/// A tombstone that nobody wrote: its `updated_at` is 0.
+const LOCK_ROW: &str =
+    concat!("(?, (SELECT epoch FROM mainstay_meta), ", now_us!(), ", NULL, 1, ", now_ms!(), ", 0)");
 
 /// Changes nothing where there is a row: it is only locked.
 const LOCK_END: &str = " ON DUPLICATE KEY UPDATE deleted = deleted";
@@ -149,7 +153,7 @@ const LOCK_END: &str = " ON DUPLICATE KEY UPDATE deleted = deleted";
 const LOAD: &str = concat!(
     "SELECT `key`, epoch, counter, value, expires_at, ",
     now_ms!(),
-    ", (SELECT epoch FROM mainstay_meta) FROM mainstay_kv WHERE `key` IN "
+    ", (SELECT epoch FROM mainstay_meta), updated_at FROM mainstay_kv WHERE `key` IN "
 );
 
 const STORE_ROW: &str = concat!("(?, ?, ?, ?, ?, ?, ", now_ms!(), ")");
@@ -193,8 +197,8 @@ pub(super) const PROBE_READ: &str = "SELECT stamp FROM mainstay_probe WHERE id =
 /// The schema that is there.
 pub(super) const META: &str = "SELECT schema_version, epoch FROM mainstay_meta";
 
-/// Schema 1; the table whose row says so comes last.
-pub(super) const CREATE: [&str; 4] = [
+/// Schema 2, beside what there is of schema 1; the row that says so comes last, and is raised where it says 1.
+pub(super) const CREATE: [&str; 8] = [
     "CREATE TABLE IF NOT EXISTS mainstay_kv (
         `key` VARBINARY(2048) NOT NULL PRIMARY KEY,
         epoch INT NOT NULL,
@@ -209,13 +213,17 @@ pub(super) const CREATE: [&str; 4] = [
         id TINYINT NOT NULL PRIMARY KEY,
         stamp BIGINT NOT NULL
     ) ENGINE = InnoDB",
+    record::CREATE_CACHE,
+    record::CREATE_DIRTY,
+    record::CREATE_JOURNAL,
+    record::CREATE_JOURNAL_KEY,
     "CREATE TABLE IF NOT EXISTS mainstay_meta (
         id TINYINT NOT NULL PRIMARY KEY,
         schema_version BIGINT NOT NULL,
         epoch INT NOT NULL
     ) ENGINE = InnoDB",
-    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 1, 1) \
-     ON DUPLICATE KEY UPDATE id = id",
+    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 2, 1) \
+     ON DUPLICATE KEY UPDATE schema_version = GREATEST(schema_version, VALUES(schema_version))",
 ];
 
 /// Keys of one list at most.

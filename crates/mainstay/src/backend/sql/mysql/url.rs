@@ -58,12 +58,14 @@ pub(super) fn options(backend: &BackendConfig) -> Result<Opts> {
 
 /// What each connection is told first. One statement each; their order does not matter.
 fn session(timeout: Duration) -> Vec<String> {
-    // Whole seconds; a lock that is waited for longer than the caller waits only keeps others from it.
+    // Whole seconds; a lock that is waited for longer than the caller waits only keeps others from it. MariaDB bounds each
+    // statement, its waits included, to the millisecond; MySQL bounds reads so, and of a write each wait for a row.
     let seconds = timeout.as_millis().div_ceil(1000).max(1);
     let limits = format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, \
-         innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds} \
-         /*M!100101 , max_statement_time = {} */ /*!50708 , max_execution_time = {} */",
+         time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds} \
+         /*M!100101 , max_statement_time = {} */ \
+         /*M!100300 , idle_transaction_timeout = {seconds} */ /*!50708 , max_execution_time = {} */",
         timeout.as_secs_f64(),
         timeout.as_millis(),
     );

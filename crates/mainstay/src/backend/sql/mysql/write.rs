@@ -6,13 +6,14 @@ use mysql_async::{Value, prelude::Queryable};
 
 use super::{
     super::common::{Expiry, Intent, check_size, last_of_each, written},
-    pool::{Connections, Failure, Lease, bounded},
+    locked,
+    pool::{Connections, Failure, Lease, Stop, bounded},
     read::filled,
     schema,
     statement::{self, KEYS_MAX, Listed, Rows, bytes, listed, next_rows, number, rowed},
 };
 use crate::{
-    backend::semantics::keys_of,
+    backend::semantics::{Bounds, keys_of},
     clock::Deadline,
     entry::{Key, Version},
     error::{Error, ErrorKind, Result},
@@ -21,7 +22,13 @@ use crate::{
 };
 
 /// A statement and its arguments.
-type Step = (String, Vec<Value>);
+pub(super) type Step = (String, Vec<Value>);
+
+/// A write as statements that depend on nothing but the epoch.
+pub(super) struct Plan<'a> {
+    steps: Box<dyn Fn(u32) -> Vec<Step> + Send + Sync + 'a>,
+    reply: fn(Done) -> Reply,
+}
 
 /// Performs a write if it is of this kind; `None`: it is not.
 ///
@@ -33,36 +40,45 @@ pub(super) async fn run(
     value_max: usize,
     deadline: Deadline,
 ) -> Result<Option<Reply>> {
+    match plan(all, op, value_max)? {
+        Some(plan) => Ok(Some((plan.reply)(at_epoch(all, &plan, deadline).await?))),
+        None => Ok(None),
+    }
+}
+
+/// The statements of a write if it is of this kind; `None`: it is not.
+///
+/// # Errors
+/// Those of the caller's arguments.
+pub(super) fn plan<'a>(
+    all: &'a Connections,
+    op: &'a Op,
+    value_max: usize,
+) -> Result<Option<Plan<'a>>> {
     match op {
         Op::Set { key, value, ttl, condition: Condition::Always, want_previous: false } => {
             check_size(value.len(), value_max)?;
             let Some(expiry) = Expiry::of(*ttl)? else { return Ok(None) };
-            Ok(Some(set(all, key, value, expiry, deadline).await?))
+            all.check_packet(key.as_bytes().len() + value.len())?;
+            Ok(Some(set(key, value, expiry)))
         }
         Op::SetMany { entries, ttl, all_absent: false } => {
             for (_, value) in entries {
                 check_size(value.len(), value_max)?;
             }
             let Some(expiry) = Expiry::of(*ttl)? else { return Ok(None) };
-            Ok(Some(set_many(all, entries, expiry, deadline).await?))
+            Ok(Some(set_many(all, entries, expiry)?))
         }
         Op::Delete { key, condition: Condition::Always, want_previous: false } => {
-            Ok(Some(delete(all, key, deadline).await?))
+            Ok(Some(delete(key)))
         }
-        Op::DeleteMany { .. } => Ok(Some(delete_many(all, &keys_of(op), deadline).await?)),
+        Op::DeleteMany { .. } => Ok(Some(delete_many(keys_of(op)))),
         _ => Ok(None),
     }
 }
 
-async fn set(
-    all: &Connections,
-    key: &Key,
-    value: &Bytes,
-    expiry: Expiry,
-    deadline: Deadline,
-) -> Result<Reply> {
-    all.check_packet(key.as_bytes().len() + value.len())?;
-    let step = |epoch: u32| {
+fn set<'a>(key: &'a Key, value: &'a Bytes, expiry: Expiry) -> Plan<'a> {
+    let steps = move |epoch: u32| {
         let arguments = vec![
             bytes(key.as_bytes()),
             Value::from(epoch),
@@ -72,32 +88,29 @@ async fn set(
         ];
         vec![(statement::SET.to_owned(), arguments)]
     };
-    let done = at_epoch(all, step, deadline).await?;
-    Ok(written(Some(Version { epoch: done.epoch, counter: done.counter })))
+    Plan { steps: Box::new(steps), reply: |done| written(Some(done.version())) }
 }
 
-async fn delete(all: &Connections, key: &Key, deadline: Deadline) -> Result<Reply> {
-    let step = |epoch: u32| {
+fn delete(key: &Key) -> Plan<'_> {
+    let steps = move |epoch: u32| {
         vec![(statement::DELETE.to_owned(), vec![Value::from(epoch), bytes(key.as_bytes())])]
     };
-    let done = at_epoch(all, step, deadline).await?;
-    let version = Version { epoch: done.epoch, counter: done.counter };
-    Ok(written((done.changed > 0).then_some(version)))
+    let reply = |done: Done| written((done.changed > 0).then(|| done.version()));
+    Plan { steps: Box::new(steps), reply }
 }
 
-async fn set_many(
-    all: &Connections,
-    entries: &[(Key, Bytes)],
+fn set_many<'a>(
+    all: &'a Connections,
+    entries: &'a [(Key, Bytes)],
     expiry: Expiry,
-    deadline: Deadline,
-) -> Result<Reply> {
+) -> Result<Plan<'a>> {
     let entries: Vec<(&Key, &Bytes)> = last_of_each(entries).into_iter().collect();
     let sizes: Vec<usize> =
         entries.iter().map(|(key, value)| key.as_bytes().len() + value.len()).collect();
     for size in &sizes {
         all.check_packet(*size)?;
     }
-    let steps = |epoch: u32| {
+    let steps = move |epoch: u32| {
         let mut steps: Vec<Step> = Vec::new();
         let mut done = 0;
         while done < entries.len() {
@@ -112,12 +125,12 @@ async fn set_many(
         }
         steps
     };
-    at_epoch(all, steps, deadline).await?;
-    Ok(Reply::Written(Written { applied: true, ..Written::default() }))
+    let reply = |_| Reply::Written(Written { applied: true, ..Written::default() });
+    Ok(Plan { steps: Box::new(steps), reply })
 }
 
-async fn delete_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Result<Reply> {
-    let steps = |epoch: u32| {
+fn delete_many(keys: Vec<Key>) -> Plan<'static> {
+    let steps = move |epoch: u32| {
         let chunks = keys.chunks(KEYS_MAX).map(|chunk| {
             let (sql, places) = listed(Listed::DeleteMany, chunk.len());
             let mut arguments = vec![Value::from(epoch)];
@@ -126,32 +139,51 @@ async fn delete_many(all: &Connections, keys: &[Key], deadline: Deadline) -> Res
         });
         chunks.collect()
     };
-    let done = at_epoch(all, steps, deadline).await?;
-    Ok(Reply::Integer(i64::try_from(done.changed).unwrap_or(i64::MAX)))
+    let reply = |done: Done| Reply::Integer(i64::try_from(done.changed).unwrap_or(i64::MAX));
+    Plan { steps: Box::new(steps), reply }
 }
 
 /// What the statements of a write did.
 #[derive(Clone, Copy, Debug, Default)]
-struct Done {
-    epoch: u32,
+pub(super) struct Done {
+    pub(super) epoch: u32,
     /// The counter that the last statement gave.
-    counter: u64,
-    /// Rows changed in all.
-    changed: u64,
+    pub(super) counter: u64,
+    /// Rows changed in all; one that was there counts twice when an insert changed it.
+    pub(super) changed: u64,
+}
+
+impl Done {
+    /// The version that the last statement gave.
+    pub(super) fn version(self) -> Version {
+        Version { epoch: self.epoch, counter: self.counter }
+    }
+}
+
+/// Performs a write in the transaction that has begun on this connection; whether there is anything to be committed.
+pub(super) async fn within(
+    all: &Connections,
+    lease: &mut Lease,
+    op: &Op,
+    bounds: Bounds,
+    deadline: Deadline,
+) -> std::result::Result<(Reply, bool), Stop> {
+    let Some(plan) = plan(all, op, bounds.value_max)? else {
+        return locked::within(all, lease, op, bounds, deadline).await;
+    };
+    let epoch = all.epoch();
+    let done = perform(lease, (plan.steps)(epoch), false, deadline).await?;
+    Ok(((plan.reply)(Done { epoch, ..done }), done.changed > 0))
 }
 
 /// Performs the statements for the epoch as known; once more if they say that it has moved.
-async fn at_epoch(
-    all: &Connections,
-    steps: impl Fn(u32) -> Vec<Step>,
-    deadline: Deadline,
-) -> Result<Done> {
+async fn at_epoch(all: &Connections, plan: &Plan<'_>, deadline: Deadline) -> Result<Done> {
     for _ in 0..2 {
         let epoch = all.epoch();
-        let steps = steps(epoch);
+        let steps = (plan.steps)(epoch);
         let in_transaction = steps.len() > 1;
         let mut lease = all.lease(deadline).await?;
-        match perform(&mut lease, steps, deadline).await {
+        match perform(&mut lease, steps, in_transaction, deadline).await {
             Ok(done) if in_transaction => {
                 lease.commit(deadline).await?;
                 return Ok(Done { epoch, ..done });
@@ -168,13 +200,13 @@ async fn at_epoch(
     Err(Error::new(ErrorKind::Conflict, "the epoch of the database is moving"))
 }
 
-/// Performs the statements, several of them in a transaction that is left to be committed.
+/// Performs the statements, if wanted in a transaction that is left to be committed.
 async fn perform(
     lease: &mut Lease,
     steps: Vec<Step>,
+    in_transaction: bool,
     deadline: Deadline,
 ) -> std::result::Result<Done, Failure> {
-    let in_transaction = steps.len() > 1;
     let conn = lease.conn();
     bounded(deadline, async {
         let mut done = Done::default();
