@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mainstay::{
     Config, Storage,
-    config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
+    config::{BackendConfig, JournalConfig, LimitsConfig, MemoryConfig, RouteConfig},
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
 use schemars::JsonSchema;
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<RouteConfig>,
     /// Sizes and deadlines of operations.
     pub(crate) limits: LimitsConfig,
+    /// Where writes wait while the record of a route with `on_record_down = "journal"` is down.
+    pub(crate) journal: JournalConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
 }
@@ -84,6 +86,7 @@ impl Settings {
             memory: self.memory.clone(),
             routes: self.routes.clone(),
             limits: self.limits.clone(),
+            journal: self.journal.clone(),
         }
     }
 

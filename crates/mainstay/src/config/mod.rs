@@ -4,6 +4,7 @@
 mod backend;
 mod guard;
 mod health;
+mod journal;
 mod limits;
 mod route;
 #[cfg(test)]
@@ -13,8 +14,9 @@ pub mod text;
 pub use backend::{BackendConfig, Engine, MemoryConfig};
 pub use guard::{BreakerConfig, HedgeConfig, RetryConfig};
 pub use health::{HealthConfig, ReconnectConfig};
+pub use journal::JournalConfig;
 pub use limits::LimitsConfig;
-pub use route::{RouteConfig, Select};
+pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +36,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Sizes and deadlines.
     pub limits: LimitsConfig,
+    /// Where writes wait while a record is down.
+    pub journal: JournalConfig,
 }
 
 impl Config {
@@ -57,6 +61,7 @@ impl Config {
         }
         self.memory.validate("memory")?;
         self.limits.validate("limits")?;
+        self.journal.validate("journal")?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)
