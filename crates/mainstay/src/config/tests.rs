@@ -104,7 +104,8 @@ fn with_journal(change: impl FnOnce(&mut JournalConfig)) -> Config {
 
 #[test]
 fn what_a_route_does_without_its_record_is_a_word() {
-    let json = serde_json::json!({ "route": [{ "record": "memory", "on_record_down": "journal" }] });
+    let json =
+        serde_json::json!({ "route": [{ "record": "memory", "on_record_down": "journal" }] });
     let config: Config = serde_json::from_value(json).expect("reads");
     config.validate().expect("valid");
     assert_eq!(config.routes[0].on_record_down, OnRecordDown::Journal);

@@ -123,9 +123,8 @@ fn decode_entry(input: &mut Input<'_>) -> Option<JournalEntry> {
         accepted_unix_ms: input.i64()?,
         route: input.text()?,
         base: Base {
-            version: input.optional(|input| {
-                Some(Version { epoch: input.u32()?, counter: input.u64()? })
-            })?,
+            version: input
+                .optional(|input| Some(Version { epoch: input.u32()?, counter: input.u64()? }))?,
             known_until_us: input.optional(Input::i64)?,
             after_seq: input.optional(Input::u64)?,
         },
@@ -187,11 +186,9 @@ fn decode_write(input: &mut Input<'_>) -> Option<Op> {
             Op::Delete { key: input.key()?, condition: Condition::Always, want_previous: false }
         }
         DELETE_MANY => Op::DeleteMany { keys: input.list(Input::key)? },
-        EXPIRE => Op::Expire {
-            key: input.key()?,
-            ttl: input.ttl()?,
-            condition: ExpireCondition::Always,
-        },
+        EXPIRE => {
+            Op::Expire { key: input.key()?, ttl: input.ttl()?, condition: ExpireCondition::Always }
+        }
         _ => return None,
     })
 }

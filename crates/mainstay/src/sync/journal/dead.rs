@@ -112,7 +112,8 @@ impl DeadLetters {
         changed.map_err(|error| {
             self.file = None;
             // Without the change: then it is certain that it was not made.
-            let effect = if self.open(disk, folder, all).is_ok() { Effect::None } else { Effect::Unknown };
+            let effect =
+                if self.open(disk, folder, all).is_ok() { Effect::None } else { Effect::Unknown };
             failed(&path, "cannot be written", &error).with_effect(effect)
         })
     }

@@ -95,9 +95,8 @@ fn unsupported(name: &str) -> Error {
 
 fn absolute(ttl: TtlChange, now_unix_ms: i64) -> Result<TtlChange> {
     match ttl {
-        TtlChange::For(_) => {
-            expiry_after(ttl, None, now_unix_ms).map(|at| at.map_or(TtlChange::Clear, TtlChange::At))
-        }
+        TtlChange::For(_) => expiry_after(ttl, None, now_unix_ms)
+            .map(|at| at.map_or(TtlChange::Clear, TtlChange::At)),
         TtlChange::Clear | TtlChange::Keep | TtlChange::At(_) => Ok(ttl),
     }
 }

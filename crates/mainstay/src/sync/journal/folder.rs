@@ -31,7 +31,8 @@ impl Folder {
     /// # Errors
     /// `Misconfigured`, also when another process has it.
     pub(super) fn take(path: PathBuf) -> Result<Self> {
-        let failed = |error: io::Error| failed(&path, "cannot be used as the journal's folder", &error);
+        let failed =
+            |error: io::Error| failed(&path, "cannot be used as the journal's folder", &error);
         create_private(&path).map_err(failed)?;
         let lock = private().create(true).truncate(false).write(true).open(path.join("lock"));
         let lock = lock.map_err(failed)?;

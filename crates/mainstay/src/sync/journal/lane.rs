@@ -172,7 +172,9 @@ impl Lane {
             let returned = self.returned.notified();
             let idle = self.lock().idle.take();
             match idle {
-                Some(writer) => return drop(tokio::task::spawn_blocking(move || drop(writer)).await),
+                Some(writer) => {
+                    return drop(tokio::task::spawn_blocking(move || drop(writer)).await);
+                }
                 None => returned.await,
             }
         }

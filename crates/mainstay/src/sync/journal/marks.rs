@@ -37,7 +37,8 @@ impl Marks {
     ) -> Result<()> {
         let path = folder.marks(segment);
         let written = self.write(disk, &path, segment, seq, sync);
-        let named = written.and_then(|()| if sync { disk.sync_folder(folder.path()) } else { Ok(()) });
+        let named =
+            written.and_then(|()| if sync { disk.sync_folder(folder.path()) } else { Ok(()) });
         named.map_err(|error| {
             // What a half written mark leaves is cut off when the file is opened again.
             self.open = None;

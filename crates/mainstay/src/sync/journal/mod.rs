@@ -157,7 +157,10 @@ impl Journal {
         let accepted_unix_ms = self.clock.unix_ms();
         let bytes = codec::size_max(&write, route);
         if bytes > frame::LEN_MAX {
-            return Err(Error::new(ErrorKind::TooLarge, "a write in the journal has 1 GiB at most"));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "a write in the journal has 1 GiB at most",
+            ));
         }
         let write = entry::accepted(write, accepted_unix_ms)?;
         let append = Append { write, route: route.to_owned(), base, accepted_unix_ms, bytes };

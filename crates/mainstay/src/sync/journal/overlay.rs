@@ -81,10 +81,10 @@ impl Overlay {
     pub(super) fn add(&mut self, entry: &JournalEntry) {
         let (seq, at) = (entry.seq, entry.accepted_unix_ms);
         for_each_change(&entry.write, |key, change| {
-            let waiting = self.keys.entry(key.clone()).or_insert_with(|| Waiting {
-                seqs: VecDeque::new(),
-                seen: untouched(seq),
-            });
+            let waiting = self
+                .keys
+                .entry(key.clone())
+                .or_insert_with(|| Waiting { seqs: VecDeque::new(), seen: untouched(seq) });
             // A key may stand twice in one write.
             if waiting.seqs.back() != Some(&seq) {
                 waiting.seqs.push_back(seq);

@@ -1,7 +1,10 @@
 //! What was found when a journal was opened.
 //! It must not know how it was found.
 
-use std::{ops::Range, path::{Path, PathBuf}};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 /// Bytes that could not be read, and where their copy is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +21,7 @@ pub(crate) struct SetAside {
 
 impl SetAside {
     pub(super) fn new(file: &Path, range: &Range<usize>, copy: PathBuf) -> Self {
-        Self {
-            file: file.to_owned(),
-            offset: range.start as u64,
-            bytes: range.len() as u64,
-            copy,
-        }
+        Self { file: file.to_owned(), offset: range.start as u64, bytes: range.len() as u64, copy }
     }
 }
 

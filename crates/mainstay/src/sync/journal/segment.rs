@@ -77,8 +77,7 @@ pub(super) fn load(
             folder.set_aside(&path, &format!(".corrupt-{}", hole.start), &bytes[hole.clone()])?;
         report.corrupt(SetAside::new(&path, &hole, copy));
     }
-    let mut loaded =
-        Loaded { payloads: scan.payloads, bytes: bytes.len() as u64, lost_max: 0 };
+    let mut loaded = Loaded { payloads: scan.payloads, bytes: bytes.len() as u64, lost_max: 0 };
     let Some(tail) = scan.tail else { return Ok(loaded) };
     let unreadable = &bytes[tail.clone()];
     if newest && !frame::is_whole(unreadable) {
@@ -103,11 +102,17 @@ fn start_of_records(path: &PathBuf, bytes: &[u8], id: JournalId) -> Result<usize
         Some((FORMAT, other)) if other == id => Ok(HEADER),
         Some((format, _)) if format != FORMAT => Err(Error::new(
             ErrorKind::Misconfigured,
-            format!("{} has format {format}: a later Mainstay wrote it; use that one", path.display()),
+            format!(
+                "{} has format {format}: a later Mainstay wrote it; use that one",
+                path.display()
+            ),
         )),
         Some(_) => Err(Error::new(
             ErrorKind::Misconfigured,
-            format!("{} belongs to another journal: move it to a folder of its own", path.display()),
+            format!(
+                "{} belongs to another journal: move it to a folder of its own",
+                path.display()
+            ),
         )),
     }
 }

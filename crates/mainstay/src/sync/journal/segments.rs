@@ -109,7 +109,10 @@ impl Segments {
         }
         if let Err(error) = current.file.write_all(&bytes) {
             let failed = failed(&current.path, "could not be written", &error);
-            return Err(self.roll_back(disk, folder, current, entries.len()).err().unwrap_or(failed));
+            return Err(self
+                .roll_back(disk, folder, current, entries.len())
+                .err()
+                .unwrap_or(failed));
         }
         let before = self.files.get(&current.first).map_or(0, |segment| segment.bytes);
         let length = before + bytes.len() as u64;

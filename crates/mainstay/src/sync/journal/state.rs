@@ -120,7 +120,8 @@ impl State {
 
     pub(super) fn page(&self, after: Option<u64>, max: usize) -> Vec<JournalEntry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.pending.range((from, Bound::Unbounded)).map(|(_, pending)| &pending.entry);
+        let entries =
+            self.pending.range((from, Bound::Unbounded)).map(|(_, pending)| &pending.entry);
         entries.take(max).map(|entry| JournalEntry::clone(entry)).collect()
     }
 }

@@ -76,7 +76,10 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     let (id, before) = (journal.id(), journal.pending(None, 10));
     assert_eq!(before[0].seq, seq);
     assert_eq!(before[0].base, Base { after_seq: None, ..base });
-    assert_eq!((before[0].route.as_str(), before[0].accepted_unix_ms / 1000), ("user:", NOW / 1000));
+    assert_eq!(
+        (before[0].route.as_str(), before[0].accepted_unix_ms / 1000),
+        ("user:", NOW / 1000)
+    );
     journal.close().await;
     let journal = open(folder.path()).await;
     assert_eq!((journal.id(), journal.pending(None, 10)), (id, before));
@@ -178,8 +181,9 @@ async fn the_time_in_the_journal_counts() {
     let folder = Folder::new("ttl");
     let times = clock();
     let limits = JournalLimits::default();
-    let journal =
-        Journal::open(folder.path().into(), limits, times.clone(), Entropy::seeded(1)).await.unwrap();
+    let journal = Journal::open(folder.path().into(), limits, times.clone(), Entropy::seeded(1))
+        .await
+        .unwrap();
     let before = times.unix_ms();
     let base = Base::default();
     let deadline = times.deadline_in(Duration::from_secs(600));
@@ -227,7 +231,10 @@ async fn a_line_of_json_shows_bytes_that_are_no_text_as_base64() {
     let read: Vec<serde_json::Value> = lines.iter().map(read).collect();
     assert_eq!((&read[0]["key"], &read[0]["value"]), (&"naïve".into(), &"ada".into()));
     assert!(read[0]["expires_at_unix_ms"].is_null() && read[0]["op"] == "set");
-    assert_eq!((&read[1]["key_base64"], &read[1]["value_base64"]), (&"/wA=".into(), &"/g==".into()));
+    assert_eq!(
+        (&read[1]["key_base64"], &read[1]["value_base64"]),
+        (&"/wA=".into(), &"/g==".into())
+    );
     assert_eq!(read[1]["expires_at_unix_ms"], 5);
     assert_eq!((&read[2]["keys"][1]["key"], &read[2]["after_seq"]), (&"naïve".into(), &1.into()));
     assert!(lines.iter().all(|line| !line.contains('\n')));

@@ -31,7 +31,10 @@ async fn a_full_journal_refuses_and_keeps_all() {
     journal.close().await;
     let journal = open_with(folder.path(), SMALL).await;
     assert_eq!(seqs(&journal), taken);
-    assert_eq!(append(&journal, set("k", &"v".repeat(200))).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(
+        append(&journal, set("k", &"v".repeat(200))).await.unwrap_err().kind(),
+        ErrorKind::Overloaded
+    );
 }
 
 #[tokio::test]
@@ -73,8 +76,7 @@ async fn a_journal_whose_oldest_entry_is_too_old_refuses() {
     let folder = Folder::new("age");
     let times = clock();
     let dir = folder.path().to_owned();
-    let journal =
-        Journal::open(dir, SMALL, times.clone(), Entropy::seeded(1)).await.unwrap();
+    let journal = Journal::open(dir, SMALL, times.clone(), Entropy::seeded(1)).await.unwrap();
     let write = |key: &str| {
         let deadline = times.deadline_in(Duration::from_secs(86_400));
         journal.append(set(key, "v"), "", Base::default(), deadline)

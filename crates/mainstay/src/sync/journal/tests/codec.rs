@@ -36,7 +36,11 @@ pub(super) fn write() -> impl Strategy<Value = Op> {
     prop_oneof![
         set,
         (pairs, ttl()).prop_map(|(entries, ttl)| Op::SetMany { entries, ttl, all_absent: false }),
-        key().prop_map(|key| Op::Delete { key, condition: Condition::Always, want_previous: false }),
+        key().prop_map(|key| Op::Delete {
+            key,
+            condition: Condition::Always,
+            want_previous: false
+        }),
         proptest::collection::vec(key(), 0..4).prop_map(|keys| Op::DeleteMany { keys }),
         (key(), prop_oneof![Just(TtlChange::Clear), any::<i64>().prop_map(TtlChange::At)])
             .prop_map(|(key, ttl)| Op::Expire { key, ttl, condition: ExpireCondition::Always }),

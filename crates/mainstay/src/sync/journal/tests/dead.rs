@@ -19,7 +19,10 @@ async fn a_dead_letter_is_kept_until_it_is_discarded() {
     let journal = open(folder.path()).await;
     let letters = journal.dead_letters();
     assert_eq!(letters.iter().map(|letter| letter.entry.seq).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!((letters[1].reason.as_str(), &letters[1].entry.write), ("the record has 1-9", &set("a", "3")));
+    assert_eq!(
+        (letters[1].reason.as_str(), &letters[1].entry.write),
+        ("the record has 1-9", &set("a", "3"))
+    );
     assert_eq!((journal.report().dead_letters, journal.report().pending), (2, 1));
     let line: serde_json::Value = serde_json::from_str(&letters[0].to_json()).unwrap();
     assert_eq!((&line["reason"], &line["key"]), (&"no such route".into(), &"b".into()));
