@@ -79,6 +79,16 @@ fn each_error_names_the_path_and_the_fix() {
             }]),
             "route[0]: is a record route (`record`, `cache`) or a failover route",
         ),
+    ] {
+        let error = config.validate().expect_err(expected);
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().starts_with(expected), "{error} is not {expected}");
+    }
+}
+
+#[test]
+fn a_journal_needs_a_folder_room_time_and_a_record() {
+    for (config, expected) in [
         (
             with_routes(vec![RouteConfig {
                 on_record_down: OnRecordDown::Journal,
@@ -91,7 +101,6 @@ fn each_error_names_the_path_and_the_fix() {
         (with_journal(|journal| journal.age_max = Duration::ZERO), "journal.age_max: is above 0"),
     ] {
         let error = config.validate().expect_err(expected);
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.message().starts_with(expected), "{error} is not {expected}");
     }
 }

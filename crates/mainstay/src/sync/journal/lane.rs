@@ -166,9 +166,11 @@ impl Lane {
 
     /// Refuses what comes, waits for what is queued, and lets go of the files and the folder.
     pub(super) async fn shut(&self) {
-        let first = std::mem::replace(&mut self.lock().open, false);
         // A second call finds nothing to wait for.
-        while first {
+        if !std::mem::replace(&mut self.lock().open, false) {
+            return;
+        }
+        loop {
             let returned = self.returned.notified();
             let idle = self.lock().idle.take();
             match idle {

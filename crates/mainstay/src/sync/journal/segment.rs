@@ -1,7 +1,7 @@
 //! One segment file as it is read: its header, its records, and what of it cannot be read.
 //! It must not know what becomes of the records.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use super::{
     codec::Payload,
@@ -96,7 +96,7 @@ pub(super) fn load(
 }
 
 /// Behind the header; at the very start when it cannot be read, for the records can be read without it.
-fn start_of_records(path: &PathBuf, bytes: &[u8], id: JournalId) -> Result<usize> {
+fn start_of_records(path: &Path, bytes: &[u8], id: JournalId) -> Result<usize> {
     match read_header(bytes) {
         None => Ok(0),
         Some((FORMAT, other)) if other == id => Ok(HEADER),
@@ -117,7 +117,7 @@ fn start_of_records(path: &PathBuf, bytes: &[u8], id: JournalId) -> Result<usize
     }
 }
 
-fn cut(path: &PathBuf, length: u64) -> Result<()> {
+fn cut(path: &Path, length: u64) -> Result<()> {
     let cut = fs::OpenOptions::new().write(true).open(path).and_then(|file| {
         file.set_len(length)?;
         file.sync_all()

@@ -38,7 +38,8 @@ fn run_and_kill(folder: &Folder, enough: usize) -> (Vec<u64>, Vec<u64>) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut acknowledged, mut applying) = (Vec::new(), Vec::new());
     for line in lines.map_while(std::io::Result::ok) {
-        let number = |word: &str| line.strip_prefix(word).and_then(|number| number.parse().ok());
+        let number =
+            |word: &str| line.strip_prefix(word).and_then(|number| number.parse::<u64>().ok());
         acknowledged.extend(number("acknowledged "));
         applying.extend(number("applying "));
         // SIGKILL; what is in the pipe by then is read to its end.
