@@ -149,7 +149,9 @@ impl Found {
         }
         let void = |seq| self.voids.iter().any(|(first, last)| (*first..=*last).contains(&seq));
         for (segment, entry) in self.entries {
-            if self.done.contains(&entry.seq) || void(entry.seq) {
+            // A number that stands twice, in a file that somebody copied, is one entry.
+            let known = shared.with(|state| state.pending(entry.seq).is_some());
+            if known || self.done.contains(&entry.seq) || void(entry.seq) {
                 continue;
             }
             if let Some(file) = self.files.get_mut(&segment) {

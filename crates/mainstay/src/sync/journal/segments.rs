@@ -186,16 +186,19 @@ impl Segments {
         if current.file.cut(durable).is_err() {
             tracing::warn!(path = %current.path.display(), "a failed segment could not be cut");
         }
-        let last = self.next_seq + count as u64;
-        self.voids.push((self.next_seq, last - 1));
-        self.next_seq = last;
+        self.void(count);
     }
 
-    /// After a panic: as many numbers as a batch may have are burned.
+    fn void(&mut self, count: usize) {
+        let next = self.next_seq.saturating_add(count as u64);
+        self.voids.push((self.next_seq, next - 1));
+        self.next_seq = next;
+    }
+
+    /// After a panic: as many numbers as a batch may have are burned, and the file is not written any more.
     pub(super) fn distrust(&mut self) {
-        if let Some(current) = self.current.take() {
-            self.burn(current, super::lane::BATCH_MAX);
-        }
+        self.current = None;
+        self.void(super::lane::BATCH_MAX);
     }
 
     /// Deletes files from the oldest on, of which nothing waits. The newest stays, for its name and its entries tell

@@ -21,6 +21,8 @@ struct Faults {
     drops: bool,
     cuts_fail: bool,
     opens_fail: bool,
+    /// Counted: syncs that went well.
+    good_syncs: u32,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -71,6 +73,7 @@ impl DiskFile for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut faults = self.disk.0.lock().unwrap();
         if faults.syncs == 0 {
+            faults.good_syncs += 1;
             self.synced = *self.length.get_mut();
             return self.file.sync();
         }
@@ -169,6 +172,74 @@ async fn a_write_into_a_removed_file_is_not_acknowledged_there() {
 }
 
 #[tokio::test]
+async fn writes_that_wait_together_share_one_sync() {
+    let folder = Folder::new("group");
+    let (journal, disk) = open_faulty(&folder).await;
+    let writes: Vec<Op> = (0..100).map(|number| set(&format!("k{number}"), "v")).collect();
+    let appends = writes.into_iter().map(|write| append(&journal, write));
+    let mut all = Box::pin(futures_util::future::join_all(appends));
+    {
+        // The writer stands still at the disk until all are queued.
+        let _still = disk.0.lock().unwrap();
+        assert!(futures_util::FutureExt::now_or_never(&mut all).is_none());
+    }
+    assert!(all.await.iter().all(Result::is_ok));
+    let syncs = disk.0.lock().unwrap().good_syncs;
+    assert!((1..=2).contains(&syncs), "{syncs}");
+}
+
+#[tokio::test]
+async fn a_writer_that_was_given_up_is_not_in_the_way_of_others() {
+    let folder = Folder::new("given-up");
+    let (journal, disk) = open_faulty(&folder).await;
+    {
+        let _still = disk.0.lock().unwrap();
+        let first = futures_util::FutureExt::now_or_never(append(&journal, set("a", "1")));
+        let second = futures_util::FutureExt::now_or_never(append(&journal, set("b", "2")));
+        assert!(first.is_none() && second.is_none());
+    }
+    let seq = append(&journal, set("c", "3")).await.unwrap();
+    journal.close().await;
+    let journal = open(folder.path()).await;
+    let last = journal.pending(None, 9).pop().unwrap();
+    assert_eq!((last.seq, last.write), (seq, set("c", "3")));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_system_s_word_for_a_full_disk_is_understood() {
+    let path = Path::new("/dev/full");
+    let error = RealDisk.open(path, true).unwrap().write_all(b"x").unwrap_err();
+    let error = super::super::folder::failed(path, "cannot be written", &error);
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
+}
+
+#[tokio::test]
+async fn after_a_panic_of_the_writer_no_number_is_given_twice() {
+    let folder = Folder::new("panic");
+    let (journal, disk) = open_faulty(&folder).await;
+    append(&journal, set("a", "1")).await.unwrap();
+    // A poisoned lock makes the disk panic in the middle of an append.
+    let poison = disk.clone();
+    let poisoned = std::thread::scope(|scope| {
+        scope
+            .spawn(move || {
+                let _held = poison.0.lock().unwrap();
+                panic!("poison");
+            })
+            .join()
+    });
+    assert!(poisoned.is_err());
+    let error = append(&journal, set("a", "2")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Internal, Effect::Unknown));
+    disk.0.clear_poison();
+    let seq = append(&journal, set("a", "3")).await.unwrap();
+    assert!(seq > 2, "{seq}");
+    journal.close().await;
+    assert_eq!(seqs(&open(folder.path()).await), [1, seq]);
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_cannot_be_written_still_waits() {
     let folder = Folder::new("deadfault");
     let (journal, disk) = open_faulty(&folder).await;
@@ -214,6 +285,7 @@ fn faults() -> impl Strategy<Value = Faults> {
         drops,
         cuts_fail,
         opens_fail,
+        good_syncs: 0,
     });
     prop_oneof![2 => none, 3 => some]
 }
