@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -197,8 +198,13 @@ struct Worker {
 impl Worker {
     fn serve(mut self) {
         while let Some(jobs) = self.next() {
-            if let Some(writer) = &mut self.writer {
-                writer.perform(jobs);
+            let Some(writer) = &mut self.writer else { return };
+            if catch_unwind(AssertUnwindSafe(|| writer.perform(jobs))).is_err() {
+                // Who waited for these jobs has been told that the outcome is unknown.
+                tracing::error!(
+                    "the journal's writer panicked; the next write begins a new segment"
+                );
+                writer.distrust();
             }
         }
     }
@@ -228,23 +234,5 @@ impl Worker {
             return None;
         }
         Some(jobs)
-    }
-}
-
-impl Drop for Worker {
-    /// After a panic: nothing is known of the end of the segment, so the next write begins a new one.
-    fn drop(&mut self) {
-        let Some(mut writer) = self.writer.take() else { return };
-        writer.distrust();
-        let waiting = {
-            let mut state = self.lane.lock();
-            state.idle = Some(writer);
-            state.bytes = 0;
-            std::mem::take(&mut state.queue)
-        };
-        for job in waiting {
-            job.answer(Err(Error::new(ErrorKind::Internal, "the journal's writer ended")));
-        }
-        self.lane.returned.notify_one();
     }
 }

@@ -250,7 +250,7 @@ impl Journal {
         match timeout_at(deadline.instant(), answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_dropped)) => {
-                let error = Error::new(ErrorKind::Internal, "the journal's writer ended");
+                let error = Error::new(ErrorKind::Internal, "the journal's writer panicked");
                 Err(error.with_effect(stage.give_up()))
             }
             Err(_elapsed) => {
