@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use mainstay::{
     Config, Storage,
-    config::{BackendConfig, LimitsConfig, MemoryConfig, RouteConfig},
+    config::{
+        BackendConfig, ConsistencyConfig, JournalConfig, LimitsConfig, MemoryConfig, RouteConfig,
+    },
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
 use schemars::JsonSchema;
@@ -32,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<RouteConfig>,
     /// Sizes and deadlines of operations.
     pub(crate) limits: LimitsConfig,
+    /// How copies in a cache are kept true.
+    pub(crate) consistency: ConsistencyConfig,
+    /// Where writes wait while the record of a route with `on_record_down = "journal"` is down.
+    pub(crate) journal: JournalConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
 }
@@ -84,6 +90,8 @@ impl Settings {
             memory: self.memory.clone(),
             routes: self.routes.clone(),
             limits: self.limits.clone(),
+            consistency: self.consistency.clone(),
+            journal: self.journal.clone(),
         }
     }
 

@@ -196,11 +196,7 @@ fn requests(families: &mut Families<'_>, status: &Status) -> fmt::Result {
         [(NONE, status.hedges)],
     )?;
     let dirty = [(NONE, number(status.dirty_keys))];
-    families.gauge(
-        "mainstay_dirty_keys",
-        "Keys whose cache copies wait to be made absent.",
-        dirty,
-    )
+    families.gauge("mainstay_dirty_keys", "Keys whose cache copies wait to be made absent.", dirty)
 }
 
 const NONE: [(&str, &str); 0] = [];

@@ -5,6 +5,7 @@ mod backend;
 mod consistency;
 mod guard;
 mod health;
+mod journal;
 mod limits;
 mod route;
 #[cfg(test)]
@@ -15,8 +16,9 @@ pub use backend::{BackendConfig, Engine, MemoryConfig};
 pub use consistency::{Consistency, ConsistencyConfig};
 pub use guard::{BreakerConfig, HedgeConfig, RetryConfig};
 pub use health::{HealthConfig, ReconnectConfig};
+pub use journal::JournalConfig;
 pub use limits::LimitsConfig;
-pub use route::{RouteConfig, Select};
+pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +40,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How copies in a cache are kept true.
     pub consistency: ConsistencyConfig,
+    /// Where writes wait while a record is down.
+    pub journal: JournalConfig,
 }
 
 impl Config {
@@ -62,6 +66,7 @@ impl Config {
         self.memory.validate("memory")?;
         self.limits.validate("limits")?;
         self.consistency.validate("consistency")?;
+        self.journal.validate("journal")?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)

@@ -22,6 +22,18 @@ pub enum Select {
     RoundRobin,
 }
 
+/// What becomes of a write while the record of its route is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnRecordDown {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// A set, a delete or an expiry without a condition waits in the local journal until the record is back.
+    Journal,
+}
+
 /// One route. Either a record route (`record`, with `cache` in front) or a failover route (`backends`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -58,6 +70,8 @@ pub struct RouteConfig {
     #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub stale_if_error: Option<Duration>,
+    /// What becomes of a write while the record is down; record routes only. Default `refuse`.
+    pub on_record_down: OnRecordDown,
 }
 
 impl RouteConfig {
@@ -94,6 +108,12 @@ impl RouteConfig {
             .find(|name| !seen.insert(*name))
         {
             return Err(invalid(path, &format!("names `{twice}` twice")));
+        }
+        if self.on_record_down == OnRecordDown::Journal && self.record.is_none() {
+            return Err(invalid(
+                &format!("{path}.on_record_down"),
+                "is for routes with a `record`; a failover route writes to the next backend",
+            ));
         }
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) || self.ttl_max.values().any(Duration::is_zero)
         {

@@ -1,5 +1,7 @@
 //! What a configuration may hold, and how its errors read.
 
+use std::time::Duration;
+
 use super::*;
 
 fn with_backend(name: &str, backend: BackendConfig) -> Config {
@@ -82,6 +84,41 @@ fn each_error_names_the_path_and_the_fix() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.message().starts_with(expected), "{error} is not {expected}");
     }
+}
+
+#[test]
+fn a_journal_needs_a_folder_room_time_and_a_record() {
+    for (config, expected) in [
+        (
+            with_routes(vec![RouteConfig {
+                on_record_down: OnRecordDown::Journal,
+                ..route(&["redis"])
+            }]),
+            "route[0].on_record_down: is for routes with a `record`",
+        ),
+        (with_journal(|journal| journal.dir = "".into()), "journal.dir: names a folder"),
+        (with_journal(|journal| journal.bytes_max = 1000), "journal.bytes_max: is at least 1MiB"),
+        (with_journal(|journal| journal.age_max = Duration::ZERO), "journal.age_max: is above 0"),
+    ] {
+        let error = config.validate().expect_err(expected);
+        assert!(error.message().starts_with(expected), "{error} is not {expected}");
+    }
+}
+
+fn with_journal(change: impl FnOnce(&mut JournalConfig)) -> Config {
+    let mut config = Config::default();
+    change(&mut config.journal);
+    config
+}
+
+#[test]
+fn what_a_route_does_without_its_record_is_a_word() {
+    let json =
+        serde_json::json!({ "route": [{ "record": "memory", "on_record_down": "journal" }] });
+    let config: Config = serde_json::from_value(json).expect("reads");
+    config.validate().expect("valid");
+    assert_eq!(config.routes[0].on_record_down, OnRecordDown::Journal);
+    assert_eq!(RouteConfig::default().on_record_down, OnRecordDown::Refuse);
 }
 
 #[test]
