@@ -150,3 +150,15 @@ pub(in super::super) const HOLD_OPEN: &str = concat!(
     now_us!(),
     ") WHERE cache = $1 AND key = ANY($2)"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_end_its_place_in_the_guard() {
+        let text = guard("é'; --", 3, 5);
+        assert!(text.contains("decode('c3a9273b202d2d', 'hex')"), "{text}");
+        assert!(text.contains("epoch = 3") && text.ends_with("< 5"), "{text}");
+    }
+}
