@@ -11,15 +11,12 @@ use super::{
     pool::Connections,
     read::column,
     statement::control as statement,
-    transaction::{Answer, Frame, Statement, Transaction, alone, whole},
+    transaction::{Answer, Frame, Statement, Transaction, alone, alone_guarded, whole},
     write::Unconditional,
 };
 use crate::{
-    backend::semantics::{
-        Bounds,
-        control::{Permission, micros, wait_for},
-        keys_of,
-    },
+    backend::semantics::control::{Permission, micros, wait_for},
+    backend::semantics::{Bounds, keys_of},
     clock::Deadline,
     entry::Key,
     error::{Effect, Error, ErrorKind, Result},
@@ -126,15 +123,13 @@ impl Mark<'_> {
             (&self.deadline_us as _, Type::INT8),
         ];
         let marked = Statement { sql: statement::MARKED_DELETE, arguments };
-        let answer = alone(all, marked, Intent::Write, deadline).await?;
-        let Some(row) = answer.rows.first() else { return Ok(None) };
-        let removed: Option<i64> = column(row, 0)?;
-        let in_time: bool = column(row, 2)?;
-        match removed {
-            Some(epoch) => Ok(Some(written(Some(version(epoch, column(row, 1)?)?)))),
-            // Nothing was there, unless the time ran out while a row lock was waited for.
-            None => Ok(in_time.then(|| written(None))),
-        }
+        let answer = alone_guarded(all, marked, deadline).await?;
+        let Some(row) = answer.as_ref().and_then(|answer| answer.rows.first()) else {
+            return Ok(None);
+        };
+        let epoch: Option<i64> = column(row, 0)?;
+        let given = epoch.map(|epoch| version(epoch, column(row, 1)?)).transpose()?;
+        Ok(Some(written(given)))
     }
 }
 

@@ -12,10 +12,8 @@ use super::{
     common::{BATCH_MAX, Intent, lost, not_connected},
 };
 use crate::{
-    backend::{
-        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope,
-        semantics::{Bounds, apply, keys_of},
-    },
+    backend::semantics::{Bounds, apply, keys_of},
+    backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope},
     clock::Deadline,
     config::BackendConfig,
     error::{Error, ErrorKind, Result},

@@ -74,6 +74,22 @@ pub(super) async fn alone(
     lease.settle(outcome, intent)
 }
 
+/// As `alone`, for a statement that has a guard in it. `None`: the guard refused, nothing was done.
+///
+/// # Errors
+/// As `alone`; an answer that is lost has `Effect::Unknown`.
+pub(super) async fn alone_guarded(
+    all: &Connections,
+    statement: Statement<'_>,
+    deadline: Deadline,
+) -> Result<Option<Answer>> {
+    let lease = all.lease(deadline).await?;
+    match bounded(deadline, perform(lease.client(), &statement)).await {
+        Err(Failure::Driver(error)) if is_refusal(&error) => lease.settle(Ok(None), Intent::Write),
+        outcome => lease.settle(outcome.map(Some), Intent::Write),
+    }
+}
+
 /// Performs these statements as one transaction in one round trip. `None`: the guard refused, nothing was done.
 ///
 /// # Errors

@@ -84,36 +84,24 @@ pub(in super::super) const MARKED_SET: &str = concat!(
     " < $7 RETURNING epoch::bigint, counter"
 );
 
-/// As `DELETE`, and `$2` cache, `$3` epoch, `$4` deadline. One row: the version, null where nothing was deleted, and
-/// whether there was still time after that; no row: overtaken. It is an INSERT over what is there, as only that tests
-/// the time once the row is locked: an UPDATE does so only if the row was changed while it waited.
+/// As `DELETE`, and `$2` cache, `$3` epoch, `$4` deadline. One row: the version, null where nothing was deleted; no
+/// row: overtaken. A condition of an UPDATE is tested before the row is locked, and again only if the row was changed
+/// meanwhile; so the time is tested in what it returns, and if it is up, that fails as a guard does.
 pub(in super::super) const MARKED_DELETE: &str = concat!(
     "WITH guard AS (SELECT cache FROM mainstay_cache \
      WHERE cache = $2 AND active AND epoch = $3 AND ",
     now_us!(),
-    " < $4), removed AS (INSERT INTO mainstay_kv AS kv \
-     (key, epoch, counter, value, deleted, expires_at, updated_at) \
-     SELECT key, (SELECT epoch FROM mainstay_meta), ",
-    now_us!(),
-    ", NULL, true, ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    " FROM mainstay_kv WHERE key = $1 AND EXISTS (SELECT 1 FROM guard) AND ",
-    live!(),
-    " ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, counter = kv.counter + 1, \
-     value = NULL, deleted = true, expires_at = ",
+    " < $4), removed AS (UPDATE mainstay_kv SET epoch = (SELECT epoch FROM mainstay_meta), \
+     counter = counter + 1, value = NULL, deleted = true, expires_at = ",
     now_ms!(),
     ", updated_at = ",
     now_ms!(),
-    " WHERE NOT kv.deleted AND (kv.expires_at IS NULL OR kv.expires_at > ",
-    now_ms!(),
-    ") AND ",
+    " WHERE key = $1 AND EXISTS (SELECT 1 FROM guard) AND ",
+    live!(),
+    " RETURNING epoch::bigint AS epoch, counter, 1 / (",
     now_us!(),
-    " < $4 RETURNING epoch::bigint AS epoch, counter) \
-     SELECT removed.epoch, removed.counter, ",
-    now_us!(),
-    " < $4 FROM guard LEFT JOIN removed ON true"
+    " < $4)::int AS in_time) \
+     SELECT removed.epoch, removed.counter, removed.in_time FROM guard LEFT JOIN removed ON true"
 );
 
 /// Fails, as `Frame::guarded` expects, unless the cache is active at this epoch and there is time. It has its arguments in
@@ -162,3 +150,15 @@ pub(in super::super) const HOLD_OPEN: &str = concat!(
     now_us!(),
     ") WHERE cache = $1 AND key = ANY($2)"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_end_its_place_in_the_guard() {
+        let text = guard("é'; --", 3, 5);
+        assert!(text.contains("decode('c3a9273b202d2d', 'hex')"), "{text}");
+        assert!(text.contains("epoch = 3") && text.ends_with("< 5"), "{text}");
+    }
+}

@@ -6,8 +6,10 @@ pub(in super::super) const META: &str = "SELECT schema_version, epoch::bigint FR
 
 /// The limits of this session in milliseconds, 0 for none: of a statement, of idling in a transaction.
 pub(in super::super) const LIMITS: &str = "SELECT \
-     (extract(epoch from current_setting('statement_timeout')::interval) * 1000)::bigint, \
-     (extract(epoch from current_setting('idle_in_transaction_session_timeout')::interval) \
+     (extract(epoch from coalesce(current_setting('statement_timeout', true), '0')::interval) \
+     * 1000)::bigint, \
+     (extract(epoch from \
+     coalesce(current_setting('idle_in_transaction_session_timeout', true), '0')::interval) \
      * 1000)::bigint";
 
 /// Held by the one process that creates or migrates; a number of ours.
