@@ -11,6 +11,7 @@ mod memory;
 mod mysql;
 mod postgres;
 mod proxy;
+mod records;
 mod redis;
 mod servers;
 mod sql;

@@ -8,10 +8,8 @@ use std::{
 
 use super::{Memory, shard_of};
 use crate::{
-    backend::semantics::{
-        control::{Applicable, ControlState, Permission},
-        keys_of,
-    },
+    backend::semantics::control::{Applicable, ControlState, Permission},
+    backend::semantics::keys_of,
     entry::{Key, Version},
     error::Result,
     op::{Op, RecordOp, Under},

@@ -97,18 +97,19 @@ pub(super) fn end(
 ) -> Vec<Job> {
     let end = match lost {
         Some(error) => Err(error),
-        None => match is_late(connection, &done) {
+        None => match rules.check_file().and_then(|()| is_late(connection, &done)) {
             Ok(true) => {
                 roll_back(connection);
                 return done.into_iter().map(|(job, _)| job).collect();
             }
-            Ok(false) => commit(connection, rules),
-            Err(error) => {
-                roll_back(connection);
-                Err(error)
-            }
+            // Nothing may come between the look at the clock and the commit.
+            Ok(false) => connection.execute_batch("COMMIT").map_err(classify::commit_error),
+            Err(error) => Err(error),
         },
     };
+    if end.is_err() {
+        roll_back(connection);
+    }
     for (job, result) in done {
         job.answer(match &end {
             Ok(()) => result,
@@ -124,16 +125,6 @@ fn is_late(connection: &Connection, done: &Done) -> Result<bool> {
     });
     let Some(first_us) = times.min() else { return Ok(false) };
     Ok(control::now_us(connection)? >= first_us)
-}
-
-fn commit(connection: &Connection, rules: &Rules) -> Result<()> {
-    let checked = rules.check_file();
-    let committed =
-        checked.and_then(|()| connection.execute_batch("COMMIT").map_err(classify::commit_error));
-    if committed.is_err() {
-        roll_back(connection);
-    }
-    committed
 }
 
 fn roll_back(connection: &Connection) {

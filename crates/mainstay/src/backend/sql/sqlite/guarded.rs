@@ -11,10 +11,8 @@ use super::{
     write::{self, atomically, change},
 };
 use crate::{
-    backend::semantics::{
-        self,
-        control::{Permission, micros, wait_for},
-    },
+    backend::semantics,
+    backend::semantics::control::{Permission, micros, wait_for},
     entry::Key,
     error::Result,
     op::{Op, Under},

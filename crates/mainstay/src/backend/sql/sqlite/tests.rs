@@ -13,6 +13,8 @@ use crate::{
 
 mod faults;
 mod folder;
+mod migration;
+mod records;
 mod versions;
 
 use folder::Folder;
