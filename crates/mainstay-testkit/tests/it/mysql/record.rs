@@ -222,6 +222,28 @@ async fn a_readmission_waits_for_a_write_around_the_degraded_cache() {
     }
 }
 
+/// It saw no cache to protect, or not this one; by its commit copies may have been made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_that_is_new_is_not_overlooked() {
+    let mariadb = MariaDb::start().await.unwrap();
+    let backend = connected(new, &mariadb.url(), 4).await;
+    done(&backend, set("k", "1")).await;
+    let (write, base) = (Box::new(set("k", "2")), Base::default());
+    let base = Base { known_until_us: Some(i64::MAX), ..base };
+    let journaled = Op::Record(RecordOp::Apply { journal: 1, seq: 1, write, base });
+    for write in [guarded(set("k", "2"), AROUND), journaled] {
+        mariadb.sql("delete from mainstay_cache; delete from mainstay_dirty").await.unwrap();
+        let mut holder = holder(&mariadb, "UPDATE mainstay_kv SET epoch = epoch + 1").await;
+        let write = spawned(&backend, write);
+        waiting(&mariadb, 1).await;
+        active(&backend, TERMS).await;
+        holder.query_drop("ROLLBACK").await.unwrap();
+        write.await.unwrap().unwrap();
+        assert_eq!(lease(&backend).await.dirty, [Key::from("k")]);
+        holder.disconnect().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_drain_waits_for_no_other_key() {
     let mariadb = MariaDb::start().await.unwrap();

@@ -14,14 +14,11 @@ use super::{
     write,
 };
 use crate::{
-    backend::semantics::{
-        Bounds,
-        control::{Permission, micros, wait_for},
-        keys_of,
-    },
+    backend::semantics::control::{Permission, micros, wait_for},
+    backend::semantics::{Bounds, keys_of},
     clock::Deadline,
     entry::Key,
-    error::{Error, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
     op::Op,
     reply::Committed,
 };
@@ -37,6 +34,8 @@ const SOILED_MAX: usize = 256;
 pub(super) enum Ending<T> {
     /// With this outcome, if what guards it holds; else it begins anew.
     Commit(T, Guard),
+    /// The same, and nothing of the caller's write is in it.
+    Announce(T, Guard),
     /// Without effect, with this outcome.
     RollBack(T),
     /// Without effect: what it depends on has moved.
@@ -54,6 +53,11 @@ impl<T> Ending<T> {
         match ending {
             Ok(Ending::Commit(outcome, guard)) => {
                 Ok(lease.commit_if(&guard, deadline).await?.then_some(outcome))
+            }
+            Ok(Ending::Announce(outcome, guard)) => {
+                let done = lease.commit_if(&guard, deadline).await;
+                let done = done.map_err(|error| error.with_effect(Effect::None))?;
+                Ok(done.then_some(outcome))
             }
             Ok(Ending::RollBack(outcome)) => {
                 lease.roll_back(deadline).await;
@@ -124,7 +128,7 @@ impl Around<'_> {
         soil(lease, &[self.cache], &keys, deadline).await?;
         if let Permission::Wait(left) = self.known(lease, &keys, deadline).await? {
             self.hold_open(lease, &keys, deadline).await?;
-            return Ok(Ending::Commit(Committed::Wait(left), guard));
+            return Ok(Ending::Announce(Committed::Wait(left), guard));
         }
         self.perform(all, lease, guard, deadline).await
     }
