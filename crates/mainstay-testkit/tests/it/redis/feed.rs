@@ -188,9 +188,18 @@ async fn a_killed_connection_ends_the_feed_but_not_the_client() {
 }
 
 #[tokio::test]
-async fn a_replaced_server_is_not_followed() {
+async fn another_server_is_not_followed() {
+    let (left, right) = (Server::start().await.unwrap(), Server::start().await.unwrap());
+    let proxy = TwoFaced::start(left.port(), right.port()).await;
+    let backend = connected(format!("redis://127.0.0.1:{}", proxy.port)).await;
+    let other = follow(&backend, "copy:").await.expect_err("the second connection leads elsewhere");
+    assert_eq!(other.kind(), ErrorKind::WrongNode);
+    follow(&backend, "copy:").await.expect("the third leads back");
+}
+
+#[tokio::test]
+async fn a_replica_is_not_followed_and_a_restarted_server_is_followed_anew() {
     let mut server = Server::start().await.unwrap();
-    // Idle over the restart in a state that the client does not notice: only the run id tells.
     let backend = connected(server.url()).await;
     let mut feed = follow(&backend, "copy:").await.unwrap();
     told(&mut feed).await;
