@@ -108,9 +108,32 @@ async fn signs_of_life_go_on_and_rise() {
         // Dropped and asked again: nothing is lost by that.
         drop(tokio::time::timeout(Duration::from_millis(1), feed.next()).await);
         let Told::UpTo(moment) = next(&mut feed).await.unwrap() else { panic!("nothing changed") };
-        assert!(moment > last);
+        assert!(moment > last && moment <= Clock::system().now());
         last = moment;
     }
+}
+
+#[tokio::test]
+async fn a_sign_of_life_is_dated_when_it_was_asked_for() {
+    let server = Server::start().await.unwrap();
+    let backend = connected(server.url()).await;
+    let silence = Duration::from_millis(300);
+    // A machine that is busy may need more tries: the feed ends when nothing is heard for a second.
+    for _ in 0..20 {
+        let mut feed = follow(&backend, "copy:").await.unwrap();
+        told(&mut feed).await;
+        server.stop();
+        // After as long a silence the question is on its way.
+        while tokio::time::timeout(silence, feed.next()).await.is_ok_and(|told| told.is_ok()) {}
+        let resumed = Clock::system().now();
+        server.cont();
+        if let Ok(told) = next(&mut feed).await {
+            let Told::UpTo(moment) = told else { panic!("nothing changed, and {told:?}") };
+            assert!(moment < resumed);
+            return;
+        }
+    }
+    panic!("the machine never let a feed live");
 }
 
 #[tokio::test]
