@@ -220,34 +220,6 @@ async fn connections_to_two_servers_are_noticed() {
     let (kind, _) = kind(beacon(&backend, false).await);
     assert_eq!(kind, ErrorKind::WrongNode);
     assert!(beacon(&backend, false).await.is_err(), "given up");
-    proxy.task.abort();
-}
-
-/// Leads every other connection to another server, as a name with two addresses does.
-struct TwoFaced {
-    port: u16,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl TwoFaced {
-    #[expect(clippy::disallowed_methods, reason = "a proxy that lies, in a task of its own")]
-    async fn start(left: u16, right: u16) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(async move {
-            let mut targets = [left, right].into_iter().cycle();
-            while let Ok((mut ours, _)) = listener.accept().await {
-                let target = targets.next().unwrap();
-                tokio::spawn(async move {
-                    let theirs = tokio::net::TcpStream::connect(("127.0.0.1", target)).await;
-                    let mut theirs = theirs.unwrap();
-                    // Ends with either side.
-                    drop(tokio::io::copy_bidirectional(&mut ours, &mut theirs).await);
-                });
-            }
-        });
-        Self { port, task }
-    }
 }
 
 #[tokio::test]

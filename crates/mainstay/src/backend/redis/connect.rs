@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
 use redis::{
-    AsyncConnectionConfig, Client as Dialer, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsCertificates, Value,
+    AsyncConnectionConfig, Client as Dialer, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
+    PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsCertificates, Value,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
@@ -28,8 +28,8 @@ use super::{
     client::{Client, Node},
     cluster::{self, SlotMap},
     info::{self, Info},
-    probe,
-    url::{Host, Login, Place, Target, Tls},
+    probe, tls,
+    url::{Host, Login, Place, Target},
 };
 use crate::{
     backend::ProbeDepth,
@@ -114,7 +114,7 @@ impl Connector {
 
     async fn dial(&self) -> Result<Dial<'_>> {
         let certificates = match &self.target.tls {
-            Some(tls) => Some(certificates(tls).await?),
+            Some(files) => Some(tls::certificates(files).await?),
             None => None,
         };
         Ok(Dial { connector: self, certificates })
@@ -379,27 +379,4 @@ fn host_of(name: &[u8], port: &[u8]) -> Option<Host> {
     let name = std::str::from_utf8(name).ok()?.to_owned();
     let port = std::str::from_utf8(port).ok()?.parse().ok()?;
     Some(Host { name, port })
-}
-
-/// Reads the files anew each time, so that renewed certificates are taken up.
-async fn certificates(tls: &Tls) -> Result<TlsCertificates> {
-    // That another provider was installed before is as good.
-    let _already = rustls::crypto::ring::default_provider().install_default();
-    let root_cert = match &tls.ca_file {
-        Some(path) => Some(read(path).await?),
-        None => None,
-    };
-    let client_tls = match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => {
-            Some(ClientTlsConfig { client_cert: read(cert).await?, client_key: read(key).await? })
-        }
-        _ => None,
-    };
-    Ok(TlsCertificates { client_tls, root_cert })
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>> {
-    tokio::fs::read(path).await.map_err(|error| {
-        Error::new(ErrorKind::Misconfigured, format!("{}: {error}", path.display()))
-    })
 }

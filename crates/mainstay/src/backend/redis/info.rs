@@ -79,7 +79,8 @@ impl Info {
         Facts { version, run_id: self.run_id.clone() }
     }
 
-    /// Names this run and this history of the server.
+    /// Names this run and this history of the server. A history may get a new name without any loss (a first replica
+    /// comes, or the last one is long gone): that costs its user some work, never the truth.
     ///
     /// # Errors
     /// `WrongNode` unless it is a master; `Misconfigured` where it does not say who it is.

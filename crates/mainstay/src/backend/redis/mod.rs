@@ -41,6 +41,7 @@ mod reply;
 mod scan;
 mod script;
 mod spread;
+mod tls;
 mod url;
 
 use client::Client;

@@ -2,22 +2,22 @@
 -- `M` taint:u8 count:u32 (nonce:16 placed_at:u64 ends_at:u64)* [best_ends_at:u64 best], `best` encoded as a `V`.
 -- Numbers are doubles: a time in milliseconds fits, a version does not and is compared in three parts. Strings are
 -- compared for equality only, for their order depends on the locale. Numbers are never turned into text here.
-local key = KEYS[1]
+local key, pack, unpack = KEYS[1], struct.pack, struct.unpack
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function u64(bytes, at)
-  local high, low = struct.unpack('>I4I4', bytes, at)
+  local high, low = unpack('>I4I4', bytes, at)
   return high * 4294967296 + low
 end
 
 local function packed(number)
-  return struct.pack('>I4I4', math.floor(number / 4294967296), number % 4294967296)
+  return pack('>I4I4', math.floor(number / 4294967296), number % 4294967296)
 end
 
 local function older(left, right)
-  local a, b, c = struct.unpack('>I4I4I4', left)
-  local x, y, z = struct.unpack('>I4I4I4', right)
+  local a, b, c = unpack('>I4I4I4', left)
+  local x, y, z = unpack('>I4I4I4', right)
   if a ~= x then return a < x end
   if b ~= y then return b < y end
   return c < z
@@ -46,7 +46,7 @@ end
 -- The writes in flight, or nil where it cannot be read. Nonces whose time is over go, and taint.
 local function marks_of(bytes)
   if #bytes < 6 then return nil end
-  local taint, count = struct.unpack('>BI4', bytes, 2)
+  local taint, count = unpack('>BI4', bytes, 2)
   local rest = 7 + 32 * count
   if #bytes + 1 < rest then return nil end
   local marks = {taint = taint, nonces = {}}
@@ -71,7 +71,7 @@ local function put_marks(marks)
   for _, nonce in ipairs(marks.nonces) do latest = math.max(latest, u64(nonce, 25)) end
   local offer = ''
   if marks.best then offer = packed(marks.ends) .. marks.best end
-  put('M' .. struct.pack('>BI4', marks.taint, #marks.nonces) .. table.concat(marks.nonces) .. offer, latest)
+  put('M' .. pack('>BI4', marks.taint, #marks.nonces) .. table.concat(marks.nonces) .. offer, latest)
 end
 
 -- Takes a nonce away; when it was placed, or nil.
