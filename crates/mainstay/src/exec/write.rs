@@ -56,6 +56,11 @@ async fn guarded(
     op: &Op,
     deadline: Deadline,
 ) -> Result<Reply> {
+    let record = &road.nodes[domain.record];
+    if !record.view(road.clock.now()).is_available() {
+        // Nothing can be committed: no copy has to be hidden for it.
+        return Err(record.refusal(road.clock.now()));
+    }
     let keys = keys_of(op);
     let mut around = false;
     for _ in 0..ROUNDS_MAX {
@@ -134,6 +139,10 @@ async fn settle(
         domain.want_drain();
         return Ok(());
     };
+    if !changes(op, reply) {
+        mark.take_back(road, domain);
+        return Ok(());
+    }
     let life_max = route.ttl_max[domain.cache].unwrap_or(Duration::MAX);
     let copy = mark::offer(op, reply, life_max);
     if !domain.evicts() {
@@ -144,6 +153,15 @@ async fn settle(
         return Ok(());
     }
     make_dirty(road, domain, keys).await
+}
+
+/// Whether the copies have to go. Only a strict write that was refused leaves them: a delete that found nothing shows
+/// that any copy is wrong.
+fn changes(op: &Op, reply: &Reply) -> bool {
+    match reply {
+        Reply::Written(written) => written.applied || op.class() != OpClass::Strict,
+        _ => true,
+    }
 }
 
 /// A mark may have been evicted, and the cache does not say: the keys are made dirty before the acknowledgement.

@@ -11,7 +11,7 @@ use crate::entry::{Key, Version};
 /// itself, so that a call may span the nodes of a cluster. What each does to one key is `semantics::copies`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyOp {
-    /// Announces a write in flight: no reader is given a value until the nonce is gone. Sent once per nonce, never again.
+    /// Announces a write in flight: no reader is given a value until the nonce is gone. What stood there is kept behind. Sent once per nonce, never again.
     /// → `Reply::Done`.
     Mark {
         /// The keys of the write.
@@ -21,13 +21,14 @@ pub enum CopyOp {
         /// How long the mark stands by itself.
         life: Duration,
     },
-    /// Takes the nonce back without an offer: the write may have committed, so nothing is left behind. May be repeated.
-    /// → `Reply::Done`.
+    /// Takes the nonce back without an offer. May be repeated. → `Reply::Done`.
     Unmark {
         /// The keys of the write.
         keys: Vec<Key>,
         /// Names the write.
         nonce: u128,
+        /// Whether nothing was committed under it, for certain: then what stood before is left. Otherwise nothing is.
+        clean: bool,
     },
     /// Takes the nonce back and offers the committed value. May be repeated. → `Reply::Flags`: whether the mark stood.
     Publish {

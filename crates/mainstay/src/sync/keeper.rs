@@ -68,8 +68,13 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
         }
     };
     let heard = road.clock.now();
-    let raise = row.control.active && row.control.beacon_age >= row.control.terms.lease;
-    let beacon = ask_cache(road, domain, &row.control, raise).await.ok();
+    let mut raise = row.control.active && row.control.beacon_age >= row.control.terms.lease;
+    let mut beacon = ask_cache(road, domain, &row.control, raise).await.ok();
+    if raise && beacon.is_none() {
+        // A server without memory to spare takes no writes; what it holds is as good as before.
+        raise = false;
+        beacon = ask_cache(road, domain, &row.control, raise).await.ok();
+    }
     if let Some(beacon) = &beacon {
         domain.set_evicts(beacon.evicts);
     }

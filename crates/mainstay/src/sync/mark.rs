@@ -60,9 +60,9 @@ impl Mark {
         Under::Mark { epoch: self.view.control.epoch, deadline_us: self.deadline_us }
     }
 
-    /// Takes the mark back in the background: nothing was committed under it, or nothing can be offered.
+    /// Takes the mark back in the background: nothing was committed under it.
     pub(crate) fn take_back(self, road: &Arc<Road>, domain: &Domain) {
-        let op = CopyOp::Unmark { keys: self.keys, nonce: self.nonce };
+        let op = CopyOp::Unmark { keys: self.keys, nonce: self.nonce, clean: true };
         spawn(road, domain, op);
     }
 
@@ -92,7 +92,7 @@ impl Mark {
     fn ending(self, copy: Option<CopyValue>) -> CopyOp {
         match (copy, self.keys.as_slice()) {
             (Some(copy), [key]) => CopyOp::Publish { key: key.clone(), nonce: self.nonce, copy },
-            _ => CopyOp::Unmark { keys: self.keys, nonce: self.nonce },
+            _ => CopyOp::Unmark { keys: self.keys, nonce: self.nonce, clean: false },
         }
     }
 }

@@ -18,22 +18,26 @@ impl Memory {
     pub(super) fn copy(&self, op: &CopyOp) -> Result<Reply> {
         let reply = match op {
             CopyOp::Mark { keys, nonce, life } => {
-                self.each(keys, |held, now| (copies::mark(held, *nonce, *life, now), true));
+                for key in keys {
+                    self.change(key, |held, ends_at, now| {
+                        (copies::mark(held, ends_at, *nonce, *life, now), true)
+                    });
+                }
                 Reply::Done
             }
-            CopyOp::Unmark { keys, nonce } => {
-                self.each(keys, |held, now| (copies::unmark(held, *nonce, now), true));
+            CopyOp::Unmark { keys, nonce, clean } => {
+                self.each(keys, |held, now| (copies::unmark(held, *nonce, *clean, now), true));
                 Reply::Done
             }
             CopyOp::Publish { key, nonce, copy } => Reply::Flags(vec![
-                self.change(key, |held, now| copies::publish(held, *nonce, copy, now)),
+                self.change(key, |held, _, now| copies::publish(held, *nonce, copy, now)),
             ]),
             CopyOp::Token { keys, token, life } => {
                 Reply::Flags(self.each(keys, |held, now| copies::token(held, *token, *life, now)))
             }
             CopyOp::Fill { entries, token } => {
                 let put = entries.iter().map(|(key, copy)| {
-                    self.change(key, |held, now| copies::fill(held, *token, copy, now))
+                    self.change(key, |held, _, now| copies::fill(held, *token, copy, now))
                 });
                 Reply::Flags(put.collect())
             }
@@ -47,14 +51,15 @@ impl Memory {
     }
 
     fn each(&self, keys: &[Key], to: impl Fn(Option<Bytes>, i64) -> (Next, bool)) -> Vec<bool> {
-        keys.iter().map(|key| self.change(key, &to)).collect()
+        keys.iter().map(|key| self.change(key, |held, _, now| to(held, now))).collect()
     }
 
-    fn change(&self, key: &Key, to: impl FnOnce(Option<Bytes>, i64) -> (Next, bool)) -> bool {
+    fn change(&self, key: &Key, to: impl FnOnce(Option<Bytes>, i64, i64) -> (Next, bool)) -> bool {
         let mut shard = self.lock(shard_of(key));
         let now = self.clock.unix_ms();
-        let held = shard.load(key, now).map(|stored| stored.value);
-        let (next, flag) = to(held, now);
+        let stored = shard.load(key, now);
+        let ends_at = stored.as_ref().and_then(|stored| stored.expires_at).unwrap_or(i64::MAX);
+        let (next, flag) = to(stored.map(|stored| stored.value), ends_at, now);
         match next {
             Next::Keep => {}
             Next::Remove => shard.remove(key),

@@ -26,8 +26,8 @@ pub(super) async fn perform(
             let calls = each(keys, |key| scripts::mark(key, *nonce, *life));
             done(client, &scripts::MARK, &calls).await
         }
-        CopyOp::Unmark { keys, nonce } => {
-            let calls = each(keys, |key| scripts::unmark(key, *nonce));
+        CopyOp::Unmark { keys, nonce, clean } => {
+            let calls = each(keys, |key| scripts::unmark(key, *nonce, *clean));
             done(client, &scripts::UNMARK, &calls).await
         }
         CopyOp::Publish { key, nonce, copy } => {

@@ -5,7 +5,7 @@
 //! An entry is one string, so that a hot read is one GET; numbers big-endian, times in milliseconds of the cache's clock.
 //! `V` epoch:u32 counter:u64 expires_at:i64 taken_at:i64 value — a value of the record (`expires_at` 0: the record does not
 //! expire; the entry itself goes by the cache's own expiry).
-//! `M` … — writes in flight; only the cache itself reads more of it.
+//! `M` … — writes in flight, and what stood before them; only the cache itself reads more of it.
 //! `L` token:u128 placed_at:i64 — a reader is filling.
 
 use std::time::Duration;
@@ -16,6 +16,9 @@ use crate::{entry::Version, op::CopyValue};
 
 #[cfg(test)]
 mod tests;
+
+/// A longer value is not kept behind a mark: it would be carried along with each further one.
+const KEPT_MAX: usize = 64 << 10;
 
 const VALUE_HEADER: usize = 1 + 4 + 8 + 8 + 8;
 
@@ -82,35 +85,38 @@ struct Marks {
     nonces: Vec<Nonce>,
     /// Some write may have committed without an offer: nothing may be left behind.
     taint: bool,
-    /// The newest value that a publish has offered, encoded, and when its copy ends.
+    /// The newest value that stood here or that a publish has offered, encoded, and when its copy ends.
     best: Option<(Bytes, i64)>,
 }
 
 /// One entry, decoded.
 enum Entry {
     Absent,
-    Value(Version),
+    Value(Version, Bytes),
     Marked(Marks),
     Token { token: u128, placed_at: i64 },
     Unreadable,
 }
 
-/// A write announces itself.
-pub fn mark(current: Option<Bytes>, nonce: u128, life: Duration, now: i64) -> Next {
+/// A write announces itself. `ends_at`: when what stands there would go by itself.
+pub fn mark(current: Option<Bytes>, ends_at: i64, nonce: u128, life: Duration, now: i64) -> Next {
     let mut marks = match decode(current, now) {
         Entry::Marked(marks) => marks,
+        Entry::Value(_, kept) if kept.len() <= KEPT_MAX => {
+            Marks { best: Some((kept, ends_at)), ..Marks::default() }
+        }
         _ => Marks::default(),
     };
     marks.nonces.push(Nonce { nonce, placed_at: now, ends_at: now.saturating_add(millis(life)) });
     marks.put()
 }
 
-/// A nonce is withdrawn: its write may have committed, also when its mark is not found any more.
-pub fn unmark(current: Option<Bytes>, nonce: u128, now: i64) -> Next {
+/// A nonce is withdrawn. Unless it is `clean`, its write may have committed, also when its mark is not found any more.
+pub fn unmark(current: Option<Bytes>, nonce: u128, clean: bool, now: i64) -> Next {
     match decode(current, now) {
         Entry::Marked(mut marks) => {
             marks.take(nonce);
-            marks.taint = true;
+            marks.taint |= !clean;
             marks.end(now)
         }
         _ => Next::Keep,
@@ -132,9 +138,9 @@ pub fn publish(current: Option<Bytes>, nonce: u128, copy: &CopyValue, now: i64) 
             }
         },
         // It is not known when a lost mark was placed, so the newer value cannot be dated: nothing is left.
-        Entry::Value(version) if version < copy.version => (Next::Remove, false),
+        Entry::Value(version, _) if version < copy.version => (Next::Remove, false),
         Entry::Token { .. } | Entry::Unreadable => (Next::Remove, false),
-        Entry::Value(_) | Entry::Absent => (Next::Keep, false),
+        Entry::Value(..) | Entry::Absent => (Next::Keep, false),
     }
 }
 
@@ -148,7 +154,7 @@ pub fn token(current: Option<Bytes>, token: u128, life: Duration, now: i64) -> (
             bytes.put_i64(now);
             (Next::Put(bytes.freeze(), now.saturating_add(millis(life))), true)
         }
-        Entry::Value(_) | Entry::Marked(_) | Entry::Token { .. } => (Next::Keep, false),
+        Entry::Value(..) | Entry::Marked(_) | Entry::Token { .. } => (Next::Keep, false),
     }
 }
 
@@ -172,7 +178,7 @@ pub fn fill(current: Option<Bytes>, token: u128, copy: &CopyValue, now: i64) -> 
 pub fn drain(current: Option<Bytes>, now: i64) -> Next {
     match decode(current, now) {
         Entry::Absent => Next::Keep,
-        Entry::Value(_) | Entry::Token { .. } | Entry::Unreadable => Next::Remove,
+        Entry::Value(..) | Entry::Token { .. } | Entry::Unreadable => Next::Remove,
         Entry::Marked(mut marks) => {
             marks.taint = true;
             marks.end(now)
@@ -248,7 +254,7 @@ impl Marks {
 fn decode(current: Option<Bytes>, now: i64) -> Entry {
     let Some(mut bytes) = current else { return Entry::Absent };
     match read(bytes.clone()) {
-        Seen::Value { version, .. } => Entry::Value(version),
+        Seen::Value { version, .. } => Entry::Value(version, bytes),
         Seen::Marked => {
             bytes.advance(1);
             match Marks::read(bytes, now) {

@@ -35,8 +35,8 @@ pub(super) fn mark(key: &Key, nonce: u128, life: Duration) -> Cmd {
     MARK.on(&[key]).arg(&nonce.to_be_bytes()[..]).arg(millis(life)).take()
 }
 
-pub(super) fn unmark(key: &Key, nonce: u128) -> Cmd {
-    UNMARK.on(&[key]).arg(&nonce.to_be_bytes()[..]).take()
+pub(super) fn unmark(key: &Key, nonce: u128, clean: bool) -> Cmd {
+    UNMARK.on(&[key]).arg(&nonce.to_be_bytes()[..]).arg(u8::from(clean)).take()
 }
 
 pub(super) fn publish(key: &Key, nonce: u128, copy: &CopyValue) -> Cmd {

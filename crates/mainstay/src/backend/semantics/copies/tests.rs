@@ -25,12 +25,13 @@ impl Key {
     }
 
     fn mark(&mut self, nonce: u128) {
-        let next = mark(self.current(), nonce, LIFE, self.now);
+        let ends_at = self.held.as_ref().map_or(0, |(_, ends_at)| *ends_at);
+        let next = mark(self.current(), ends_at, nonce, LIFE, self.now);
         self.become_next(next);
     }
 
-    fn unmark(&mut self, nonce: u128) {
-        let next = unmark(self.current(), nonce, self.now);
+    fn unmark(&mut self, nonce: u128, clean: bool) {
+        let next = unmark(self.current(), nonce, clean, self.now);
         self.become_next(next);
     }
 
@@ -126,9 +127,42 @@ fn a_withdrawn_mark_leaves_nothing() {
     let mut key = Key::default();
     key.mark(1);
     key.mark(2);
-    key.unmark(1);
+    key.unmark(1, false);
     key.publish(2, 6);
     assert_eq!(key.shows(), "-");
+}
+
+#[test]
+fn a_mark_under_which_nothing_was_committed_leaves_what_stood_before() {
+    let filled = || {
+        let mut key = Key::default();
+        key.token(7);
+        key.fill(7, 4);
+        key.mark(1);
+        key
+    };
+    let mut key = filled();
+    key.unmark(1, true);
+    assert_eq!(key.shows(), "V4");
+    assert_eq!(
+        key.held.as_ref().map(|(_, ends_at)| *ends_at),
+        Some(60_000),
+        "no longer than it had"
+    );
+    let mut key = filled();
+    key.mark(2);
+    key.unmark(1, true);
+    key.publish(2, 5);
+    assert_eq!(key.shows(), "V5");
+    let mut key = filled();
+    key.mark(2);
+    key.unmark(1, true);
+    key.unmark(2, false);
+    assert_eq!(key.shows(), "-", "the second may have committed");
+    let mut key = filled();
+    key.drain();
+    key.unmark(1, true);
+    assert_eq!(key.shows(), "-", "it was written around the cache meanwhile");
 }
 
 #[test]
