@@ -9,7 +9,10 @@ use super::{
     client::{Client, HOPS_MAX, Node},
     script::Lua,
 };
-use crate::{entry::Key, error::Result};
+use crate::{
+    entry::Key,
+    error::{Error, Result},
+};
 
 /// One call of the script, and where its result goes.
 type Call<'a> = (usize, &'a Cmd);
@@ -85,7 +88,7 @@ async fn send(
     script: &Lua,
     calls: &[Call<'_>],
     load: bool,
-) -> Result<(Option<crate::error::Error>, Vec<Value>)> {
+) -> Result<(Option<Error>, Vec<Value>)> {
     let mut pipeline = redis::Pipeline::with_capacity(calls.len() + 1);
     if load {
         pipeline.add_command(script.load());

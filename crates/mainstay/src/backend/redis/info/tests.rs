@@ -47,3 +47,26 @@ fn a_cluster_says_whether_it_is_up() {
     let error = cluster_is_up(bulk("cluster_state:fail\r\n")).expect_err("down");
     assert_eq!(error.kind(), ErrorKind::NotReady);
 }
+
+#[test]
+fn only_a_master_that_names_itself_has_an_identity() {
+    let identity = |replication: &str| {
+        Info::read(&mut replies(replication)).expect("readable").identity().map_err(|e| e.kind())
+    };
+    assert_eq!(identity("role:master\r\nmaster_replid:xyz\r\n"), Ok("abc xyz".to_owned()));
+    assert_eq!(identity("role:slave\r\nmaster_replid:xyz\r\n"), Err(ErrorKind::WrongNode));
+    assert_eq!(identity("role:master\r\n"), Err(ErrorKind::Misconfigured));
+}
+
+#[test]
+fn whether_it_evicts_is_believed_only_when_it_says_so() {
+    let evicts = |text: &str| {
+        let mut info = Info::default();
+        info.add(Value::BulkString(text.as_bytes().to_vec())).expect("readable");
+        info.evicts()
+    };
+    assert!(!evicts("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n"));
+    assert!(!evicts("maxmemory:9\r\nmaxmemory_policy:noeviction\r\n"));
+    assert!(evicts("maxmemory:9\r\nmaxmemory_policy:volatile-ttl\r\n"));
+    assert!(evicts("used_memory:9\r\n"), "it does not say");
+}
