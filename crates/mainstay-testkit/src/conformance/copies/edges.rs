@@ -84,11 +84,11 @@ pub(super) async fn many(s: Subject) {
     for key in &keys {
         assert_eq!(s.shows(key).await, "M");
     }
-    s.copy_done(CopyOp::Unmark { keys: keys.clone(), nonce: 1 }).await;
+    s.copy_done(CopyOp::Unmark { keys: keys.clone(), nonce: 1, clean: false }).await;
     assert_eq!(s.shows(&keys[0]).await, "M", "marked twice");
     assert_eq!(s.shows(&keys[3]).await, "M", "another write's");
     assert_eq!(s.shows(&keys[150]).await, "-");
-    s.copy_done(CopyOp::Unmark { keys: twice, nonce: 1 }).await;
+    s.copy_done(CopyOp::Unmark { keys: twice, nonce: 1, clean: false }).await;
     s.copy_done(CopyOp::Drain { keys: Vec::new() }).await;
     let none = CopyOp::Token { keys: Vec::new(), token: 7, life: LONG };
     assert!(s.copy_flags(none).await.is_empty(), "no keys at all");

@@ -47,8 +47,11 @@ impl Model {
     fn apply(&mut self, at: usize, step: &Step) -> bool {
         let (held, now) = (self.current(at), self.now);
         let outcome = match step {
-            Step::Mark { name, life } => (copies::mark(held, *name, *life, now), true),
-            Step::Unmark { name } => (copies::unmark(held, *name, now), true),
+            Step::Mark { name, life } => {
+                let ends_at = self.entries[at].as_ref().map_or(0, |(_, ends_at)| *ends_at);
+                (copies::mark(held, ends_at, *name, *life, now), true)
+            }
+            Step::Unmark { name, clean } => (copies::unmark(held, *name, *clean, now), true),
             Step::Publish { name, copy } => copies::publish(held, *name, copy, now),
             Step::Token { name, life } => copies::token(held, *name, *life, now),
             Step::Fill { name, copy } => copies::fill(held, *name, copy, now),
@@ -62,7 +65,7 @@ impl Model {
 #[derive(Debug, Clone)]
 enum Step {
     Mark { name: u128, life: Duration },
-    Unmark { name: u128 },
+    Unmark { name: u128, clean: bool },
     Publish { name: u128, copy: CopyValue },
     Token { name: u128, life: Duration },
     Fill { name: u128, copy: CopyValue },
@@ -82,7 +85,7 @@ impl Step {
             kind => {
                 let name = names.saturating_sub(random.random_range(0..5));
                 match kind {
-                    9 => Self::Unmark { name },
+                    9 => Self::Unmark { name, clean: random.random_bool(0.6) },
                     10 => Self::Drain,
                     11..16 => Self::Publish { name, copy: any_copy(random) },
                     _ => Self::Fill { name, copy: any_copy(random) },
@@ -103,7 +106,7 @@ impl Step {
     fn on(&self, keys: Vec<Key>) -> CopyOp {
         match self.clone() {
             Self::Mark { name, life } => CopyOp::Mark { keys, nonce: name, life },
-            Self::Unmark { name } => CopyOp::Unmark { keys, nonce: name },
+            Self::Unmark { name, clean } => CopyOp::Unmark { keys, nonce: name, clean },
             Self::Publish { name, copy } => {
                 CopyOp::Publish { key: keys[0].clone(), nonce: name, copy }
             }

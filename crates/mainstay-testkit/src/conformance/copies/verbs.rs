@@ -30,7 +30,7 @@ impl Subject {
     }
 
     pub(super) async fn unmark(&self, key: &Key, nonce: u128) {
-        self.copy_done(CopyOp::Unmark { keys: vec![key.clone()], nonce }).await;
+        self.copy_done(CopyOp::Unmark { keys: vec![key.clone()], nonce, clean: false }).await;
     }
 
     pub(super) async fn publish(&self, key: &Key, nonce: u128, copy: CopyValue) -> bool {

@@ -140,7 +140,7 @@ async fn a_mark_in_flight_when_the_server_dies_may_stand() {
     };
     let (marked, ()) = tokio::join!(mark, death);
     assert_eq!(kind(marked), (ErrorKind::Disconnected, Effect::Unknown));
-    let again = perform(&backend, CopyOp::Unmark { keys: keys(5), nonce: 1 }).await;
+    let again = perform(&backend, CopyOp::Unmark { keys: keys(5), nonce: 1, clean: false }).await;
     assert_eq!(kind(again), (ErrorKind::Disconnected, Effect::None), "not sent any more");
 }
 
