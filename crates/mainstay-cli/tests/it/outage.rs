@@ -55,6 +55,7 @@ async fn through_redis_outages(database_url: &str) -> Report {
 
 fn nobody_noticed(report: &Report) {
     assert_eq!(report.total(|phase| phase.errors), 0, "{report}");
+    assert_eq!(report.total(|phase| phase.unknown), 0, "{report}");
     assert_eq!(report.total(|phase| phase.connections), 0, "{report}");
     assert_eq!(report.total(|phase| phase.stale), 0, "{report}");
     assert_eq!(report.lost, 0, "{report}");

@@ -198,6 +198,9 @@ async fn write(shared: &Shared, client: &mut Client, key: u64, number: u64) -> s
     let mut report = shared.report();
     report.took(begun.elapsed(), true);
     match value {
+        Value::Error(text) if text.contains("outcome unknown") => {
+            report.fault(Fault::Unknown, &text);
+        }
         Value::Error(text) => report.fault(Fault::Error, &text),
         _ => {
             shared.acknowledged[usize::try_from(key).unwrap_or(0)].store(number, Ordering::Relaxed)

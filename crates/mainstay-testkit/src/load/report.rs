@@ -14,6 +14,8 @@ const EXAMPLES_MAX: usize = 10;
 pub enum Fault {
     /// An error reply.
     Error,
+    /// A write whose outcome is not known, and that says so.
+    Unknown,
     /// The connection was refused or dropped.
     Connection,
     /// A read older than a write that was acknowledged before it began.
@@ -35,8 +37,10 @@ pub struct Phase {
     pub longest_read: Duration,
     /// The longest write.
     pub longest_write: Duration,
-    /// Error replies.
+    /// Error replies, those apart that say that the outcome of a write is unknown.
     pub errors: u64,
+    /// Writes whose outcome is unknown, said so.
+    pub unknown: u64,
     /// Connections refused or dropped.
     pub connections: u64,
     /// Stale reads.
@@ -89,6 +93,7 @@ impl Report {
         let phase = self.current();
         match fault {
             Fault::Error => phase.errors += 1,
+            Fault::Unknown => phase.unknown += 1,
             Fault::Connection => phase.connections += 1,
             Fault::Stale => phase.stale += 1,
         }
@@ -135,6 +140,7 @@ impl Phase {
             longest_read: Duration::ZERO,
             longest_write: Duration::ZERO,
             errors: 0,
+            unknown: 0,
             connections: 0,
             stale: 0,
         }
@@ -145,13 +151,22 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<24} {:>7} {:>9} {:>8} {:>10} {:>11} {:>6} {:>6} {:>6}",
-            "phase", "s", "reads", "writes", "max read", "max write", "errors", "drops", "stale"
+            "{:<24} {:>7} {:>9} {:>8} {:>10} {:>11} {:>6} {:>7} {:>6} {:>6}",
+            "phase",
+            "s",
+            "reads",
+            "writes",
+            "max read",
+            "max write",
+            "errors",
+            "unknown",
+            "drops",
+            "stale"
         )?;
         for phase in &self.phases {
             writeln!(
                 f,
-                "{:<24} {:>7.1} {:>9} {:>8} {:>7.1} ms {:>8.1} ms {:>6} {:>6} {:>6}",
+                "{:<24} {:>7.1} {:>9} {:>8} {:>7.1} ms {:>8.1} ms {:>6} {:>7} {:>6} {:>6}",
                 phase.name,
                 phase.lasted.as_secs_f64(),
                 phase.reads,
@@ -159,6 +174,7 @@ impl fmt::Display for Report {
                 phase.longest_read.as_secs_f64() * 1e3,
                 phase.longest_write.as_secs_f64() * 1e3,
                 phase.errors,
+                phase.unknown,
                 phase.connections,
                 phase.stale
             )?;

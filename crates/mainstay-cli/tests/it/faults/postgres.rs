@@ -2,7 +2,7 @@
 
 use mainstay_testkit::servers::{Postgres, Redis};
 
-use super::{let_it_run, light_load, nobody_noticed, until_ill};
+use super::{let_it_run, light_load, nobody_noticed, nobody_was_misled, until_ill};
 use crate::process::{Mainstay, TextClient};
 
 /// Mainstay as the role `app`, which is not a superuser, with Redis as the cache; a copy of `known` is in it.
@@ -102,7 +102,7 @@ async fn fewer_connections_than_the_pool_may_have_are_shared() {
 }
 
 #[tokio::test]
-async fn terminated_backends_are_replaced_unnoticed() {
+async fn terminated_backends_are_replaced() {
     let world = World::start().await;
     let load = light_load(&world.mainstay);
     let_it_run(&load, "steady").await;
@@ -110,7 +110,7 @@ async fn terminated_backends_are_replaced_unnoticed() {
         world.terminate_backends().await;
         let_it_run(&load, "terminated").await;
     }
-    nobody_noticed(&load.finish().await);
+    nobody_was_misled(&load.finish().await);
     world.recovers().await;
 }
 
