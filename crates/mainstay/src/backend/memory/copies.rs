@@ -55,6 +55,7 @@ impl Memory {
         let now = self.clock.unix_ms();
         let held = shard.load(key, now).map(|stored| stored.value);
         let (next, flag) = to(held, now);
+        self.followers.changed(key);
         match next {
             Next::Keep => {}
             Next::Remove => shard.remove(key),
