@@ -17,8 +17,8 @@ use std::{
 use arc_swap::ArcSwapOption;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
-use self::shape::{Evicted, Seed, Weight};
 pub(crate) use self::shape::Kept;
+use self::shape::{Evicted, Seed, Weight};
 use super::{era::Era, hot};
 use crate::{
     clock::Instant,

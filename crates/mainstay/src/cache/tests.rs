@@ -49,7 +49,8 @@ struct Line {
 
 impl Line {
     fn to(server: &Arc<Memory>, durability: Durability) -> Arc<Self> {
-        let (state, held, free) = (Arc::new(AtomicU8::new(WELL)), Semaphore::new(0), Semaphore::new(0));
+        let (state, held, free) =
+            (Arc::new(AtomicU8::new(WELL)), Semaphore::new(0), Semaphore::new(0));
         Arc::new(Self { server: Arc::clone(server), durability, state, held, free })
     }
 
@@ -63,7 +64,6 @@ impl Line {
             _ => Ok(()),
         }
     }
-
 }
 
 fn feeds(state: &AtomicU8) -> Result<()> {
@@ -162,8 +162,7 @@ struct Process {
 }
 
 fn servers() -> Servers {
-    let server =
-        || Arc::new(Memory::new(&Config::default().memory, 4 << 20, Clock::system()));
+    let server = || Arc::new(Memory::new(&Config::default().memory, 4 << 20, Clock::system()));
     Servers { cache: server(), record: server() }
 }
 
@@ -232,6 +231,20 @@ impl Process {
     async fn until_near(&self, key: &str) {
         let near = async |it: &Self| it.source(key).await == "memory";
         self.until("near", near).await;
+    }
+
+    /// Reads until it finds this; for how long after now it still found something else.
+    async fn behind(&self, key: &str, value: &str) -> Duration {
+        let (begun, mut behind) = (self.now(), Duration::ZERO);
+        for _ in 0..10_000 {
+            let now = self.now();
+            if self.value(key).await.as_deref() == Some(value) {
+                return behind;
+            }
+            behind = now - begun;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{key} is never {value}: {:?}", self.storage.status());
     }
 
     fn now(&self) -> crate::Instant {

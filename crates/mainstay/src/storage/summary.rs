@@ -24,8 +24,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
     let routes: Vec<RouteStatus> =
         road.table.routes().iter().map(|route| describe(road, route, &views)).collect();
     let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(node.name())).collect();
-    let caches: Vec<CacheStatus> =
-        (0..road.domains.len()).map(|id| cache(road, id, now)).collect();
+    let caches: Vec<CacheStatus> = (0..road.domains.len()).map(|id| cache(road, id, now)).collect();
     let health = overall(road, &backends, &routes);
     Status {
         health,
