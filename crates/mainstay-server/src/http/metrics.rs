@@ -204,6 +204,9 @@ fn requests(families: &mut Families<'_>, status: &Status) -> fmt::Result {
 fn near(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     let before = status.caches.iter().filter_map(|c| Some((&*c.cache, c.l1.as_ref()?)));
     let all: Vec<_> = before.chain(status.l1.iter().map(|l1| ("", l1))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
     let each = |value: fn(&L1Status) -> f64| {
         let sample =
             move |(cache, l1): &(&str, &L1Status)| ([("cache", (*cache).to_owned())], value(l1));

@@ -61,7 +61,7 @@ async fn chunk(road: &Arc<Road>, route: Arc<Route>, id: usize, keys: Vec<Key>) -
     let domain = &road.domains[id];
     let Some(view) = readable(road, domain) else { return 0 };
     let deadline = road.clock.deadline_in(STEP);
-    let Some(token) = fill::take_token(road, domain, &view, &keys, deadline).await else {
+    let Some(token) = fill::ask_token(road, domain, &view, &keys, deadline).await else {
         return 0;
     };
     let granted = keys.into_iter().enumerate().filter(|(place, _)| token.has(*place));

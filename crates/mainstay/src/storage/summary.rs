@@ -97,7 +97,10 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
                 .into_iter()
                 .chain(cache.iter().map(name))
                 .chain([format!("{}(record)", name(record))]);
-            let promise = match (cache.is_some() || *l1, route.consistency) {
+            let promise = match (cache.is_some(), route.consistency) {
+                _ if *l1 => {
+                    "acknowledged writes are durable; what this process keeps is older than one by a lease at most (l1_ttl where there is no cache)"
+                }
                 (false, _) => "acknowledged writes are durable; reads are linearizable",
                 (true, Consistency::Strict) => {
                     "acknowledged writes are durable; reads are linearizable, also from copies"
