@@ -1,8 +1,9 @@
 //! A backend that fails to order: another backend behind switchable faults.
 //! Knows nothing of the backend that it wraps but the trait.
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use mainstay::backend::{Backend, Capabilities, ProbeDepth, ProbeReport};
+use mainstay::backend::{Backend, Capabilities, Feed, ProbeDepth, ProbeReport};
 use mainstay::{Deadline, Effect, Entropy, Error, ErrorKind, Op, OpClass, Reply, Result};
 use std::fmt;
 use std::sync::Arc;
@@ -296,6 +297,13 @@ impl Backend for FaultBackend {
         Box::pin(async move {
             self.control(deadline).await?;
             self.inner.purge(limit, deadline).await
+        })
+    }
+
+    fn follow(&self, prefix: Bytes, deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Feed>>> {
+        Box::pin(async move {
+            self.control(deadline).await?;
+            self.inner.follow(prefix, deadline).await
         })
     }
 

@@ -138,7 +138,7 @@ pub struct Entry {
 pub enum Freshness {
     /// No older than any write that was acknowledged before the read began.
     Linearizable,
-    /// At most this much older than such a write, and only if some process could not reach the cache.
+    /// At most this much older than such a write; a copy in a shared cache only if some process could not reach it.
     Bounded(Duration),
     /// This process's own write, journaled while the record is down.
     Pending,

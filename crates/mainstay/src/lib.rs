@@ -34,6 +34,7 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+mod cache;
 pub mod clock;
 pub mod config;
 pub mod entropy;

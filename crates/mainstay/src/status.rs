@@ -254,6 +254,28 @@ pub struct RouteStatus {
     pub writable: bool,
 }
 
+/// What this process keeps of its own before one cache, or before records that have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct L1Status {
+    /// Values.
+    pub entries: u64,
+    /// Bytes of keys, values and their overhead.
+    pub bytes: u64,
+    /// The bound.
+    pub max: u64,
+    /// Reads answered from it since start.
+    pub hits: u64,
+    /// Reads that found nothing in it that may be served.
+    pub misses: u64,
+    /// Values that had to go because of the bound.
+    pub evictions: u64,
+    /// `following` while the cache tells of changes, `broken` while it does not: then nothing is served from it. `none`
+    /// where there is no cache.
+    pub feed: &'static str,
+    /// Why it is broken; empty when it is not.
+    pub reason: String,
+}
+
 /// One cache before one record, as this process sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CacheStatus {
@@ -292,6 +314,9 @@ pub struct CacheStatus {
     pub audited_keys: u64,
     /// Copies that were older than the record though nothing said so.
     pub inconsistent_keys: u64,
+    /// What this process keeps of its own before it, for routes that name `memory` as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1: Option<L1Status>,
 }
 
 /// Operations through the road since start, for one route, operation and outcome.
@@ -344,6 +369,9 @@ pub struct Status {
     pub hedges: u64,
     /// Each cache before a record.
     pub caches: Vec<CacheStatus>,
+    /// What this process keeps of its own before records that have no cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1: Option<L1Status>,
     /// Keys that were written around a cache and wait to be made absent in it.
     pub dirty_keys: u64,
     /// Keys that a lower backend of a failover route took for a higher one, until they have been moved up.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use mainstay::{
     Config, Storage,
     config::{
-        BackendConfig, ConsistencyConfig, JournalConfig, LimitsConfig, MemoryConfig, RouteConfig,
+        BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, MemoryConfig,
+        RouteConfig,
     },
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) backends: BTreeMap<String, BackendConfig>,
     /// The memory backend, always there, always last.
     pub(crate) memory: MemoryConfig,
+    /// What this process keeps of its own for routes that name `memory` under `cache`.
+    pub(crate) l1: L1Config,
     /// Key prefixes and what serves them; the longest match counts.
     #[serde(rename = "route")]
     pub(crate) routes: Vec<RouteConfig>,
@@ -88,6 +91,7 @@ impl Settings {
         Config {
             backends: self.backends.clone(),
             memory: self.memory.clone(),
+            l1: self.l1.clone(),
             routes: self.routes.clone(),
             limits: self.limits.clone(),
             consistency: self.consistency.clone(),

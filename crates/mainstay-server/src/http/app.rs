@@ -18,7 +18,7 @@ use super::{
     HttpConfig, batch, control, dashboard, events, health, kv, metrics, openapi,
     problem::Problem,
     security::{self, Hosts, Token},
-    settings, status,
+    session, settings, status,
 };
 
 /// Named parts of the configuration that `/v1/config` shows beside the storage's own, secrets already taken out.
@@ -130,7 +130,10 @@ impl Api {
 
     /// Performs one operation.
     pub(crate) async fn execute(&self, op: Op, deadline: Deadline) -> Result<Answer, Error> {
-        self.0.storage.execute(&op, CallOptions { deadline: Some(deadline), session: None }).await
+        self.0
+            .storage
+            .execute(&op, CallOptions { deadline: Some(deadline), session: session::current() })
+            .await
     }
 
     /// By when this request wants its answer: `X-Mainstay-Timeout`, or `limits.deadline` from now.

@@ -270,6 +270,7 @@ mod tests {
             fallbacks: Vec::new(),
             hedges: 0,
             caches: Vec::new(),
+            l1: None,
             dirty_keys: 0,
             overflowed_keys: 0,
         }

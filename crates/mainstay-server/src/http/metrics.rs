@@ -10,7 +10,7 @@ use axum::{
 };
 use mainstay::{
     Error, ErrorKind, Storage,
-    status::{BackendStatus, BreakerState, Health, LatencySnapshot, Status},
+    status::{BackendStatus, BreakerState, Health, L1Status, LatencySnapshot, Status},
 };
 use prometheus_client::{
     collector::Collector,
@@ -93,7 +93,8 @@ fn write(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     states(families, status)?;
     calls(families, status)?;
     connections(families, status)?;
-    requests(families, status)
+    requests(families, status)?;
+    near(families, status)
 }
 
 fn process(families: &mut Families<'_>, status: &Status) -> fmt::Result {
@@ -197,6 +198,56 @@ fn requests(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     )?;
     let dirty = [(NONE, number(status.dirty_keys))];
     families.gauge("mainstay_dirty_keys", "Keys whose cache copies wait to be made absent.", dirty)
+}
+
+/// What this process keeps of its own; the cache is empty where there is none.
+fn near(families: &mut Families<'_>, status: &Status) -> fmt::Result {
+    let before = status.caches.iter().filter_map(|c| Some((&*c.cache, c.l1.as_ref()?)));
+    let all: Vec<_> = before.chain(status.l1.iter().map(|l1| ("", l1))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let each = |value: fn(&L1Status) -> f64| {
+        let sample =
+            move |(cache, l1): &(&str, &L1Status)| ([("cache", (*cache).to_owned())], value(l1));
+        all.iter().map(sample).collect::<Vec<_>>()
+    };
+    families.gauge(
+        "mainstay_l1_entries",
+        "Values that this process keeps.",
+        each(|l1| number(l1.entries)),
+    )?;
+    families.gauge(
+        "mainstay_l1_bytes",
+        "Bytes that this process keeps.",
+        each(|l1| number(l1.bytes)),
+    )?;
+    families.gauge(
+        "mainstay_l1_bytes_max",
+        "Bytes that this process may keep.",
+        each(|l1| number(l1.max)),
+    )?;
+    families.gauge(
+        "mainstay_l1_following",
+        "1 while the cache tells of changes; else nothing that is kept is served.",
+        each(|l1| flag(l1.feed != "broken")),
+    )?;
+    let each = |value: fn(&L1Status) -> u64| {
+        let sample =
+            move |(cache, l1): &(&str, &L1Status)| ([("cache", (*cache).to_owned())], value(l1));
+        all.iter().map(sample).collect::<Vec<_>>()
+    };
+    families.counter("mainstay_l1_hits", "Reads answered by what is kept.", each(|l1| l1.hits))?;
+    families.counter(
+        "mainstay_l1_misses",
+        "Reads that found nothing kept.",
+        each(|l1| l1.misses),
+    )?;
+    families.counter(
+        "mainstay_l1_evictions",
+        "Values that went for want of space.",
+        each(|l1| l1.evictions),
+    )
 }
 
 const NONE: [(&str, &str); 0] = [];

@@ -19,6 +19,7 @@ mod query;
 mod reject;
 mod security;
 mod server;
+mod session;
 mod settings;
 mod status;
 

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Api, HttpConfig, Sections, reject};
+use super::{Api, HttpConfig, Sections, reject, session};
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +165,7 @@ impl Doors {
         let connection =
             self.http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let closing = self.closing.clone();
-        async move {
+        session::with_own(async move {
             let _place = place;
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
@@ -178,6 +178,6 @@ impl Doors {
             if let Err(error) = ended {
                 tracing::debug!(target: "mainstay", %peer, %error, "http: a connection broke off");
             }
-        }
+        })
     }
 }

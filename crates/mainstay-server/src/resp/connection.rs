@@ -47,7 +47,8 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: TcpStream) {
     let client = Arc::clone(&entered.client);
     let storage = &shared.storage;
-    let start = |job| perform(storage, job);
+    let reads = mainstay::Session::new();
+    let start = |job| perform(storage, &reads, job);
     let mut pipeline = Pipeline::new(Arc::clone(&client.wake), shared.config.pipeline_max);
     let mut connection = Connection {
         stream,
@@ -85,14 +86,18 @@ enum Done {
     Outcome(Result<sequence::Outcome>),
 }
 
-async fn perform(storage: &Storage, job: Job) -> Done {
+/// `reads`: what this connection has seen, which is never taken back.
+async fn perform(storage: &Storage, reads: &mainstay::Session, job: Job) -> Done {
     match job {
         Job::Op(op, encode) => {
-            Done::Answer(storage.execute(&op, CallOptions::default()).await, encode)
+            let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+            Done::Answer(storage.execute(&op, options).await, encode)
         }
         Job::Sequence(steps) => {
             // Rare and large: kept out of the space that every command takes.
-            Done::Outcome(Box::pin(sequence::run(storage, *steps)).await)
+            Done::Outcome(
+                Box::pin(sequence::run(sequence::Caller { storage, reads }, *steps)).await,
+            )
         }
     }
 }

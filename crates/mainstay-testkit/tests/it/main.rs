@@ -9,6 +9,7 @@
 mod conformance;
 mod memory;
 mod mysql;
+mod near;
 mod postgres;
 mod proxy;
 mod records;

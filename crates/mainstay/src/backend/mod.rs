@@ -14,6 +14,7 @@ use crate::{
     reply::Reply,
 };
 
+mod inbox;
 pub mod memory;
 pub mod open;
 #[cfg(feature = "redis")]

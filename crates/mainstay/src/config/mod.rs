@@ -6,6 +6,7 @@ mod consistency;
 mod guard;
 mod health;
 mod journal;
+mod l1;
 mod limits;
 mod route;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use consistency::{Consistency, ConsistencyConfig};
 pub use guard::{BreakerConfig, HedgeConfig, RetryConfig};
 pub use health::{HealthConfig, ReconnectConfig};
 pub use journal::JournalConfig;
+pub use l1::L1Config;
 pub use limits::LimitsConfig;
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ pub struct Config {
     pub backends: std::collections::BTreeMap<String, BackendConfig>,
     /// The memory backend, always there, always last.
     pub memory: MemoryConfig,
+    /// What this process keeps of its own before caches and records.
+    pub l1: L1Config,
     /// Key prefixes and what serves them; the longest match counts. None matches: the default route, which follows
     /// from the backends.
     #[serde(rename = "route")]
@@ -64,6 +68,7 @@ impl Config {
             backend.validate(&path)?;
         }
         self.memory.validate("memory")?;
+        self.l1.validate("l1")?;
         self.limits.validate("limits")?;
         self.consistency.validate("consistency")?;
         self.journal.validate("journal")?;

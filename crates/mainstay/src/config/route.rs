@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Consistency, invalid, text};
+use super::{Config, Consistency, invalid, text};
 use crate::error::Result;
 
 /// How a failover route chooses.
@@ -41,7 +41,7 @@ pub enum OnRecordDown {
 pub struct RouteConfig {
     /// Keys that begin with this. Empty: all that no other route takes.
     pub prefix: String,
-    /// Copies, nearest first.
+    /// Copies, nearest first: `memory` for what this process keeps of its own, and one backend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cache: Vec<String>,
     /// The truth.
@@ -70,6 +70,11 @@ pub struct RouteConfig {
     #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
     pub stale_if_error: Option<Duration>,
+    /// How long after it was read this process may serve a value from its own memory. Default 1 s where there is no cache
+    /// but `memory`; else no cap but `l1.ttl_max`, for the cache tells of changes.
+    #[serde(with = "text::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<text::DurationText>"))]
+    pub l1_ttl: Option<Duration>,
     /// What becomes of a write while the record is down; record routes only. Default `refuse`.
     pub on_record_down: OnRecordDown,
 }
@@ -119,6 +124,7 @@ impl RouteConfig {
         {
             return Err(invalid(path, "a TTL is above 0"));
         }
+        self.validate_memory(path)?;
         let strict = self.consistency == Consistency::Strict;
         if strict && self.record.is_none() {
             return Err(invalid(
@@ -131,6 +137,27 @@ impl RouteConfig {
                 path,
                 "is `strict`: it never serves stale; leave `stale_if_error` out",
             ));
+        }
+        Ok(())
+    }
+
+    /// What this process keeps of its own is told of changes a little later than they happen.
+    fn validate_memory(&self, path: &str) -> Result<()> {
+        let kept = self.record.is_some() && self.cache.iter().any(|name| name == Config::MEMORY);
+        if kept && self.consistency == Consistency::Strict {
+            return Err(invalid(
+                &format!("{path}.cache"),
+                "names `memory`, but the route is `strict`: this process's memory may be older than another's write; leave it out",
+            ));
+        }
+        if self.l1_ttl.is_some() && !kept {
+            return Err(invalid(
+                &format!("{path}.l1_ttl"),
+                "is for record routes with `memory` under `cache`",
+            ));
+        }
+        if self.l1_ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(invalid(&format!("{path}.l1_ttl"), "is above 0"));
         }
         Ok(())
     }

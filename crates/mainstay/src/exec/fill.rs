@@ -45,10 +45,20 @@ pub(super) async fn take_token(
     keys: &[Key],
     deadline: Deadline,
 ) -> Option<Token> {
+    ask_token(road, domain, view, keys, deadline.within(road.clock.now(), TOKEN_WAIT)).await
+}
+
+/// The same, for whoever may wait until the deadline.
+pub(super) async fn ask_token(
+    road: &Road,
+    domain: &Domain,
+    view: &Arc<View>,
+    keys: &[Key],
+    deadline: Deadline,
+) -> Option<Token> {
     let name = road.entropy.nonce();
     let keys = keys.iter().map(|key| view.key_of(key)).collect();
     let op = Op::Copy(CopyOp::Token { keys, token: name, life: TOKEN_TTL });
-    let deadline = deadline.within(road.clock.now(), TOKEN_WAIT);
     let reply = guard::call(&road.nodes[domain.cache], &op, deadline).await;
     let granted = reply.and_then(Reply::into_flags).ok()?;
     Some(Token { view: Arc::clone(view), name, granted })

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     backend::semantics::copies,
+    cache::Seat,
     entry::{Freshness, Key, Record, Worth},
     error::Result,
     guard,
@@ -30,11 +31,42 @@ struct Copies {
     absent: Vec<bool>,
 }
 
+/// What this process keeps, and the rest from afar.
 pub(super) async fn get_many(
     road: &Arc<Road>,
     reader: &Reader<'_>,
     keys: &[Key],
 ) -> Result<Served> {
+    if road.l1.of_route(reader.route).is_none() {
+        return from_afar(road, reader, keys).await;
+    }
+    let near: Vec<Option<Found>> = keys.iter().map(|key| reader.near(road, key)).collect();
+    let rest = keys.iter().zip(&near).filter(|(_, near)| near.is_none());
+    let rest: Vec<Key> = rest.map(|(key, _)| key.clone()).collect();
+    let Some(bound) = near.iter().flatten().map(|found| found.freshness).max() else {
+        return from_afar(road, reader, keys).await;
+    };
+    let (mut served, far) = match rest.is_empty() {
+        true => (Served::by(road.nodes.len() - 1, Reply::Done), Vec::new()),
+        false => {
+            let mut served = from_afar(road, reader, &rest).await?;
+            let far = std::mem::replace(&mut served.reply, Reply::Done).into_records()?;
+            (served, far)
+        }
+    };
+    // The weakest of the parts.
+    let weakest = if rest.is_empty() { bound } else { served.worth.freshness().max(bound) };
+    served.worth = Worth::Read(weakest);
+    let mut far = far.into_iter();
+    let whole = near.into_iter().map(|near| match near {
+        Some(found) => found.record,
+        None => far.next().flatten(),
+    });
+    served.reply = Reply::Records(whole.collect());
+    Ok(served)
+}
+
+async fn from_afar(road: &Arc<Road>, reader: &Reader<'_>, keys: &[Key]) -> Result<Served> {
     let mut copies = copies(road, reader, keys).await;
     let missing: Vec<usize> =
         (0..keys.len()).filter(|index| copies.records[*index].is_none()).collect();
@@ -54,6 +86,10 @@ pub(super) async fn get_many(
         .take(FILLS_PER_CALL)
         .collect();
     let token = take_tokens(road, reader, &copies, keys, &fillable).await;
+    let mut seats: Vec<Option<Seat>> = match reader.domain {
+        Some(_) => Vec::new(),
+        None => keys.iter().map(|key| reader.seat(road, key, None)).collect(),
+    };
     let op = Op::GetMany { keys: missing.iter().map(|index| keys[*index].clone()).collect() };
     let reply = attempt(road, &road.nodes[reader.record], &op, reader.deadline, Last::Yes).await;
     let found = match reply.and_then(Reply::into_records) {
@@ -61,9 +97,16 @@ pub(super) async fn get_many(
         Err(error) if error.kind().is_callers() => return Err(error),
         Err(error) => return Err(road.unavailable(reader.route, vec![error], OpClass::Read)),
     };
+    let granted = |index: usize| {
+        let place = fillable.iter().position(|fillable| *fillable == index);
+        place.zip(token.as_ref()).is_some_and(|(place, token)| token.has(place))
+    };
     for (index, record) in missing.iter().zip(found) {
-        reader.saw(road, &keys[*index], record.as_ref());
-        copies.records[*index] = record;
+        reader.saw(road, &keys[*index], record.as_ref(), !granted(*index));
+        let (node, freshness) = (reader.record, Freshness::Linearizable);
+        let found = Found { record, node, age: None, freshness };
+        reader.keep(road, seats.get_mut(*index).and_then(Option::take), &found);
+        copies.records[*index] = found.record;
     }
     if let (Some(token), Some(domain)) = (token, reader.domain) {
         let granted = fillable.iter().enumerate().filter(|(place, _)| token.has(*place));
@@ -82,6 +125,8 @@ async fn copies(road: &Road, reader: &Reader<'_>, keys: &[Key]) -> Copies {
     let none =
         || Copies { view: None, records: vec![None; keys.len()], absent: vec![false; keys.len()] };
     let Some((domain, view)) = reader.view(road) else { return none() };
+    let seats: Vec<Option<Seat>> =
+        keys.iter().map(|key| reader.seat(road, key, Some(&view))).collect();
     let op = Op::GetMany { keys: keys.iter().map(|key| view.key_of(key)).collect() };
     let cache = &road.nodes[domain.cache];
     let patience = reader.deadline.within(road.clock.now(), cache.hedge().patience);
@@ -93,16 +138,17 @@ async fn copies(road: &Road, reader: &Reader<'_>, keys: &[Key]) -> Copies {
     let hidden = |key: &Key| view.is_dirty(key) || domain.is_around(key);
     let absent =
         stored.iter().zip(keys).map(|(stored, key)| stored.is_none() && !hidden(key)).collect();
-    let read = |(stored, key): (Option<Record>, &Key)| {
+    let read = |((stored, key), seat): ((Option<Record>, &Key), Option<Seat>)| {
         if hidden(key) {
             return None;
         }
         let found = read::found(road, &view, domain.cache, copies::read(stored?.value))?;
-        let Found { record, .. } = Some(found).filter(|found| reader.allows(road, key, found))?;
-        reader.saw(road, key, record.as_ref());
-        record
+        let found = Some(found).filter(|found| reader.allows(key, found, view.asked()))?;
+        reader.saw(road, key, found.record.as_ref(), false);
+        reader.keep(road, seat, &found);
+        found.record
     };
-    let records = stored.into_iter().zip(keys).map(read).collect();
+    let records = stored.into_iter().zip(keys).zip(seats).map(read).collect();
     Copies { view: Some(view), records, absent }
 }
 

@@ -1,11 +1,12 @@
 //! The waiting: attempts, hedges, cached reads, commits and their invalidations, for one planned operation.
 //! It must not know the front doors, nor how a backend does its work.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
 use crate::{
+    cache,
     clock::{Clock, Deadline},
     config::Consistency,
     entropy::Entropy,
@@ -31,6 +32,7 @@ mod raise;
 mod read;
 mod reader;
 pub(crate) mod readmit;
+pub(crate) mod refill;
 mod scan;
 mod stale;
 mod turn;
@@ -53,6 +55,8 @@ pub(crate) struct Road {
     pub(crate) domains: Vec<Arc<Domain>>,
     /// Per route: its cache and record among them.
     pub(crate) domain_of: Vec<Option<usize>>,
+    /// What this process keeps of its own.
+    pub(crate) l1: cache::Layout,
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
     /// Requests, fallbacks, hedges.
@@ -82,7 +86,7 @@ pub(crate) struct Served {
     /// What it is worth.
     pub(crate) worth: Worth,
     /// The age of the copy, when a cache answered.
-    pub(crate) age: Option<std::time::Duration>,
+    pub(crate) age: Option<Duration>,
 }
 
 impl Served {
@@ -165,9 +169,9 @@ async fn follow(
 
 /// The session has seen its own write.
 fn wrote(road: &Road, route: &Route, op: &Op, reply: &Reply, session: Option<&Session>) {
-    let (Some(session), Some(domain)) = (session, road.domain(route)) else { return };
+    let (Some(session), Some(lease)) = (session, road.floor_for(route)) else { return };
     let Reply::Written(Written { version: Some(version), .. }) = reply else { return };
-    op.for_each_key(|key| session.saw(key, *version, domain.config.lease, road.clock.now()));
+    op.for_each_key(|key| session.wrote(key, *version, lease, road.clock.now()));
 }
 
 /// Graceful degradation: a read of a single key that nothing can serve gets the route's default, marked stale.
@@ -188,6 +192,11 @@ impl Road {
     /// The cache before a route's record.
     pub(crate) fn domain(&self, route: &Route) -> Option<&Arc<Domain>> {
         self.domain_of[route.id].map(|id| &self.domains[id])
+    }
+
+    /// How long a copy or a kept value may be older than the record; `None`: there are neither.
+    fn floor_for(&self, route: &Route) -> Option<Duration> {
+        self.domain(route).map(|domain| domain.config.lease).or(route.l1_ttl)
     }
 
     /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that

@@ -109,9 +109,13 @@ enum Asked {
 
 /// The copy, else the record. A late cache is overtaken; the guard counts the call that is given up as slow.
 async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
+    if let Some(found) = reader.near(road, key) {
+        return Ok(found);
+    }
     let Some((cache, view)) = reader.readable(road, key) else {
-        return get_record(road, reader, key, None, None).await;
+        return past_cache(road, reader, key).await;
     };
+    let seat = reader.seat(road, key, Some(&view));
     let node = &road.nodes[cache];
     let op = Op::Get { key: view.key_of(key), with_ttl: false };
     let mut asked = pin!(guard::call(node, &op, reader.deadline));
@@ -119,7 +123,10 @@ async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> 
         return overtake(road, reader, key, &view, asked).await;
     };
     match heard(road, reader, key, cache, &view, reply) {
-        Asked::Hit(found) => Ok(found),
+        Asked::Hit(found) => {
+            reader.keep(road, seat, &found);
+            Ok(found)
+        }
         Asked::Absent => {
             let keys = std::slice::from_ref(key);
             let token = match reader.domain {
@@ -136,6 +143,19 @@ async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> 
             Ok(found)
         }
     }
+}
+
+/// The record alone. Where there is no cache, this process keeps what it read.
+async fn past_cache(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
+    let seat = match reader.domain {
+        Some(_) => None,
+        None => reader.seat(road, key, None),
+    };
+    let found = get_record(road, reader, key, None, None).await?;
+    if found.freshness == Freshness::Linearizable {
+        reader.keep(road, seat, &found);
+    }
+    Ok(found)
 }
 
 /// The cache is late: the record is asked as well, and the first that can answer does.
@@ -184,7 +204,7 @@ fn heard(
         Ok(_) if !reader.still_readable(road, view) => Asked::Withheld,
         Ok(None) => Asked::Absent,
         Ok(Some(stored)) => match found(road, view, cache, copies::read(stored.value)) {
-            Some(found) if reader.allows(road, key, &found) => {
+            Some(found) if reader.allows(key, &found, view.asked()) => {
                 let freshness = reader.freshness(view);
                 Asked::Hit(Found { freshness, ..found })
             }
@@ -194,7 +214,7 @@ fn heard(
     match &asked {
         Asked::Hit(found) => {
             Counts::add(&domain.counts.hits, 1);
-            reader.saw(road, key, found.record.as_ref());
+            reader.saw(road, key, found.record.as_ref(), false);
             domain.served.note(key);
         }
         _ => Counts::add(&domain.counts.misses, 1),
@@ -233,12 +253,12 @@ async fn get_record(
         Err(error) if error.kind().is_callers() => return Err(error),
         Err(error) => return stale::instead(road, reader, key, error, failed).await,
     };
-    if let (Some(token), Some(record), Some(domain)) = (token, &record, reader.domain)
-        && token.has(0)
-    {
+    let granted = token.filter(|token| token.has(0));
+    // Who holds the token is the only one to fill: no copy can be older than this.
+    reader.saw(road, key, record.as_ref(), granted.is_none());
+    if let (Some(token), Some(record), Some(domain)) = (granted, &record, reader.domain) {
         let found = vec![(key.clone(), record.clone())];
         fill::spawn(road, reader.route, domain, &token, found);
     }
-    reader.saw(road, key, record.as_ref());
     Ok(Found { record, node: reader.record, age: None, freshness: Freshness::Linearizable })
 }

@@ -1,11 +1,16 @@
 //! One read of a record route: what it may read from where, and what its session has seen.
 //! It must not ask anybody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Road, read::Found};
 use crate::{
-    clock::Deadline,
+    cache::{
+        Seat,
+        era::{Era, Grounds},
+        l1::Kept,
+    },
+    clock::{Deadline, Instant},
     config::Consistency,
     entry::{Freshness, Key, Record},
     route::{NodeId, Route},
@@ -55,20 +60,75 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether the session has seen nothing newer.
-    pub(super) fn allows(&self, road: &Road, key: &Key, found: &Found) -> bool {
+    /// Whether the session has seen nothing newer. `known`: what was written before this is known to who has found it.
+    pub(super) fn allows(&self, key: &Key, found: &Found, known: Option<Instant>) -> bool {
         let version = found.record.as_ref().and_then(|record| record.version);
         match (self.session, version) {
-            (Some(session), Some(version)) => session.allows(key, version, road.clock.now()),
+            (Some(session), Some(version)) => session.allows(key, version, known),
             _ => true,
         }
     }
 
-    /// The session has seen this.
-    pub(super) fn saw(&self, road: &Road, key: &Key, record: Option<&Record>) {
-        let version = record.and_then(|record| record.version);
-        if let (Some(session), Some(version), Some(domain)) = (self.session, version, self.domain) {
-            session.saw(key, version, domain.config.lease, road.clock.now());
+    /// This has been read from a copy, or (`floor`) from the record in such a way that a copy may be older.
+    pub(super) fn saw(&self, road: &Road, key: &Key, record: Option<&Record>, floor: bool) {
+        let Some(version) = record.and_then(|record| record.version) else { return };
+        if let Some(l1) = road.l1.of_route(self.route) {
+            l1.witness(key, version);
         }
+        if let (true, Some(session), Some(lease)) =
+            (floor, self.session, road.floor_for(self.route))
+        {
+            session.saw(key, version, lease, road.clock.now());
+        }
+    }
+
+    /// What this process keeps of the key, if it may be served.
+    pub(super) fn near(&self, road: &Road, key: &Key) -> Option<Found> {
+        let l1 = road.l1.of_route(self.route)?;
+        let now = road.clock.now();
+        let kept = l1.era().and_then(|era| {
+            let grounds = self.grounds(road, &era, key, now)?;
+            let kept = l1.get(key, &era, now)?;
+            let found = Found {
+                record: Some(kept.record(now)),
+                node: road.nodes.len() - 1,
+                age: Some(kept.age(now)),
+                freshness: Freshness::Bounded(grounds.bound),
+            };
+            self.allows(key, &found, Some(grounds.known)).then_some((kept, found))
+        });
+        l1.count(kept.as_ref().map(|(kept, _)| &**kept));
+        kept.map(|(_, found)| found)
+    }
+
+    /// Why what is kept may be served now: a feed, or, where nothing tells of changes, its age alone.
+    fn grounds(&self, road: &Road, era: &Era, key: &Key, now: Instant) -> Option<Grounds> {
+        match (self.domain, self.route.l1_ttl) {
+            (Some(domain), _) => {
+                let view = domain.view().filter(|_| !domain.is_around(key))?;
+                era.vouches(&view, key, now, road.clock.suspended())
+            }
+            (None, Some(bound)) => Some(Grounds { bound, known: now.checked_sub(bound)? }),
+            (None, None) => None,
+        }
+    }
+
+    /// The right to keep what is about to be read under this view (without a cache: from the record).
+    pub(super) fn seat(&self, road: &Road, key: &Key, view: Option<&View>) -> Option<Seat> {
+        let l1 = road.l1.of_route(self.route)?;
+        let era = l1.era()?;
+        let same = era.is_of(view.map(|view| view.control.generation));
+        if same { l1.seat(key, &era, road.clock.now()) } else { None }
+    }
+
+    /// Keeps what was found.
+    pub(super) fn keep(&self, road: &Road, seat: Option<Seat>, found: &Found) {
+        let (Some(seat), Some(record)) = (seat, &found.record) else { return };
+        let now = road.clock.now();
+        // Less what clocks may drift.
+        let left = record.ttl.map_or(Duration::MAX, |ttl| ttl.mul_f64(0.98));
+        let cap = self.route.ttl_max[road.nodes.len() - 1].unwrap_or(Duration::MAX);
+        let kept = Kept::new(record, found.age.unwrap_or_default(), now);
+        seat.keep(kept, left.min(cap), self.route.l1_ttl, now);
     }
 }

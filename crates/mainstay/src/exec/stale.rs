@@ -57,7 +57,7 @@ async fn copy(road: &Arc<Road>, reader: &Reader<'_>, domain: &Domain, key: &Key)
     let stored = guard::call(node, &op, reader.deadline).await.and_then(Reply::into_record)?;
     let seen = stored.map(|stored| copies::read(stored.value));
     let found = seen.and_then(|seen| found(road, &view, domain.cache, seen));
-    let found = found.filter(|found| reader.allows(road, key, found));
+    let found = found.filter(|found| reader.allows(key, found, view.asked()));
     let found = found.ok_or_else(|| refuse("holds no copy".to_owned()))?;
     Ok(Found { freshness: Freshness::Unverified(since), ..found })
 }

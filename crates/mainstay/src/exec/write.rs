@@ -34,8 +34,11 @@ pub(super) async fn commit(
     op: &Op,
     deadline: Deadline,
 ) -> Result<Served> {
+    let keys = keys_of(op);
+    // Dropped before the acknowledgement: what others read meanwhile is not kept.
+    let _writing = road.l1.of_route(route).map(|l1| l1.writing(&keys));
     let committed = match road.domain(route) {
-        Some(domain) => Box::pin(guarded(road, route, domain, op, deadline)).await,
+        Some(domain) => Box::pin(guarded(road, route, domain, op, &keys, deadline)).await,
         None => send(road, &road.nodes[record], op, deadline).await,
     };
     match committed {
@@ -54,6 +57,7 @@ async fn guarded(
     route: &Route,
     domain: &Arc<Domain>,
     op: &Op,
+    keys: &[Key],
     deadline: Deadline,
 ) -> Result<Reply> {
     let record = &road.nodes[domain.record];
@@ -61,21 +65,20 @@ async fn guarded(
         // Nothing can be committed: no copy has to be hidden for it.
         return Err(record.refusal(road.clock.now()));
     }
-    let keys = keys_of(op);
     let mut around = false;
     for _ in 0..ROUNDS_MAX {
         let mark = match around {
             true => None,
-            false => Mark::place(road, domain, &keys, deadline).await,
+            false => Mark::place(road, domain, keys, deadline).await,
         };
         around |= mark.is_none();
         let under = match &mark {
             Some(mark) => mark.under(),
-            None => beside(road, route, domain, &keys),
+            None => beside(road, route, domain, keys),
         };
         match send_guarded(road, domain, op, under, deadline).await {
             Ok(Committed::Done(reply)) => {
-                settle(road, route, domain, op, &keys, mark, &reply).await?;
+                settle(road, route, domain, op, keys, mark, &reply).await?;
                 return Ok(*reply);
             }
             Ok(Committed::Overtaken) => {

@@ -45,6 +45,8 @@ pub(crate) struct Route {
     pub(crate) consistency: Consistency,
     /// How long copies may be served while the record does not answer.
     pub(crate) stale_if_error: Duration,
+    /// How long this process may serve what it keeps of its own, from when it was read.
+    pub(crate) l1_ttl: Option<Duration>,
 }
 
 /// The two shapes of a route.

@@ -14,6 +14,9 @@ const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
 /// As long as copies live.
 const STALE_IF_ERROR: Duration = COPY_TTL_MAX;
 
+/// Where nothing tells of changes.
+const L1_TTL: Duration = Duration::from_secs(1);
+
 /// What the table needs to know of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeInfo {
@@ -76,6 +79,7 @@ impl Route {
             default: None,
             consistency: Consistency::Bounded,
             stale_if_error: STALE_IF_ERROR,
+            l1_ttl: None,
         }
     }
 }
@@ -117,6 +121,7 @@ fn resolve(
     for (name, ttl) in &config.ttl_max {
         ttl_max[find(name)?] = Some(*ttl);
     }
+    let alone = matches!(shape, Shape::Record { cache: None, l1: true, .. });
     let label = if config.prefix.is_empty() { "*" } else { &config.prefix };
     Ok(Route {
         id: 0,
@@ -131,6 +136,7 @@ fn resolve(
             Consistency::Strict => Duration::ZERO,
             Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
         },
+        l1_ttl: config.l1_ttl.or(alone.then_some(L1_TTL)),
     })
 }
 

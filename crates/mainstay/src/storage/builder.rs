@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::{Inner, Storage};
 use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
+    cache::{self, feed},
     clock::{Clock, Instant},
     config::{BackendConfig, Config},
     entropy::Entropy,
@@ -93,8 +94,10 @@ impl Builder {
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
         let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
+        let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, &entropy);
         let road = Arc::new(Road {
             domains,
+            l1,
             domain_of,
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
@@ -213,6 +216,9 @@ async fn start(road: &Arc<Road>) {
         road.tasks.spawn(keeper::keep(Arc::clone(road), id));
         road.tasks.spawn(drain::keep(Arc::clone(road), id));
         road.tasks.spawn(audit::keep(Arc::clone(road), id));
+        if road.l1.of_domain(id).is_some() {
+            road.tasks.spawn(feed::keep(Arc::clone(road), id));
+        }
     }
     let ready = async {
         join_all(road.nodes.iter().map(|node| node.first_attempt())).await;

@@ -15,7 +15,6 @@ use crate::{
     exec::Road,
     route::{Route, Select, Shape},
     status::{Availability, BackendStatus, CacheStatus, Health, NodeView, RouteStatus, Status},
-    sync::domain::Domain,
 };
 
 pub(super) fn status(road: &Road, opened: Instant) -> Status {
@@ -25,8 +24,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
     let routes: Vec<RouteStatus> =
         road.table.routes().iter().map(|route| describe(road, route, &views)).collect();
     let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(node.name())).collect();
-    let caches: Vec<CacheStatus> =
-        road.domains.iter().map(|domain| cache(road, domain, now)).collect();
+    let caches: Vec<CacheStatus> = (0..road.domains.len()).map(|id| cache(road, id, now)).collect();
     let health = overall(road, &backends, &routes);
     Status {
         health,
@@ -38,12 +36,14 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
         dirty_keys: caches.iter().map(|cache| cache.dirty_keys).sum(),
         caches,
+        l1: road.l1.alone().map(|l1| l1.status()),
         backends,
         routes,
     }
 }
 
-fn cache(road: &Road, domain: &Domain, now: Instant) -> CacheStatus {
+fn cache(road: &Road, id: usize, now: Instant) -> CacheStatus {
+    let domain = &road.domains[id];
     let of = |counter: &AtomicU64| counter.load(Relaxed);
     let (view, counts) = (domain.view(), &domain.counts);
     let (phase, since) = {
@@ -68,6 +68,7 @@ fn cache(road: &Road, domain: &Domain, now: Instant) -> CacheStatus {
         readmissions: of(&counts.readmissions),
         audited_keys: of(&counts.audited),
         inconsistent_keys: of(&counts.inconsistent),
+        l1: road.l1.of_domain(id).map(|l1| l1.status()),
     }
 }
 
@@ -96,7 +97,10 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
                 .into_iter()
                 .chain(cache.iter().map(name))
                 .chain([format!("{}(record)", name(record))]);
-            let promise = match (cache.is_some() || *l1, route.consistency) {
+            let promise = match (cache.is_some(), route.consistency) {
+                _ if *l1 => {
+                    "acknowledged writes are durable; what this process keeps is older than one by a lease at most (l1_ttl where there is no cache)"
+                }
                 (false, _) => "acknowledged writes are durable; reads are linearizable",
                 (true, Consistency::Strict) => {
                     "acknowledged writes are durable; reads are linearizable, also from copies"

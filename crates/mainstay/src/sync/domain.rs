@@ -262,6 +262,11 @@ impl Domain {
         }
     }
 
+    /// Says when a look has ended.
+    pub(crate) fn looks(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+
     /// Waits until copies may be read.
     pub(crate) async fn first_lease(&self, clock: &Clock) {
         let mut ended = self.ended.subscribe();

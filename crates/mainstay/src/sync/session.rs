@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,8 @@ use crate::{
     entry::{Key, Version},
 };
 
-/// Keys that a session remembers at most; beyond that it reads from the record until some can be forgotten.
+/// Keys that a session remembers at most. Beyond that it remembers only when it saw them: until a look at the record has
+/// been taken since, it reads from the record.
 const KEYS_MAX: usize = 1024;
 
 /// A floor is remembered for so many leases: then every lease that could show something older has long ended, also where
@@ -21,14 +22,19 @@ const LEASES: u32 = 10;
 
 /// One session: monotonic reads, and reads of its own writes, over every process-local path. Cheap to clone; clones are the
 /// same session. A bounded route needs it, a strict one holds by itself.
+///
+/// Copies of one cache never go back while its lease lasts, and what a process keeps of its own never goes back behind
+/// what it has read there; so only what came straight from the record needs a floor.
 #[derive(Clone, Debug, Default)]
 pub struct Session(Arc<Mutex<Floors>>);
 
 #[derive(Debug, Default)]
 struct Floors {
     keys: BTreeMap<Key, (Version, Instant)>,
-    /// While this lasts, what the session has seen of some keys is not remembered.
-    overflowed_until: Option<Instant>,
+    /// What the session saw before this moment is not remembered one by one.
+    forgot: Option<Instant>,
+    /// When it is worth looking again for floors that have served their time.
+    tidy_at: Option<Instant>,
 }
 
 impl Session {
@@ -37,30 +43,55 @@ impl Session {
         Self::default()
     }
 
-    /// Whether a copy of this version may be shown to the session.
-    pub(crate) fn allows(&self, key: &Key, version: Version, now: Instant) -> bool {
-        let floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if floors.overflowed_until.is_some_and(|until| now < until) {
+    /// Whether a copy of this version may be shown to the session. `known`: whatever was written before this moment is
+    /// known to whoever shows it.
+    pub(crate) fn allows(&self, key: &Key, version: Version, known: Option<Instant>) -> bool {
+        let floors = self.lock();
+        if floors.forgot.is_some_and(|forgot| known.is_none_or(|known| known <= forgot)) {
             return false;
         }
         floors.keys.get(key).is_none_or(|(floor, _)| version >= *floor)
     }
 
-    /// The session has seen, or written, this version.
+    /// The session has seen this version in the record.
     pub(crate) fn saw(&self, key: &Key, version: Version, lease: Duration, now: Instant) {
-        let mut floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut floors = self.lock();
+        if !floors.note(key, version, lease, now) {
+            floors.keys.clear();
+            floors.forgot = Some(now);
+        }
+    }
+
+    /// The session has written this version. Marks and dirty keys make it read its own writes; this is a second line, kept
+    /// while there is room.
+    pub(crate) fn wrote(&self, key: &Key, version: Version, lease: Duration, now: Instant) {
+        self.lock().note(key, version, lease, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Floors> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Floors {
+    /// False: there is no room.
+    fn note(&mut self, key: &Key, version: Version, lease: Duration, now: Instant) -> bool {
         let until = now + lease * LEASES;
-        if floors.keys.len() >= KEYS_MAX && !floors.keys.contains_key(key) {
-            floors.keys.retain(|_, (_, until)| *until > now);
-            if floors.keys.len() >= KEYS_MAX {
-                floors.overflowed_until = Some(until);
-                return;
+        if let Some(floor) = self.keys.get_mut(key) {
+            if version >= floor.0 {
+                *floor = (version, until);
             }
+            return true;
         }
-        let floor = floors.keys.entry(key.clone()).or_insert((version, until));
-        if version >= floor.0 {
-            *floor = (version, until);
+        if self.keys.len() >= KEYS_MAX && self.tidy_at.is_none_or(|at| now >= at) {
+            self.keys.retain(|_, (_, until)| *until > now);
+            self.tidy_at = Some(now + lease);
         }
+        let room = self.keys.len() < KEYS_MAX;
+        if room {
+            self.keys.insert(key.clone(), (version, until));
+        }
+        room
     }
 }
 
@@ -75,26 +106,43 @@ mod tests {
         Version { epoch: 1, counter }
     }
 
+    fn full(now: Instant) -> Session {
+        let session = Session::new();
+        (0..KEYS_MAX).for_each(|n| session.saw(&Key::from(n.to_string()), v(1), T, now));
+        session
+    }
+
     #[test]
     fn a_session_never_goes_back() {
         let (session, now) = (Session::new(), Clock::system().now());
         let key = Key::from("k");
-        assert!(session.allows(&key, v(1), now));
+        assert!(session.allows(&key, v(1), Some(now)));
         session.saw(&key, v(3), T, now);
         session.saw(&key, v(2), T, now);
-        assert!(!session.allows(&key, v(2), now) && session.allows(&key, v(3), now));
-        assert!(session.allows(&Key::from("other"), v(1), now));
+        assert!(!session.allows(&key, v(2), Some(now)) && session.allows(&key, v(3), Some(now)));
+        assert!(session.allows(&Key::from("other"), v(1), None));
     }
 
     #[test]
-    fn a_session_that_has_seen_too_much_reads_from_the_record_for_a_while() {
-        let (session, now) = (Session::new(), Clock::system().now());
-        for n in 0..=KEYS_MAX {
-            session.saw(&Key::from(n.to_string()), v(1), T, now);
+    fn a_session_that_has_seen_too_much_reads_from_the_record_until_the_next_look() {
+        let now = Clock::system().now();
+        let session = full(now);
+        session.saw(&Key::from("one more"), v(1), T, now);
+        for known in [None, Some(now - T), Some(now)] {
+            assert!(!session.allows(&Key::from("any"), v(9), known));
         }
-        assert!(!session.allows(&Key::from("any"), v(9), now));
+        assert!(session.allows(&Key::from("any"), v(9), Some(now + T / 100)));
+    }
+
+    #[test]
+    fn own_writes_never_crowd_out_what_was_read() {
+        let now = Clock::system().now();
+        let session = full(now);
+        session.wrote(&Key::from("mine"), v(9), T, now);
+        assert!(session.allows(&Key::from("any"), v(1), None), "nothing was forgotten");
+        assert!(!session.allows(&Key::from("7"), v(0), Some(now + T)));
         let later = now + T * LEASES;
-        session.saw(&Key::from("new"), v(1), T, later);
-        assert!(session.allows(&Key::from("any"), v(9), later));
+        session.wrote(&Key::from("mine"), v(9), T, later);
+        assert!(!session.allows(&Key::from("mine"), v(8), Some(later)), "there is room again");
     }
 }

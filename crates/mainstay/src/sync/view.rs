@@ -44,6 +44,8 @@ pub(crate) struct View {
 /// The right to read copies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
+    /// When the record was asked.
+    asked: Instant,
     until: Instant,
     /// `Clock::suspended` when the record was asked.
     suspended: Duration,
@@ -59,7 +61,7 @@ impl Lease {
         length: Duration,
         ahead_ms: i64,
     ) -> Self {
-        Self { until: asked + length.mul_f64(1.0 - DRIFT), suspended, ahead_ms }
+        Self { asked, until: asked + length.mul_f64(1.0 - DRIFT), suspended, ahead_ms }
     }
 }
 
@@ -112,6 +114,21 @@ impl View {
     /// When the lease ends or has ended.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.lease.map(|lease| lease.until)
+    }
+
+    /// When the record was asked for the lease.
+    pub(crate) fn asked(&self) -> Option<Instant> {
+        self.lease.map(|lease| lease.asked)
+    }
+
+    /// When the answer had come.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// What the keys of all copies begin with.
+    pub(crate) fn prefix(&self) -> &Bytes {
+        &self.prefix
     }
 
     /// The key of a copy.

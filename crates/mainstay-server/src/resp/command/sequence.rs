@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use mainstay::{
-    Answer, CallOptions, Error, ErrorKind, ExpireCondition, Key, Op, Result, Storage, Ttl,
+    Answer, CallOptions, Error, ErrorKind, ExpireCondition, Key, Op, Result, Session, Storage, Ttl,
     TtlChange,
 };
 
@@ -93,67 +93,76 @@ pub(in crate::resp) enum Outcome {
     Done,
 }
 
+/// For whom a sequence is performed.
+#[derive(Clone, Copy)]
+pub(in crate::resp) struct Caller<'a> {
+    pub(in crate::resp) storage: &'a Storage,
+    /// What the connection has seen.
+    pub(in crate::resp) reads: &'a Session,
+}
+
 /// Performs a sequence.
-pub(in crate::resp) async fn run(storage: &Storage, sequence: Sequence) -> Result<Outcome> {
+pub(in crate::resp) async fn run(caller: Caller<'_>, sequence: Sequence) -> Result<Outcome> {
     match sequence {
-        Sequence::GetAndExpire { key, ttl } => get_and_expire(storage, key, ttl).await,
+        Sequence::GetAndExpire { key, ttl } => get_and_expire(caller, key, ttl).await,
         Sequence::ExpireSooner { key, ttl } => {
-            let left = execute(storage, Op::TimeToLive { key: key.clone() }).await?;
+            let left = execute(caller, Op::TimeToLive { key: key.clone() }).await?;
             let has_one = matches!(left.reply.into_ttl()?, Ttl::Left(_));
-            Ok(Outcome::Applied(has_one && expire(storage, key, ttl, ExpireCondition::Less).await?))
+            Ok(Outcome::Applied(has_one && expire(caller, key, ttl, ExpireCondition::Less).await?))
         }
         Sequence::Copy { from, to, replace } => {
-            match execute(storage, Op::Move { from, to, keep_source: true, replace }).await {
+            match execute(caller, Op::Move { from, to, keep_source: true, replace }).await {
                 Ok(answer) => Ok(Outcome::Applied(answer.reply.into_written()?.applied)),
                 Err(error) if error.kind() == ErrorKind::NoSuchKey => Ok(Outcome::Applied(false)),
                 Err(error) => Err(error),
             }
         }
         Sequence::Scan { prefix, cursor, limit, filter } => {
-            scan(storage, prefix, cursor, limit, filter).await
+            scan(caller, prefix, cursor, limit, filter).await
         }
-        Sequence::Keys { filter } => keys(storage, filter).await,
-        Sequence::AnyKey { choice } => any_key(storage, choice).await,
-        Sequence::Flush => flush(storage).await,
+        Sequence::Keys { filter } => keys(caller, filter).await,
+        Sequence::AnyKey { choice } => any_key(caller, choice).await,
+        Sequence::Flush => flush(caller).await,
     }
 }
 
-async fn execute(storage: &Storage, op: Op) -> Result<Answer> {
-    storage.execute(&op, CallOptions::default()).await
+async fn execute(caller: Caller<'_>, op: Op) -> Result<Answer> {
+    let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
+    caller.storage.execute(&op, options).await
 }
 
 async fn expire(
-    storage: &Storage,
+    caller: Caller<'_>,
     key: Key,
     ttl: TtlChange,
     condition: ExpireCondition,
 ) -> Result<bool> {
-    let answer = execute(storage, Op::Expire { key, ttl, condition }).await?;
+    let answer = execute(caller, Op::Expire { key, ttl, condition }).await?;
     Ok(answer.reply.into_written()?.applied)
 }
 
-async fn get_and_expire(storage: &Storage, key: Key, ttl: TtlChange) -> Result<Outcome> {
-    let answer = execute(storage, Op::Get { key: key.clone(), with_ttl: false }).await?;
+async fn get_and_expire(caller: Caller<'_>, key: Key, ttl: TtlChange) -> Result<Outcome> {
+    let answer = execute(caller, Op::Get { key: key.clone(), with_ttl: false }).await?;
     let record = answer.reply.into_record()?;
     if record.is_some() {
-        expire(storage, key, ttl, ExpireCondition::Always).await?;
+        expire(caller, key, ttl, ExpireCondition::Always).await?;
     }
     Ok(Outcome::Value(record.map(|record| record.value)))
 }
 
 async fn page(
-    storage: &Storage,
+    caller: Caller<'_>,
     prefix: &Bytes,
     cursor: Option<Bytes>,
     limit: usize,
 ) -> Result<mainstay::Page> {
     let op = Op::Scan { prefix: prefix.clone(), cursor, limit };
-    execute(storage, op).await?.reply.into_page()
+    execute(caller, op).await?.reply.into_page()
 }
 
 /// Goes on over empty and short pages, within bounds, so that a client need not.
 async fn scan(
-    storage: &Storage,
+    caller: Caller<'_>,
     prefix: Bytes,
     mut cursor: Option<Bytes>,
     limit: usize,
@@ -161,7 +170,7 @@ async fn scan(
 ) -> Result<Outcome> {
     let (mut keys, mut seen) = (Vec::new(), 0);
     for _ in 0..PAGES_MAX {
-        let page = page(storage, &prefix, cursor, limit - seen).await?;
+        let page = page(caller, &prefix, cursor, limit - seen).await?;
         seen += page.keys.len();
         keys.extend(page.keys.into_iter().filter(|key| filter.wants(key)));
         cursor = page.next;
@@ -172,11 +181,11 @@ async fn scan(
     Ok(Outcome::Page { keys, next: cursor.map(|next| Place { prefix, next }) })
 }
 
-async fn keys(storage: &Storage, filter: Filter) -> Result<Outcome> {
+async fn keys(caller: Caller<'_>, filter: Filter) -> Result<Outcome> {
     let prefix = filter.prefix();
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
-        let page = page(storage, &prefix, cursor, BATCH).await?;
+        let page = page(caller, &prefix, cursor, BATCH).await?;
         found.extend(page.keys.into_iter().filter(|key| filter.wants(key)));
         if found.len() > KEYS_MAX {
             return Err(Error::new(
@@ -194,10 +203,10 @@ async fn keys(storage: &Storage, filter: Filter) -> Result<Outcome> {
     }
 }
 
-async fn any_key(storage: &Storage, choice: u64) -> Result<Outcome> {
+async fn any_key(caller: Caller<'_>, choice: u64) -> Result<Outcome> {
     let mut cursor = None;
     loop {
-        let page = page(storage, &Bytes::new(), cursor, 64).await?;
+        let page = page(caller, &Bytes::new(), cursor, 64).await?;
         if !page.keys.is_empty() {
             let nth = usize::try_from(choice % page.keys.len() as u64).unwrap_or(0);
             return Ok(Outcome::Value(page.keys.get(nth).map(|key| key.bytes().clone())));
@@ -209,12 +218,12 @@ async fn any_key(storage: &Storage, choice: u64) -> Result<Outcome> {
     }
 }
 
-async fn flush(storage: &Storage) -> Result<Outcome> {
+async fn flush(caller: Caller<'_>) -> Result<Outcome> {
     let (prefix, mut cursor) = (Bytes::new(), None);
     loop {
-        let page = page(storage, &prefix, cursor, BATCH).await?;
+        let page = page(caller, &prefix, cursor, BATCH).await?;
         if !page.keys.is_empty() {
-            execute(storage, Op::DeleteMany { keys: page.keys }).await?.reply.into_integer()?;
+            execute(caller, Op::DeleteMany { keys: page.keys }).await?.reply.into_integer()?;
         }
         cursor = page.next;
         if cursor.is_none() {

@@ -60,6 +60,7 @@ impl Memory {
         let stored = shard.load(key, now);
         let ends_at = stored.as_ref().and_then(|stored| stored.expires_at).unwrap_or(i64::MAX);
         let (next, flag) = to(stored.map(|stored| stored.value), ends_at, now);
+        self.followers.changed(key);
         match next {
             Next::Keep => {}
             Next::Remove => shard.remove(key),

@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use self::shard::Shard;
 use super::{
-    Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope,
+    Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope,
     semantics::{self, Bounds, Change, Slot},
 };
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
 
 mod control;
 mod copies;
+mod feed;
 mod read;
 mod scan;
 mod shard;
@@ -50,7 +52,7 @@ const DUE_PER_WRITE: usize = 2;
 /// what was not used since the clock hand last passed goes (second chance), expired records first. Versions rise with
 /// every write to any key, so they never repeat, not even over delete and recreate; they mean nothing after a restart.
 pub struct Memory {
-    shards: Vec<Mutex<Shard>>,
+    shards: Arc<[Mutex<Shard>]>,
     clock: Clock,
     /// The counter of the last version that was given.
     counter: AtomicU64,
@@ -64,6 +66,7 @@ pub struct Memory {
     control: Mutex<control::Control>,
     identity: Mutex<String>,
     evicts: AtomicBool,
+    followers: feed::Followers,
 }
 
 /// What a memory backend holds.
@@ -101,6 +104,7 @@ impl Memory {
             control: Mutex::default(),
             identity: Mutex::new("memory".to_owned()),
             evicts: AtomicBool::new(false),
+            followers: feed::Followers::default(),
         }
     }
 
@@ -116,7 +120,9 @@ impl Memory {
     /// Takes everything away, one shard after the other; returns how many records were live.
     pub fn clear(&self) -> usize {
         let now = self.clock.unix_ms();
-        (0..SHARDS).map(|index| self.lock(index).clear(now)).sum()
+        let cleared = (0..SHARDS).map(|index| self.lock(index).clear(now)).sum();
+        self.followers.all_changed();
+        cleared
     }
 
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
@@ -154,6 +160,9 @@ impl Memory {
         for slot in slots {
             let shard = held.of(&slot.key);
             shard.take_due(now, DUE_PER_WRITE);
+            if slot.change != Change::Keep {
+                self.followers.changed(&slot.key);
+            }
             match slot.change {
                 Change::Keep => {}
                 Change::Put { value, expires_at } => {
@@ -302,10 +311,25 @@ impl Backend for Memory {
         Box::pin(async move { Ok(self.purge_now(limit)) })
     }
 
+    fn follow(&self, prefix: Bytes, _deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Feed>>> {
+        Box::pin(async move {
+            if self.state.load(Ordering::Acquire) != OPEN {
+                return Err(Error::new(ErrorKind::OutOfUse, "the memory backend is not open"));
+            }
+            let shards = Arc::clone(&self.shards);
+            let barrier = move || {
+                shards.iter().for_each(|s| drop(s.lock().unwrap_or_else(PoisonError::into_inner)));
+            };
+            let feed = self.followers.follow(prefix, self.clock.clone(), Box::new(barrier));
+            Ok(Box::new(feed) as Box<dyn Feed>)
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.state.store(CLOSED, Ordering::Release);
             self.clear();
+            self.followers.end("the memory backend has been closed");
         })
     }
 }

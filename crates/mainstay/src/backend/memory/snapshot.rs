@@ -50,11 +50,17 @@ impl Memory {
             shard.put(&taken.key, taken.value.clone(), taken.expires_at, taken.counter);
         }
         *self.lock_control() = snapshot.control.clone();
+        self.followers.all_changed();
     }
 
     /// As whom it answers the beacon from now on.
     pub fn set_identity(&self, identity: impl Into<String>) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.into();
+    }
+
+    /// Ends every feed, as a lost connection would.
+    pub fn end_feeds(&self) {
+        self.followers.end("the feed has broken");
     }
 
     /// Whether it says that marks can be evicted.
@@ -64,6 +70,8 @@ impl Memory {
 
     /// Takes one entry away, as memory pressure would.
     pub fn evict(&self, key: &Key) {
-        self.lock(shard_of(key)).remove(key);
+        let mut shard = self.lock(shard_of(key));
+        shard.remove(key);
+        self.followers.changed(key);
     }
 }

@@ -6,16 +6,10 @@
 //! later reply. Only one PING is on its way at a time: with two, the second could be read in the round in which
 //! the first was noticed, behind a change that is told after it.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
-use tokio::sync::Notify;
 
 use super::{
     classify,
@@ -25,7 +19,7 @@ use super::{
     reply,
 };
 use crate::{
-    backend::{Feed, Told},
+    backend::{Feed, Told, inbox::Inbox},
     clock::{Clock, Instant},
     entry::Key,
     error::{Error, ErrorKind, Result},
@@ -33,9 +27,6 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
-
-/// Keys that may wait to be taken. Whoever falls further behind has to forget everything anyway.
-const KEYS_MAX: usize = 10_000;
 
 /// A sign of life is asked for this often.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -63,7 +54,7 @@ pub(super) async fn open(
     let inbox = Arc::new(Inbox::default());
     let pushed = Arc::clone(&inbox);
     let mut connection =
-        connector.line(&node.host, Arc::new(move |push| pushed.take_in(push))).await?;
+        connector.line(&node.host, Arc::new(move |push| take_in(&pushed, push))).await?;
     let mut questions = info::questions();
     questions.cmd("CLIENT").arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
     let answer = connection.send_packed_commands(&questions, 0, questions.len()).await;
@@ -82,88 +73,12 @@ fn unsupported(message: &str) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }
 
-/// What has been told and not been taken yet. Filled by the reader of the connection.
-#[derive(Debug, Default)]
-struct Inbox {
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    told: VecDeque<Told>,
-    keys: usize,
-    /// Why nothing more is told, once what waits has been taken.
-    end: Option<Error>,
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes in a message that the server sent unasked.
-    fn take_in(&self, push: &PushInfo) {
-        match push.kind {
-            PushKind::Disconnection => self.end(ErrorKind::Disconnected, "the feed has broken"),
-            PushKind::Invalidate => self.tell(told(&push.data)),
-            _ => {}
-        }
-    }
-
-    fn tell(&self, told: Told) {
-        self.lock().add(told);
-        self.arrived.notify_one();
-    }
-
-    fn end(&self, kind: ErrorKind, message: &str) {
-        self.lock().end.get_or_insert_with(|| Error::new(kind, message));
-        self.arrived.notify_one();
-    }
-
-    fn pop(&self) -> Option<Result<Told>> {
-        let mut waiting = self.lock();
-        match waiting.told.pop_front() {
-            Some(told) => {
-                if let Told::Changed(keys) = &told {
-                    waiting.keys -= keys.len();
-                }
-                Some(Ok(told))
-            }
-            None => waiting.end.clone().map(Err),
-        }
-    }
-}
-
-impl Waiting {
-    fn add(&mut self, told: Told) {
-        if self.end.is_some() {
-            return;
-        }
-        match (told, self.told.back_mut()) {
-            (Told::Changed(keys), _) if self.keys + keys.len() > KEYS_MAX => {
-                let message = format!("more than {KEYS_MAX} changes wait to be taken");
-                *self = Self {
-                    end: Some(Error::new(ErrorKind::Overloaded, message)),
-                    ..Self::default()
-                };
-            }
-            (Told::Changed(keys), Some(Told::Changed(before))) => {
-                self.keys += keys.len();
-                before.extend(keys);
-            }
-            (told @ Told::UpTo(_), Some(before @ Told::UpTo(_))) => *before = told,
-            // What waits is part of it, and is no news after it.
-            (Told::All, _) => {
-                (self.told, self.keys) = (VecDeque::from([Told::All]), 0);
-            }
-            (told, _) => {
-                if let Told::Changed(keys) = &told {
-                    self.keys += keys.len();
-                }
-                self.told.push_back(told);
-            }
-        }
+/// Takes in a message that the server sent unasked.
+fn take_in(inbox: &Inbox, push: &PushInfo) {
+    match push.kind {
+        PushKind::Disconnection => inbox.end(ErrorKind::Disconnected, "the feed has broken"),
+        PushKind::Invalidate => inbox.tell(told(&push.data)),
+        _ => {}
     }
 }
 

@@ -61,6 +61,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         fallbacks: Vec::new(),
         hedges: 0,
         caches: Vec::new(),
+        l1: None,
         dirty_keys: 0,
         overflowed_keys: 0,
     }

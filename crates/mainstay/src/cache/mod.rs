@@ -1,0 +1,78 @@
+//! What this process keeps of its own before caches and records (L1): which routes share which memory.
+//! It must not know what a read does with it.
+
+use std::sync::Arc;
+
+use crate::{
+    config::L1Config,
+    entropy::Entropy,
+    route::{Route, Shape, Table},
+};
+
+pub(crate) mod era;
+pub(crate) mod feed;
+pub(crate) mod hot;
+pub(crate) mod l1;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use l1::{L1, Seat};
+
+/// The memory before each cache, and the one before records that have no cache.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    of_routes: Vec<Option<Arc<L1>>>,
+    of_domains: Vec<Option<Arc<L1>>>,
+    alone: Option<Arc<L1>>,
+}
+
+impl Layout {
+    /// One for each cache that has a route with memory before it, one for all records without a cache; they share
+    /// `config.max` equally.
+    pub(crate) fn new(
+        config: &L1Config,
+        table: &Table,
+        domain_of: &[Option<usize>],
+        entropy: &Entropy,
+    ) -> Self {
+        let uses = |route: &Route| matches!(route.shape, Shape::Record { l1: true, .. });
+        let mut users: Vec<Option<usize>> =
+            table.routes().iter().filter(|route| uses(route)).map(|r| domain_of[r.id]).collect();
+        users.sort_unstable();
+        users.dedup();
+        let max = config.max / users.len().max(1) as u64;
+        let built: Vec<(Option<usize>, Arc<L1>)> = users
+            .into_iter()
+            .map(|user| (user, Arc::new(L1::new(max, config.ttl_max, entropy, user.is_some()))))
+            .collect();
+        let find = |user: Option<usize>| {
+            built.iter().find(|(built, _)| *built == user).map(|(_, l1)| Arc::clone(l1))
+        };
+        let domains = domain_of.iter().flatten().max().map_or(0, |last| last + 1);
+        Self {
+            of_routes: table
+                .routes()
+                .iter()
+                .map(|route| find(domain_of[route.id]).filter(|_| uses(route)))
+                .collect(),
+            of_domains: (0..domains).map(|id| find(Some(id))).collect(),
+            alone: find(None),
+        }
+    }
+
+    /// What a route may keep.
+    pub(crate) fn of_route(&self, route: &Route) -> Option<&Arc<L1>> {
+        self.of_routes.get(route.id)?.as_ref()
+    }
+
+    /// What stands before a cache.
+    pub(crate) fn of_domain(&self, id: usize) -> Option<&Arc<L1>> {
+        self.of_domains.get(id)?.as_ref()
+    }
+
+    /// What stands before the records that have no cache.
+    pub(crate) fn alone(&self) -> Option<&Arc<L1>> {
+        self.alone.as_ref()
+    }
+}
