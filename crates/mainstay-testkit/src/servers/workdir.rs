@@ -23,7 +23,7 @@ pub(super) fn root() -> PathBuf {
 
 /// A directory that lives as long as its value.
 #[derive(Debug)]
-pub(super) struct WorkDir {
+pub(crate) struct WorkDir {
     path: PathBuf,
     lock_path: PathBuf,
     /// Locked while the directory is in use: a lock that can be had marks a directory as abandoned.
@@ -32,7 +32,7 @@ pub(super) struct WorkDir {
 
 impl WorkDir {
     /// A new empty directory; `kind` appears in its name.
-    pub(super) fn new(kind: &str) -> Result<Self, ServerError> {
+    pub(crate) fn new(kind: &str) -> Result<Self, ServerError> {
         let run = root().join("run");
         fs::create_dir_all(&run).map_err(io_error(format!("create {}", run.display())))?;
         SWEPT.call_once(|| sweep(&run));
@@ -46,16 +46,16 @@ impl WorkDir {
         Ok(Self { path, lock_path, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Removes the data directory of a server that has been killed; what cannot be removed makes the next start fail.
-    pub(super) fn remove_data(&self) {
+    pub(crate) fn remove_data(&self) {
         release_shared_memory(&self.path.join("data/postmaster.pid"));
         let _absent = fs::remove_dir_all(self.path.join("data"));
     }

@@ -1,0 +1,210 @@
+//! One run from beginning to end: start, clients, faults and recoveries in turn, rest, judgement.
+//! It must not know how anything is broken or judged.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use mainstay::config::Consistency;
+use tokio::task::JoinSet;
+
+use super::{
+    client::{Client, HTTP_FROM, Shared},
+    fault::Fault,
+    label::{self, Labels},
+    nemesis::Nemesis,
+    options::Options,
+    outcome::{Happened, Outcome},
+    perform,
+    process::CacheState,
+    rest,
+    time::{Time, micros},
+    world::{PROCESSES, World},
+};
+use crate::{
+    history::{ClientId, History, MarkKind, Micros, Trace},
+    servers::ServerError,
+};
+
+/// Calls of one run at most.
+const CALLS_MAX: usize = 3_000_000;
+/// How often a fault that is made of many is made again.
+const AGAIN: Duration = Duration::from_millis(150);
+/// Between a recovery and the next fault: reads in it have to be fresh.
+const CALM: Duration = Duration::from_millis(600);
+
+/// One or two faults, from the first to the moment at which everything worked as before.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub(super) faults: Vec<Fault>,
+    pub(super) from: Micros,
+    pub(super) healed: Micros,
+    /// `None`: never.
+    pub(super) recovered: Option<Micros>,
+    /// What the processes said before and after.
+    pub(super) before: Vec<Option<CacheState>>,
+    pub(super) after: Vec<Option<CacheState>>,
+}
+
+/// Runs, and judges.
+///
+/// # Errors
+/// What kept the servers from running; what Mainstay did wrong stands in the outcome.
+pub async fn run(options: Options) -> Result<Outcome, ServerError> {
+    let mut world = World::start(&options).await?;
+    let shared = Arc::new(Shared {
+        history: History::bounded(CALLS_MAX),
+        time: Time::begin(),
+        labels: Labels { consistency: options.consistency, lease: options.lease },
+        pause: options.pause,
+        stop: AtomicBool::new(false),
+        // The front doors keep no sessions: only a strict route promises that a client never goes back.
+        sessions: options.consistency == Consistency::Strict,
+    });
+    let mut happened = Happened::default();
+    if let Err(problem) = rest::recovered(&world, &shared.time).await {
+        happened.problems.push(format!("at the start: {problem}"));
+    }
+    let mut clients = start_clients(&world, &shared, &options);
+    let windows = torment(&mut world, &shared, &options, &mut happened).await?;
+    shared.stop.store(true, Ordering::Relaxed);
+    while clients.join_next().await.is_some() {}
+    if let Err(problem) = rest::recovered(&world, &shared.time).await {
+        happened.problems.push(format!("at the end: {problem}"));
+    }
+    if let Err(problem) = rest::read_all(&world, &shared).await {
+        happened.problems.push(problem);
+    }
+    for number in 0..PROCESSES {
+        happened.hear(&world, &shared.time, number).await;
+    }
+    happened.states = rest::states(&world).await;
+    let mut trace = shared.history.trace();
+    label::resolve(&mut trace);
+    label::correct(&mut trace, &windows, shared.labels, options.detection());
+    Ok(Outcome::of(options, trace, &windows, happened))
+}
+
+/// The process that a client speaks to.
+pub(super) fn process_of(client: ClientId) -> usize {
+    (client % HTTP_FROM) as usize % PROCESSES
+}
+
+fn start_clients(world: &World, shared: &Arc<Shared>, options: &Options) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for number in 0..options.clients {
+        // Every other trio speaks HTTP, so that each process has clients of both kinds.
+        let http = (number as usize / PROCESSES) % 2 == 1;
+        let id = if http { HTTP_FROM + number } else { number };
+        let process = &world.processes[number as usize % PROCESSES];
+        let address = if http { process.http() } else { process.resp() };
+        clients.spawn(Client::new(id, address, Arc::clone(shared), options.seed).run());
+    }
+    clients
+}
+
+async fn torment(
+    world: &mut World,
+    shared: &Shared,
+    options: &Options,
+    happened: &mut Happened,
+) -> Result<Vec<Window>, ServerError> {
+    let mut nemesis = Nemesis::new(options);
+    let end = shared.time.now() + micros(options.time);
+    let mut windows = Vec::new();
+    perform::keep_dump(&world.redis).await;
+    tokio::time::sleep(CALM).await;
+    while shared.time.now() < end {
+        let (faults, hold) = nemesis.next();
+        if faults.is_empty() {
+            break;
+        }
+        let window = one(world, shared, faults, hold, happened).await?;
+        let lost = window.recovered.is_none();
+        windows.push(window);
+        if lost {
+            break;
+        }
+        tokio::time::sleep(CALM).await;
+    }
+    Ok(windows)
+}
+
+/// One round of faults.
+async fn one(
+    world: &mut World,
+    shared: &Shared,
+    faults: Vec<Fault>,
+    hold: Duration,
+    happened: &mut Happened,
+) -> Result<Window, ServerError> {
+    let (history, time) = (&shared.history, &shared.time);
+    let before = rest::states(world).await;
+    let from = time.now();
+    let mut outage = None;
+    for fault in &faults {
+        if let Fault::ProcessKilled(process) = fault {
+            happened.hear(world, time, *process).await;
+        }
+        history.mark(MarkKind::Fault(fault.to_string()), time.now());
+        perform::begin(world, *fault).await?;
+        if *fault == Fault::RecordKilled {
+            outage = Some(time.now());
+        }
+    }
+    let until = time.now() + micros(hold);
+    while time.now() < until {
+        tokio::time::sleep(AGAIN.min(hold)).await;
+        for fault in &faults {
+            perform::again(world, *fault).await;
+        }
+    }
+    if let Some(since) = outage {
+        let now = time.now();
+        for client in (0..HTTP_FROM + 900).filter(|id| id % HTTP_FROM < 200) {
+            history.record_unreachable(client, since, now);
+        }
+    }
+    for fault in faults.iter().rev() {
+        perform::mend(world, *fault).await?;
+    }
+    let healed = time.now();
+    history.mark(MarkKind::Healed, healed);
+    let recovered = match rest::recovered(world, time).await {
+        Ok(()) => Some(time.now()),
+        Err(problem) => {
+            happened.problems.push(format!("{}: {problem}", names(&faults)));
+            None
+        }
+    };
+    if let Some(at) = recovered {
+        history.mark(MarkKind::Recovered, at);
+    }
+    if faults.iter().any(|fault| fault.takes_back()) {
+        perform::keep_dump(&world.redis).await;
+    }
+    let after = rest::states(world).await;
+    Ok(Window { faults, from, healed, recovered, before, after })
+}
+
+/// Faults in words.
+pub(super) fn names(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
+}
+
+/// Whether everything worked at this moment: no fault, and the one before was recovered from.
+pub(super) fn calm(windows: &[Window], at: Micros) -> bool {
+    !windows.iter().any(|window| window.from <= at && window.recovered.is_none_or(|end| at <= end))
+}
+
+/// The calls of a trace that began in a calm.
+pub(super) fn in_calm<'a>(
+    trace: &'a Trace,
+    windows: &'a [Window],
+) -> impl Iterator<Item = &'a crate::history::Op> {
+    trace.ops.iter().filter(|op| calm(windows, op.invoked.t))
+}
