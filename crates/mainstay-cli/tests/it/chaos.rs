@@ -3,72 +3,150 @@
 use std::{path::PathBuf, time::Duration};
 
 use mainstay::config::Consistency;
-use mainstay_testkit::chaos::{self, Fault, Options, Outcome, RecordKind};
+use mainstay_testkit::chaos::{self, Fault, Options, Outcome, RecordKind, Summary};
 
 fn options(seed: u64) -> Options {
     Options::new(env!("CARGO_BIN_EXE_mainstay"), seed)
 }
 
-/// Small enough for a machine that does much else at the same time.
-fn short(seed: u64, faults: Vec<Fault>) -> Options {
+/// Short leases, and breakers that look again soon: more faults in less time. Few clients, for a machine that does much
+/// else at the same time.
+fn short(seed: u64, faults: &[Fault]) -> Options {
     Options {
-        time: Duration::from_secs(18),
+        time: Duration::from_secs(15),
         lease: Duration::from_secs(1),
+        settings:
+            "backends.redis.breaker.open = \"1s\"\nbackends.redis.breaker.open_max = \"2s\"\n\
+                   backends.redis.reconnect.max = \"500ms\""
+                .to_owned(),
         clients: 18,
-        faults,
+        faults: faults.to_vec(),
         ..options(seed)
     }
 }
 
-async fn passes(options: Options) {
+async fn passes(mut options: Options) -> Outcome {
+    options.logs = Some(folder_of(&options));
     let outcome = chaos::run(options).await.unwrap();
     println!("{outcome}");
     keep(&outcome);
     assert!(outcome.passed(), "{:#?}", outcome.problems);
+    outcome
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strict_before_postgres() {
-    passes(short(1, Vec::new())).await;
+async fn everything_breaks_before_postgres() {
+    passes(short(1, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_breaks_before_mariadb_under_a_bounded_route() {
+    let (record, consistency) = (RecordKind::MariaDb, Consistency::Bounded);
+    passes(Options { record, consistency, ..short(2, &[]) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_forgets_before_sqlite() {
+    let faults = [
+        Fault::RedisEmptied,
+        Fault::RedisRolledBack,
+        Fault::RedisLaggingReplica,
+        Fault::RedisSplitBrain(1),
+    ];
+    passes(Options { record: RecordKind::Sqlite, ..short(3, &faults) }).await;
+}
+
+/// The oldest read of a run in which one process after the other does not reach Redis.
+async fn one_sided(consistency: Consistency, seed: u64) -> (Outcome, u64) {
+    let faults = [0, 1, 2].map(Fault::CutFromRedis);
+    let time = Duration::from_secs(10);
+    let outcome = passes(Options { consistency, time, ..short(seed, &faults) }).await;
+    let oldest = outcome.oldest.values().max().copied().unwrap_or(0);
+    (outcome, oldest)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_cut_off_from_redis_waits_so_that_nobody_reads_what_is_old() {
+    let (outcome, oldest) = one_sided(Consistency::Strict, 4).await;
+    assert_eq!(oldest, 0, "{outcome}");
+    assert!(outcome.costs[0].1.writes > 0, "the one that was cut off wrote\n{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_bounded_route_others_read_what_is_old_for_a_lease_at_most() {
+    let (outcome, oldest) = one_sided(Consistency::Bounded, 5).await;
+    assert!(u128::from(oldest) <= outcome.options.lease.as_micros(), "{outcome}");
+    assert!(outcome.costs[0].1.writes > 0, "the one that was cut off wrote\n{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_promotes_while_the_old_master_hangs_and_comes_back() {
+    let faults = [Fault::SentinelPaused];
+    let time = Duration::from_millis(1);
+    passes(Options { sentinel: true, time, ..short(6, &faults) }).await;
 }
 
 /// The long form: what the variables of `cargo xtask chaos` say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes to hours; run by cargo xtask chaos"]
 async fn long() {
-    let text = |name: &str| std::env::var(format!("MAINSTAY_CHAOS_{name}")).ok();
     let number = |name: &str| text(name).map(|text| text.parse::<u64>().unwrap());
     let (runs, first) = (number("RUNS").unwrap_or(1), number("SEED").unwrap_or(1));
-    let mut failed = Vec::new();
+    let seconds = number("SECONDS").unwrap_or(60);
+    let mut summary = Summary::default();
     for seed in first..first + runs {
-        let mut options = options(seed);
-        options.time = Duration::from_secs(number("SECONDS").unwrap_or(60));
-        options.record = text("RECORD").map_or(RecordKind::Postgres, |word| word.parse().unwrap());
-        options.consistency = match text("CONSISTENCY").as_deref() {
-            None | Some("strict") => Consistency::Strict,
-            Some("bounded") => Consistency::Bounded,
-            Some(other) => panic!("{other:?}: strict or bounded"),
-        };
+        let mut options = Options { time: Duration::from_secs(seconds), ..options(seed) };
+        (options.record, options.consistency) = of_seed(seed);
+        options.logs = Some(folder_of(&options));
         let outcome = chaos::run(options).await.unwrap();
         println!("{outcome}");
         keep(&outcome);
-        if !outcome.passed() {
-            failed.push(seed);
-        }
+        summary.add(&outcome);
     }
-    assert_eq!(failed, Vec::<u64>::new(), "these seeds failed");
+    println!("{summary}");
+    let file = folder().join(format!("summary-{first}-{runs}.json"));
+    std::fs::write(&file, serde_json::to_string_pretty(&summary.json()).unwrap()).unwrap();
+    println!("summary: {}", file.display());
+    assert_eq!(summary.failed(), [0u64; 0], "these seeds failed");
 }
 
-/// Writes the report, and of a failed run the history, to a folder of the target.
-fn keep(outcome: &Outcome) {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos");
+fn text(name: &str) -> Option<String> {
+    std::env::var(format!("MAINSTAY_CHAOS_{name}")).ok()
+}
+
+/// What is not asked for comes in turn.
+fn of_seed(seed: u64) -> (RecordKind, Consistency) {
+    let records = [RecordKind::Postgres, RecordKind::MariaDb, RecordKind::Sqlite];
+    let record = records[usize::try_from(seed % 3).unwrap()];
+    let consistency = if seed % 2 == 0 { Consistency::Bounded } else { Consistency::Strict };
+    let consistency = match text("CONSISTENCY").as_deref() {
+        None => consistency,
+        Some("strict") => Consistency::Strict,
+        Some("bounded") => Consistency::Bounded,
+        Some(other) => panic!("{other:?}: strict or bounded"),
+    };
+    (text("RECORD").map_or(record, |word| word.parse().unwrap()), consistency)
+}
+
+/// Where everything of all runs is kept.
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos")
+}
+
+fn folder_of(options: &Options) -> PathBuf {
+    let Options { seed, record, consistency, .. } = options;
+    let folder = folder().join(format!("{record}-{consistency:?}-{seed}").to_lowercase());
     std::fs::create_dir_all(&folder).unwrap();
-    let Options { seed, record, consistency, .. } = &outcome.options;
-    let name = format!("{record}-{consistency:?}-{seed}").to_lowercase();
+    folder
+}
+
+/// Writes the report, and of a failed run the history.
+fn keep(outcome: &Outcome) {
+    let folder = folder_of(&outcome.options);
     let report = serde_json::to_string_pretty(&outcome.json()).unwrap();
-    std::fs::write(folder.join(format!("{name}.json")), report).unwrap();
+    std::fs::write(folder.join("report.json"), report).unwrap();
     if !outcome.passed() {
-        std::fs::write(folder.join(format!("{name}.jsonl")), outcome.trace.jsonl()).unwrap();
+        std::fs::write(folder.join("history.jsonl"), outcome.trace.jsonl()).unwrap();
     }
-    println!("report: {}", folder.join(format!("{name}.json")).display());
+    println!("kept in {}", folder.display());
 }

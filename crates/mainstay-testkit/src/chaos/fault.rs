@@ -44,6 +44,10 @@ pub enum Fault {
     RecordKilled,
     /// SIGSTOP, SIGCONT.
     RecordPaused,
+    /// SIGKILL of the primary under Sentinel; it comes back when the replica has taken its place.
+    SentinelKilled,
+    /// SIGSTOP of the primary under Sentinel; it goes on when the replica has taken its place, and does not know yet.
+    SentinelPaused,
     /// SIGKILL of this process in the middle of everything, and a restart.
     ProcessKilled(usize),
     /// SIGSTOP of this process for longer than its lease.
@@ -102,6 +106,8 @@ impl Fault {
             | Self::RedisSplitBrain(_)
             | Self::ScriptFlush
             | Self::ClientKill
+            | Self::SentinelKilled
+            | Self::SentinelPaused
             | Self::Eviction => Place::Redis,
             Self::RedisSlow
             | Self::RedisResets
@@ -122,9 +128,14 @@ impl Fault {
         }
     }
 
-    /// Whether Redis forgets or takes back what it had acknowledged while connections to it may stand. The protocol
-    /// then promises the lease and the time to notice it, not more (guarantee G4).
-    pub(super) fn takes_back(self) -> bool {
+    /// Whether Redis forgets what it had acknowledged while connections to it stand. The protocol then promises the lease
+    /// and the time to notice it, not more (guarantee G4). Where the connection is lost, nothing is believed any more.
+    pub(super) fn forgets(self) -> bool {
+        self == Self::RedisFlushed
+    }
+
+    /// Whether copies may be declared degraded because of it: Redis is not what it was.
+    pub(super) fn may_degrade(self) -> bool {
         matches!(
             self,
             Self::RedisFlushed
@@ -133,12 +144,10 @@ impl Fault {
                 | Self::RedisEmptied
                 | Self::RedisLaggingReplica
                 | Self::RedisSplitBrain(_)
+                | Self::SentinelKilled
+                | Self::SentinelPaused
+                | Self::Eviction
         )
-    }
-
-    /// Whether copies may be declared degraded because of it: Redis is not what it was.
-    pub(super) fn may_degrade(self) -> bool {
-        self.takes_back() || self == Self::Eviction
     }
 
     /// Whether reads may be answered with copies that cannot be verified.
@@ -181,6 +190,8 @@ impl fmt::Display for Fault {
             Self::CutFromRecord(process) => write!(f, "process {process} cut off from the record"),
             Self::RecordKilled => f.write_str("record killed"),
             Self::RecordPaused => f.write_str("record paused"),
+            Self::SentinelKilled => f.write_str("sentinel: primary killed"),
+            Self::SentinelPaused => f.write_str("sentinel: primary paused"),
             Self::ProcessKilled(process) => write!(f, "process {process} killed"),
             Self::ProcessPaused(process) => write!(f, "process {process} paused"),
         }

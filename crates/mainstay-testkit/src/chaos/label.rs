@@ -55,14 +55,14 @@ pub(super) fn correct(trace: &mut Trace, windows: &[Window], labels: Labels, det
         let unsaid = op.client < super::client::HTTP_FROM;
         let within: Vec<&Window> = windows.iter().filter(|window| window.meets(op)).collect();
         let hidden = within.iter().any(|window| window.hides_record());
-        let taken_back = within.iter().any(|window| window.takes_back());
+        let forgotten = within.iter().any(|window| window.forgets());
         let Fate::Ok(Outcome::Read(read), _) = &mut op.fate else { continue };
         if read.source == Source::Record || read.freshness == Freshness::Unverified {
             continue;
         }
         if unsaid && hidden && labels.consistency == Consistency::Bounded {
             read.freshness = Freshness::Unverified;
-        } else if taken_back {
+        } else if forgotten {
             read.freshness = Freshness::Bounded(allowed);
         }
     }
@@ -102,7 +102,7 @@ impl Window {
         self.faults.iter().any(|fault| fault.hides_record())
     }
 
-    fn takes_back(&self) -> bool {
-        self.faults.iter().any(|fault| fault.takes_back())
+    fn forgets(&self) -> bool {
+        self.faults.iter().any(|fault| fault.forgets())
     }
 }

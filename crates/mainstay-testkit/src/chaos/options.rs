@@ -33,10 +33,16 @@ pub struct Options {
     pub time: Duration,
     /// `consistency.lease`.
     pub lease: Duration,
+    /// Redis is watched by Sentinel, and reached without proxies: only the faults of Sentinel and of processes apply.
+    pub sentinel: bool,
+    /// Further lines of the processes' configuration.
+    pub settings: String,
     /// How many clients there are, in turn over the processes.
     pub clients: u32,
     /// What a client waits between two calls on average.
     pub pause: Duration,
+    /// Where the processes' logs are kept; `None`: nowhere.
+    pub logs: Option<PathBuf>,
     /// What may be broken; empty: everything that the record allows.
     pub faults: Vec<Fault>,
 }
@@ -51,8 +57,11 @@ impl Options {
             consistency: Consistency::Strict,
             time: Duration::from_secs(60),
             lease: Duration::from_secs(2),
+            sentinel: false,
+            settings: String::new(),
             clients: 32,
             pause: Duration::from_millis(20),
+            logs: None,
             faults: Vec::new(),
         }
     }

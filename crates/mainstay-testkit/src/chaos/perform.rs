@@ -16,15 +16,18 @@ const LAG: Duration = Duration::from_millis(1500);
 /// Breaks it.
 pub(super) async fn begin(world: &mut World, fault: Fault) -> Result<(), ServerError> {
     match fault {
-        Fault::RedisEmptied | Fault::RedisRestarted | Fault::RedisRolledBack => world.redis.kill(),
-        Fault::RedisFlushed => drop(world.redis.redis_cli(&["FLUSHALL"]).await?),
-        Fault::RedisPaused => world.redis.stop(),
+        Fault::RedisEmptied
+        | Fault::RedisRestarted
+        | Fault::RedisRolledBack
+        | Fault::SentinelKilled => world.redis_mut().kill(),
+        Fault::RedisFlushed => drop(world.redis().redis_cli(&["FLUSHALL"]).await?),
+        Fault::RedisPaused | Fault::SentinelPaused => world.redis().stop(),
         Fault::RedisSlow => world.to_redis(&Toxics::slow(SLOW, Duration::ZERO)).await,
         Fault::RedisHalfOpen => world.to_redis(&Toxics::half_open(Direction::ToClient)).await,
         Fault::RedisBlackHole => world.to_redis(&Toxics::black_hole()).await,
         Fault::RedisLaggingReplica => promote(world, None).await?,
         Fault::RedisSplitBrain(process) => promote(world, Some(process)).await?,
-        Fault::Eviction => evict(&world.redis).await?,
+        Fault::Eviction => evict(world.redis()).await?,
         Fault::CutFromRedis(process) => {
             world.processes[process].to_redis.set(Toxics::partition()).await;
         }
@@ -56,26 +59,36 @@ pub(super) async fn again(world: &World, fault: Fault) {
         _ => return,
     };
     // It may itself be killed in between.
-    drop(world.redis.redis_cli(words).await);
+    drop(world.redis().redis_cli(words).await);
 }
 
 /// Mends it.
 pub(super) async fn mend(world: &mut World, fault: Fault) -> Result<(), ServerError> {
     match fault {
-        Fault::RedisEmptied => world.redis.restart_empty().await?,
-        Fault::RedisRestarted => world.redis.restart().await?,
-        Fault::RedisRolledBack => world.redis.restart_from_snapshot().await?,
-        Fault::RedisPaused => world.redis.cont(),
+        Fault::RedisEmptied => world.redis_mut().restart_empty().await?,
+        Fault::RedisRestarted => world.redis_mut().restart().await?,
+        Fault::RedisRolledBack => world.redis_mut().restart_from_snapshot().await?,
+        Fault::RedisPaused => world.redis().cont(),
+        Fault::SentinelPaused => {
+            world.failover().await?;
+            world.old_primary().inspect(|redis| redis.cont());
+        }
+        Fault::SentinelKilled => {
+            world.failover().await?;
+            if let Some(redis) = world.old_primary() {
+                redis.restart().await?;
+            }
+        }
         Fault::RedisSlow | Fault::RedisHalfOpen | Fault::RedisBlackHole => {
             world.to_redis(&Toxics::default()).await;
         }
         Fault::RedisSplitBrain(process) => {
-            world.processes[process].to_redis.lead_to(world.redis.port()).await;
-            world.demoted = None;
+            world.processes[process].to_redis.lead_to(world.redis().port()).await;
+            world.end_demoted();
         }
         Fault::Eviction => {
             let words = "CONFIG SET maxmemory 0 maxmemory-policy noeviction";
-            world.redis.redis_cli(&words.split(' ').collect::<Vec<_>>()).await?;
+            world.redis().redis_cli(&words.split(' ').collect::<Vec<_>>()).await?;
         }
         Fault::CutFromRedis(process) => world.processes[process].to_redis.heal().await,
         Fault::CutFromRecord(process) => {
@@ -107,23 +120,16 @@ pub(super) async fn keep_dump(redis: &Redis) -> bool {
     false
 }
 
-/// A replica stops hearing its master, is promoted as it is, and everybody but one is led to it.
+/// A replica that lags is promoted, and everybody but one is led to it.
 async fn promote(world: &mut World, but: Option<usize>) -> Result<(), ServerError> {
-    if world.replica.is_none() {
-        world.add_replica().await?;
-    }
-    if let Some((_, link)) = &world.replica {
-        link.set(Toxics::partition()).await;
-    }
-    tokio::time::sleep(LAG).await;
-    world.promote().await?;
+    world.promote_lagging(LAG).await?;
     for (number, process) in world.processes.iter().enumerate() {
         if Some(number) != but {
-            process.to_redis.lead_to(world.redis.port()).await;
+            process.to_redis.lead_to(world.redis().port()).await;
         }
     }
     if but.is_none() {
-        world.demoted = None;
+        world.end_demoted();
     }
     Ok(())
 }

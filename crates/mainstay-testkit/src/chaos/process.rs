@@ -48,10 +48,12 @@ pub(super) struct CacheState {
 }
 
 impl Process {
-    /// Starts it; both doors are open when this returns.
+    /// Starts it; both doors are open when this returns. It reaches Redis by the URL if there is one, else through a proxy
+    /// before the port.
     pub(super) async fn start(
         options: &Options,
         redis: u16,
+        redis_url: Option<String>,
         record: &Record,
     ) -> Result<Self, ServerError> {
         let dir = WorkDir::new("mainstay")?;
@@ -62,7 +64,8 @@ impl Process {
             None => None,
         };
         let url = record.url(to_record.as_ref().map(Proxy::address));
-        let text = configuration(options, resp.get(), http.get(), to_redis.port(), &url);
+        let redis_url = redis_url.unwrap_or_else(|| format!("redis://{}", to_redis.address()));
+        let text = configuration(options, resp.get(), http.get(), &redis_url, &url);
         let file = dir.join("mainstay.toml");
         fs::write(&file, text).map_err(io_error("write mainstay.toml"))?;
         let args = vec!["--config".into(), file.into(), "serve".into()];
@@ -101,9 +104,10 @@ impl Process {
         self.daemon.cont();
     }
 
-    /// Where it and its log lie.
-    pub(super) fn folder(&self) -> &Path {
-        self.dir.path()
+    /// Keeps what it has logged so far.
+    pub(super) fn keep_log(&self, folder: &Path, name: &str) -> Result<(), ServerError> {
+        let copied = fs::copy(self.dir.join("log"), folder.join(name));
+        copied.map(drop).map_err(io_error("keep a log"))
     }
 
     /// A document of its HTTP API; null when it does not answer.
@@ -138,16 +142,16 @@ impl Process {
     }
 }
 
-fn configuration(options: &Options, resp: u16, http: u16, redis: u16, record: &str) -> String {
+fn configuration(options: &Options, resp: u16, http: u16, redis: &str, record: &str) -> String {
     let consistency = match options.consistency {
         Consistency::Strict => "strict",
         Consistency::Bounded => "bounded",
     };
-    let lease = options.lease.as_millis();
+    let (lease, settings) = (options.lease.as_millis(), &options.settings);
     format!(
         "resp.listen = \"127.0.0.1:{resp}\"\nhttp.listen = \"127.0.0.1:{http}\"\n\
-         backends.redis.url = \"redis://127.0.0.1:{redis}\"\nbackends.db.url = \"{record}\"\n\
-         consistency.lease = \"{lease}ms\"\n\n\
+         backends.redis.url = \"{redis}\"\nbackends.db.url = \"{record}\"\n\
+         consistency.lease = \"{lease}ms\"\n{settings}\n\
          [[route]]\ncache = [\"redis\"]\nrecord = \"db\"\nconsistency = \"{consistency}\"\n"
     )
 }

@@ -137,7 +137,7 @@ fn rounds(f: &mut fmt::Formatter<'_>, rounds: &[Round]) -> fmt::Result {
     Ok(())
 }
 
-fn time(micros: Micros) -> String {
+pub(super) fn time(micros: Micros) -> String {
     if micros < 1_000_000 {
         format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
     } else {

@@ -86,7 +86,7 @@ pub(super) async fn read_all(world: &World, shared: &Arc<Shared>) -> Result<(), 
 async fn copies(world: &World, shared: &Shared) -> Result<(), String> {
     let states = states(world).await;
     let generation = states.iter().flatten().map(|state| state.generation).max().unwrap_or(0);
-    let address = ([127, 0, 0, 1], world.redis.port()).into();
+    let address = ([127, 0, 0, 1], world.redis().port()).into();
     let say = |error: std::io::Error| format!("redis at rest: {error}");
     let mut redis = RespClient::connect(address).await.map_err(say)?;
     let names = match redis.command(&[b"KEYS", b"mainstay:*"]).await.map_err(say)? {

@@ -83,6 +83,11 @@ pub async fn run(options: Options) -> Result<Outcome, ServerError> {
         happened.hear(&world, &shared.time, number).await;
     }
     happened.states = rest::states(&world).await;
+    if let Some(folder) = &options.logs {
+        for (number, process) in world.processes.iter().enumerate() {
+            process.keep_log(folder, &format!("process-{number}.log"))?;
+        }
+    }
     let mut trace = shared.history.trace();
     label::resolve(&mut trace);
     label::correct(&mut trace, &windows, shared.labels, options.detection());
@@ -116,7 +121,7 @@ async fn torment(
     let mut nemesis = Nemesis::new(options);
     let end = shared.time.now() + micros(options.time);
     let mut windows = Vec::new();
-    perform::keep_dump(&world.redis).await;
+    perform::keep_dump(world.redis()).await;
     tokio::time::sleep(CALM).await;
     while shared.time.now() < end {
         let (faults, hold) = nemesis.next();
@@ -184,8 +189,8 @@ async fn one(
     if let Some(at) = recovered {
         history.mark(MarkKind::Recovered, at);
     }
-    if faults.iter().any(|fault| fault.takes_back()) {
-        perform::keep_dump(&world.redis).await;
+    if faults.iter().any(|fault| fault.may_degrade()) {
+        perform::keep_dump(world.redis()).await;
     }
     let after = rest::states(world).await;
     Ok(Window { faults, from, healed, recovered, before, after })

@@ -1,10 +1,12 @@
-//! Everything that runs: one Redis, one record, three processes, and the proxies between them.
+//! Everything that runs: one Redis (alone or watched by Sentinel), one record, three processes, the proxies between them.
 //! It must not choose what is broken.
+
+use std::time::Duration;
 
 use super::{options::Options, process::Process, record::Record};
 use crate::{
     proxy::{Proxy, Toxics},
-    servers::{Persist, Redis, RedisOptions, ServerError},
+    servers::{Persist, Redis, RedisOptions, Sentinel, ServerError},
 };
 
 /// How many processes run.
@@ -13,58 +15,127 @@ pub(super) const PROCESSES: usize = 3;
 /// The servers and processes of a run.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) redis: Redis,
-    /// A replica that is to be promoted, and the link over which it follows.
-    pub(super) replica: Option<(Redis, Proxy)>,
-    /// The master of before, while it still runs.
-    pub(super) demoted: Option<Redis>,
+    cache: Cache,
     pub(super) record: Record,
     pub(super) processes: Vec<Process>,
 }
 
+/// The server that holds the copies.
+#[derive(Debug)]
+enum Cache {
+    /// Reached through the processes' proxies.
+    Alone {
+        redis: Redis,
+        /// A replica that is to be promoted, and the link over which it follows.
+        replica: Option<(Redis, Proxy)>,
+        /// The master of before, while it still runs.
+        demoted: Option<Redis>,
+    },
+    /// Reached directly: Sentinel names addresses that no proxy can stand before.
+    Watched { sentinel: Box<Sentinel>, failed_over: bool },
+}
+
 impl World {
     pub(super) async fn start(options: &Options) -> Result<Self, ServerError> {
-        let redis = start_redis().await?;
+        let cache = match options.sentinel {
+            false => Cache::Alone { redis: start_redis().await?, replica: None, demoted: None },
+            true => {
+                let sentinel = Box::new(Sentinel::start().await?);
+                Cache::Watched { sentinel, failed_over: false }
+            }
+        };
         let record = Record::start(options.record).await?;
-        let mut processes = Vec::new();
+        let mut world = Self { cache, record, processes: Vec::new() };
         for _ in 0..PROCESSES {
-            processes.push(Process::start(options, redis.port(), &record).await?);
+            let url = match &world.cache {
+                Cache::Watched { sentinel, .. } => Some(sentinel.url()),
+                Cache::Alone { .. } => None,
+            };
+            let port = world.redis().port();
+            let process = Process::start(options, port, url, &world.record).await?;
+            world.processes.push(process);
         }
-        Ok(Self { redis, replica: None, demoted: None, record, processes })
+        Ok(world)
     }
 
-    /// Faults on the way from these processes to Redis.
+    /// The master.
+    pub(super) fn redis(&self) -> &Redis {
+        match &self.cache {
+            Cache::Alone { redis, .. } => redis,
+            Cache::Watched { sentinel, failed_over: true } => &sentinel.replica,
+            Cache::Watched { sentinel, failed_over: false } => &sentinel.primary,
+        }
+    }
+
+    /// See [`Self::redis`].
+    pub(super) fn redis_mut(&mut self) -> &mut Redis {
+        match &mut self.cache {
+            Cache::Alone { redis, .. } => redis,
+            Cache::Watched { sentinel, failed_over: true } => &mut sentinel.replica,
+            Cache::Watched { sentinel, failed_over: false } => &mut sentinel.primary,
+        }
+    }
+
+    /// Faults on the way from all processes to Redis.
     pub(super) async fn to_redis(&self, toxics: &Toxics) {
         for process in &self.processes {
             process.to_redis.set(toxics.clone()).await;
         }
     }
 
-    /// A replica that is in step.
-    pub(super) async fn add_replica(&mut self) -> Result<(), ServerError> {
-        let link = Proxy::start(self.redis.port()).await?;
-        // Told so afterwards: a restart must not make a replica of it again.
-        let replica = start_redis().await?;
-        let port = link.port().to_string();
-        replica.redis_cli(&["REPLICAOF", "127.0.0.1", &port]).await?;
-        for _ in 0..400 {
-            let role = replica.redis_cli(&["ROLE"]).await.unwrap_or_default();
-            if role.contains("connected") {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
-        self.replica = Some((replica, link));
+    /// A replica stops hearing its master, and becomes one itself as it is this much later. The one of before still runs.
+    pub(super) async fn promote_lagging(&mut self, lag: Duration) -> Result<(), ServerError> {
+        let Cache::Alone { redis, replica, demoted } = &mut self.cache else { return Ok(()) };
+        let (fresh, link) = match replica.take() {
+            Some(pair) => pair,
+            None => replica_of(redis).await?,
+        };
+        link.set(Toxics::partition()).await;
+        tokio::time::sleep(lag).await;
+        fresh.redis_cli(&["REPLICAOF", "NO", "ONE"]).await?;
+        *demoted = Some(std::mem::replace(redis, fresh));
         Ok(())
     }
 
-    /// The replica, as it is, becomes the master; the one of before is kept as `demoted`, and still runs.
-    pub(super) async fn promote(&mut self) -> Result<(), ServerError> {
-        let Some((replica, _link)) = self.replica.take() else { return Ok(()) };
-        replica.redis_cli(&["REPLICAOF", "NO", "ONE"]).await?;
-        self.demoted = Some(std::mem::replace(&mut self.redis, replica));
+    /// Ends the master of before.
+    pub(super) fn end_demoted(&mut self) {
+        if let Cache::Alone { demoted, .. } = &mut self.cache {
+            *demoted = None;
+        }
+    }
+
+    /// Waits until Sentinel has promoted the replica.
+    pub(super) async fn failover(&mut self) -> Result<(), ServerError> {
+        if let Cache::Watched { sentinel, failed_over } = &mut self.cache {
+            sentinel.wait_for_failover().await?;
+            *failed_over = true;
+        }
         Ok(())
     }
+
+    /// The primary of the beginning, under Sentinel.
+    pub(super) fn old_primary(&mut self) -> Option<&mut Redis> {
+        match &mut self.cache {
+            Cache::Watched { sentinel, .. } => Some(&mut sentinel.primary),
+            Cache::Alone { .. } => None,
+        }
+    }
+}
+
+/// A replica in step, and the link over which it follows.
+async fn replica_of(redis: &Redis) -> Result<(Redis, Proxy), ServerError> {
+    let link = Proxy::start(redis.port()).await?;
+    // Told so afterwards: a restart must not make a replica of it again.
+    let replica = start_redis().await?;
+    let port = link.port().to_string();
+    replica.redis_cli(&["REPLICAOF", "127.0.0.1", &port]).await?;
+    for _ in 0..400 {
+        if replica.redis_cli(&["ROLE"]).await.is_ok_and(|role| role.contains("connected")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    Ok((replica, link))
 }
 
 async fn start_redis() -> Result<Redis, ServerError> {
