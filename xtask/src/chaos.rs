@@ -51,6 +51,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
             "--for" => wanted.seconds = Some(seconds(value)?),
             "--runs" => wanted.runs = Some(number()?),
             "--seed" => wanted.rest.push(("MAINSTAY_CHAOS_SEED", number()?.to_string())),
+            "--fault" => wanted.rest.push(("MAINSTAY_CHAOS_FAULT", value.clone())),
             "--record" if ["postgres", "mariadb", "sqlite"].contains(&value.as_str()) => {
                 wanted.rest.push(("MAINSTAY_CHAOS_RECORD", value.clone()));
             }

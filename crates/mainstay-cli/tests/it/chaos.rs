@@ -97,6 +97,10 @@ async fn long() {
     for seed in first..first + runs {
         let mut options = Options { time: Duration::from_secs(seconds), ..options(seed) };
         (options.record, options.consistency) = of_seed(seed);
+        if let Some(word) = text("FAULT") {
+            options.faults = Fault::all(3);
+            options.faults.retain(|fault| fault.to_string().contains(&word));
+        }
         options.logs = Some(folder_of(&options));
         let outcome = chaos::run(options).await.unwrap();
         println!("{outcome}");

@@ -32,12 +32,12 @@ impl Nemesis {
 
     /// One fault, or two in different places; in what order they are begun, and how long they last.
     pub(super) fn next(&mut self) -> (Vec<Fault>, Duration) {
-        let Some(first) = self.draw() else { return (Vec::new(), Duration::ZERO) };
-        let mut faults = vec![first];
+        let first = self.draw();
+        let mut faults: Vec<Fault> = first.into_iter().collect();
         if self.random.random_range(0..3) == 0
             && let Some(second) = self.draw()
         {
-            if second.place() == first.place() {
+            if faults.iter().any(|first| first.place() == second.place()) {
                 self.deck.push_front(second);
             } else {
                 faults.push(second);

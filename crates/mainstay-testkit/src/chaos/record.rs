@@ -32,6 +32,10 @@ const POSTGRES: &str = "select convert_from(key, 'UTF8') || ' ' || epoch || '-' 
 const MARIADB: &str = "select concat(convert(`key` using utf8mb4), ' ', epoch, '-', counter, ' ', \
     if(deleted, '', convert(value using utf8mb4))) from mainstay_kv";
 
+const DIRTY: &str = "select * from mainstay_dirty limit 10";
+const BUSY: &str = "select pid, state, wait_event, xact_start, now(), left(query, 100) \
+    from pg_stat_activity where state <> 'idle'";
+
 impl Record {
     pub(super) async fn start(kind: RecordKind) -> Result<Self, ServerError> {
         Ok(match kind {
@@ -91,6 +95,18 @@ impl Record {
             Self::MariaDb(server) => server.cont(),
             Self::Sqlite(_) => {}
         }
+    }
+
+    /// What keeps keys dirty, for people: the dirty rows, and who works on what.
+    pub(super) async fn diagnosis(&self) -> String {
+        let answers = match self {
+            Self::Postgres(server) => [server.psql(DIRTY).await, server.psql(BUSY).await],
+            Self::MariaDb(server) => {
+                [server.sql(DIRTY).await, server.sql("show processlist").await]
+            }
+            Self::Sqlite(_) => return String::new(),
+        };
+        answers.map(|answer| answer.unwrap_or_else(|error| error.to_string())).join("\n")
     }
 
     /// Every row, from the engine itself: past Mainstay where the engine has a client of its own.

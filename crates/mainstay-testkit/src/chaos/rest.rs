@@ -32,7 +32,8 @@ pub(super) async fn recovered(world: &World, time: &super::time::Time) -> Result
             return Ok(());
         }
         if time.now() > until {
-            return Err(format!("not recovered after {RECOVERY:?}: {states:#?}"));
+            let record = world.record.diagnosis().await;
+            return Err(format!("not recovered after {RECOVERY:?}: {states:#?}\n{record}"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

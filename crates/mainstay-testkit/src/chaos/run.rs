@@ -123,15 +123,12 @@ async fn torment(
     let mut windows = Vec::new();
     perform::keep_dump(world.redis()).await;
     tokio::time::sleep(CALM).await;
-    while shared.time.now() < end {
+    loop {
         let (faults, hold) = nemesis.next();
-        if faults.is_empty() {
-            break;
-        }
         let window = one(world, shared, faults, hold, happened).await?;
         let lost = window.recovered.is_none();
         windows.push(window);
-        if lost {
+        if lost || options.sentinel || shared.time.now() > end {
             break;
         }
         tokio::time::sleep(CALM).await;
