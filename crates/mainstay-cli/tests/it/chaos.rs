@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use mainstay::config::Consistency;
-use mainstay_testkit::chaos::{self, Fault, Options, Outcome, RecordKind, Summary};
+use mainstay_testkit::{
+    chaos::{self, Fault, Options, Outcome, RecordKind, Summary},
+    history::{Fate, Freshness, Outcome as History, Promise, Report},
+};
 
 fn options(seed: u64) -> Options {
     Options::new(env!("CARGO_BIN_EXE_mainstay"), seed)
@@ -77,6 +80,15 @@ async fn under_a_bounded_route_others_read_what_is_old_for_a_lease_at_most() {
     let (outcome, oldest) = one_sided(Consistency::Bounded, 5).await;
     assert!(u128::from(oldest) <= outcome.options.lease.as_micros(), "{outcome}");
     assert!(outcome.costs[0].1.writes > 0, "the one that was cut off wrote\n{outcome}");
+    // The same history does not pass for what a strict route promises: the suite finds out who claims too much.
+    let mut claimed = outcome.trace;
+    for op in &mut claimed.ops {
+        if let Fate::Ok(History::Read(read), _) = &mut op.fate {
+            read.freshness = Freshness::Linearizable;
+        }
+    }
+    let report = Report::of(&claimed);
+    assert_eq!(report.seen(Promise::Linearizable) > 0, oldest > 0, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,7 +55,7 @@ fn round(round: &Round) -> Json {
         "faults": round.faults, "at_us": round.from, "lasted_us": round.lasted,
         "readmitted_after_us": round.readmitted_after, "stale_reads": round.stale,
         "oldest_read_us": round.oldest, "begun_anew": round.begun_anew, "drained": round.drained,
-        "writes_around": round.around, "degraded": round.degraded,
+        "writes_around": round.around, "degraded": round.degraded, "dirty_again": round.dirty,
     })
 }
 
@@ -123,6 +123,7 @@ fn rounds(f: &mut fmt::Formatter<'_>, rounds: &[Round]) -> fmt::Result {
             (round.drained, "drained"),
             (round.around, "written around"),
             (round.degraded, "degraded"),
+            (round.dirty, "dirty again"),
             (round.stale, "stale reads"),
         ] {
             if number > 0 {

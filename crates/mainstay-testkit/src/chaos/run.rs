@@ -26,7 +26,7 @@ use super::{
     world::{PROCESSES, World},
 };
 use crate::{
-    history::{ClientId, History, MarkKind, Micros, Trace},
+    history::{ClientId, History, MarkKind, Micros, Op, Trace},
     servers::ServerError,
 };
 
@@ -45,10 +45,15 @@ pub(super) struct Window {
     pub(super) healed: Micros,
     /// `None`: never.
     pub(super) recovered: Option<Micros>,
+    /// Keys that were dirty still, or again.
+    pub(super) dirty: u64,
     /// What the processes said before and after.
     pub(super) before: Vec<Option<CacheState>>,
     pub(super) after: Vec<Option<CacheState>>,
 }
+
+/// Longer than a key is dirty that was written around the cache once.
+const DIRTY_FOR: Duration = Duration::from_secs(12);
 
 /// Runs, and judges.
 ///
@@ -66,14 +71,14 @@ pub async fn run(options: Options) -> Result<Outcome, ServerError> {
         sessions: options.consistency == Consistency::Strict,
     });
     let mut happened = Happened::default();
-    if let Err(problem) = rest::recovered(&world, &shared.time).await {
+    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX).await {
         happened.problems.push(format!("at the start: {problem}"));
     }
     let mut clients = start_clients(&world, &shared, &options);
     let windows = torment(&mut world, &shared, &options, &mut happened).await?;
     shared.stop.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
-    if let Err(problem) = rest::recovered(&world, &shared.time).await {
+    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX).await {
         happened.problems.push(format!("at the end: {problem}"));
     }
     if let Err(problem) = rest::read_all(&world, &shared).await {
@@ -176,8 +181,12 @@ async fn one(
     }
     let healed = time.now();
     history.mark(MarkKind::Healed, healed);
-    let recovered = match rest::recovered(world, time).await {
-        Ok(()) => Some(time.now()),
+    let mut dirty = 0;
+    let recovered = match rest::recovered(world, time, DIRTY_FOR).await {
+        Ok(left) => {
+            dirty = left;
+            Some(time.now())
+        }
         Err(problem) => {
             happened.problems.push(format!("{}: {problem}", names(&faults)));
             None
@@ -190,7 +199,7 @@ async fn one(
         perform::keep_dump(world.redis()).await;
     }
     let after = rest::states(world).await;
-    Ok(Window { faults, from, healed, recovered, before, after })
+    Ok(Window { faults, from, healed, recovered, dirty, before, after })
 }
 
 /// Faults in words.
@@ -203,10 +212,21 @@ pub(super) fn calm(windows: &[Window], at: Micros) -> bool {
     !windows.iter().any(|window| window.from <= at && window.recovered.is_none_or(|end| at <= end))
 }
 
+/// Whether no process wrote around the cache in the calm to which this moment belongs.
+pub(super) fn nothing_around(windows: &[Window], at: Micros) -> bool {
+    let around = |states: &[Option<CacheState>]| -> u64 {
+        states.iter().flatten().map(|state| state.writes_around).sum()
+    };
+    let next = windows.iter().find(|window| window.from > at);
+    let last = windows.iter().rev().find(|window| window.recovered.is_some_and(|end| end < at));
+    match (last, next) {
+        (Some(last), Some(next)) => last.dirty == 0 && around(&last.after) == around(&next.before),
+        (Some(last), None) => last.dirty == 0,
+        (None, _) => true,
+    }
+}
+
 /// The calls of a trace that began in a calm.
-pub(super) fn in_calm<'a>(
-    trace: &'a Trace,
-    windows: &'a [Window],
-) -> impl Iterator<Item = &'a crate::history::Op> {
+pub(super) fn in_calm<'a>(trace: &'a Trace, windows: &'a [Window]) -> impl Iterator<Item = &'a Op> {
     trace.ops.iter().filter(|op| calm(windows, op.invoked.t))
 }
