@@ -134,7 +134,8 @@ fn text(name: &str) -> Option<String> {
 fn of_seed(seed: u64) -> (RecordKind, Consistency) {
     let records = [RecordKind::Postgres, RecordKind::MariaDb, RecordKind::Sqlite];
     let record = records[usize::try_from(seed % 3).unwrap()];
-    let consistency = if seed % 2 == 0 { Consistency::Bounded } else { Consistency::Strict };
+    let consistency =
+        if seed.is_multiple_of(2) { Consistency::Bounded } else { Consistency::Strict };
     let consistency = match text("CONSISTENCY").as_deref() {
         None => consistency,
         Some("strict") => Consistency::Strict,

@@ -25,11 +25,9 @@ pub(super) struct World {
 enum Cache {
     /// Reached through the processes' proxies.
     Alone {
-        redis: Redis,
-        /// A replica that is to be promoted, and the link over which it follows.
-        replica: Option<(Redis, Proxy)>,
+        redis: Box<Redis>,
         /// The master of before, while it still runs.
-        demoted: Option<Redis>,
+        demoted: Option<Box<Redis>>,
     },
     /// Reached directly: Sentinel names addresses that no proxy can stand before.
     Watched { sentinel: Box<Sentinel>, failed_over: bool },
@@ -38,7 +36,7 @@ enum Cache {
 impl World {
     pub(super) async fn start(options: &Options) -> Result<Self, ServerError> {
         let cache = match options.sentinel {
-            false => Cache::Alone { redis: start_redis().await?, replica: None, demoted: None },
+            false => Cache::Alone { redis: Box::new(start_redis().await?), demoted: None },
             true => {
                 let sentinel = Box::new(Sentinel::start().await?);
                 Cache::Watched { sentinel, failed_over: false }
@@ -85,15 +83,12 @@ impl World {
 
     /// A replica stops hearing its master, and becomes one itself as it is this much later. The one of before still runs.
     pub(super) async fn promote_lagging(&mut self, lag: Duration) -> Result<(), ServerError> {
-        let Cache::Alone { redis, replica, demoted } = &mut self.cache else { return Ok(()) };
-        let (fresh, link) = match replica.take() {
-            Some(pair) => pair,
-            None => replica_of(redis).await?,
-        };
+        let Cache::Alone { redis, demoted } = &mut self.cache else { return Ok(()) };
+        let (fresh, link) = replica_of(redis).await?;
         link.set(Toxics::partition()).await;
         tokio::time::sleep(lag).await;
         fresh.redis_cli(&["REPLICAOF", "NO", "ONE"]).await?;
-        *demoted = Some(std::mem::replace(redis, fresh));
+        *demoted = Some(std::mem::replace(redis, Box::new(fresh)));
         Ok(())
     }
 
