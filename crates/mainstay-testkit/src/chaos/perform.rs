@@ -72,12 +72,14 @@ pub(super) async fn mend(world: &mut World, fault: Fault) -> Result<(), ServerEr
         Fault::SentinelPaused => {
             world.failover().await?;
             world.old_primary().inspect(|redis| redis.cont());
+            world.demoted().await;
         }
         Fault::SentinelKilled => {
             world.failover().await?;
             if let Some(redis) = world.old_primary() {
                 redis.restart().await?;
             }
+            world.demoted().await;
         }
         Fault::RedisSlow | Fault::RedisHalfOpen | Fault::RedisBlackHole => {
             world.to_redis(&Toxics::default()).await;

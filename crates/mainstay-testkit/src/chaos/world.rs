@@ -115,6 +115,18 @@ impl World {
             Cache::Alone { .. } => None,
         }
     }
+
+    /// Waits until Sentinel has made a replica of the primary of the beginning: until then it is a master too, and who has
+    /// reached it stays there.
+    pub(super) async fn demoted(&mut self) {
+        let Some(redis) = self.old_primary() else { return };
+        for _ in 0..600 {
+            if redis.redis_cli(&["ROLE"]).await.is_ok_and(|role| role.starts_with("slave")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 /// A replica in step, and the link over which it follows.
