@@ -91,11 +91,19 @@ async fn under_a_bounded_route_others_read_what_is_old_for_a_lease_at_most() {
     assert_eq!(report.seen(Promise::Linearizable) > 0, oldest > 0, "{report}");
 }
 
+/// One failover: Sentinel's set has one replica.
+async fn failover(seed: u64, fault: Fault) {
+    passes(Options { sentinel: true, time: Duration::ZERO, ..short(seed, &[fault]) }).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_promotes_while_the_old_master_hangs_and_comes_back() {
-    let faults = [Fault::SentinelPaused];
-    let time = Duration::from_millis(1);
-    passes(Options { sentinel: true, time, ..short(6, &faults) }).await;
+    failover(6, Fault::SentinelPaused).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_promotes_when_the_master_dies() {
+    failover(7, Fault::SentinelKilled).await;
 }
 
 /// The long form: what the variables of `cargo xtask chaos` say.

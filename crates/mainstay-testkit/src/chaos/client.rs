@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) history: History,
     pub(super) time: Time,
     pub(super) labels: Labels,
+    /// Who calls.
+    pub(super) clients: Vec<ClientId>,
     pub(super) pause: Duration,
     pub(super) stop: AtomicBool,
     /// Whether a client is one session; else each call is one of its own.

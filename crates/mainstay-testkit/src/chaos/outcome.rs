@@ -17,6 +17,9 @@ use super::{
 };
 use crate::history::{Freshness, Micros, Op, OpId, Promise, Report, Trace};
 
+/// Events carry a wall clock's milliseconds: so much may be between it and the clock of the run, in microseconds.
+const WALL_CLOCK: Micros = 20_000;
+
 /// What the harness saw besides the calls.
 #[derive(Debug, Default)]
 pub(super) struct Happened {
@@ -195,9 +198,8 @@ fn judge(report: &Report, stale_after_recovery: u64) -> Vec<String> {
 /// Copies that somebody declared degraded while Redis was what it had been: a slow or a late answer is no reason.
 fn unprovoked(windows: &[Window], happened: &Happened) -> Vec<String> {
     let provoked = |heard: &Heard| {
-        // Somebody may hear of it a little late.
         windows.iter().any(|window| {
-            let meets = window.from <= heard.at + 1_000
+            let meets = window.from <= heard.at + WALL_CLOCK
                 && window.recovered.is_none_or(|end| heard.at <= end);
             meets && window.faults.iter().any(|fault| fault.may_degrade())
         })
@@ -228,7 +230,7 @@ fn round(
         .filter_map(|op| stale.get(&op.id).copied())
         .collect();
     let end = window.recovered.unwrap_or(Micros::MAX);
-    let within = |heard: &&Heard| window.from <= heard.at + 1_000 && heard.at <= end;
+    let within = |heard: &&Heard| window.from <= heard.at + WALL_CLOCK && heard.at <= end;
     let events = happened.events.iter().filter(within);
     // A process that was restarted counts anew.
     let rose = |of: fn(&CacheState) -> u64| {

@@ -65,6 +65,7 @@ pub async fn run(options: Options) -> Result<Outcome, ServerError> {
         history: History::bounded(CALLS_MAX),
         time: Time::begin(),
         labels: Labels { consistency: options.consistency, lease: options.lease },
+        clients: client_ids(options.clients),
         pause: options.pause,
         stop: AtomicBool::new(false),
         // The front doors keep no sessions: only a strict route promises that a client never goes back.
@@ -74,7 +75,7 @@ pub async fn run(options: Options) -> Result<Outcome, ServerError> {
     if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX).await {
         happened.problems.push(format!("at the start: {problem}"));
     }
-    let mut clients = start_clients(&world, &shared, &options);
+    let mut clients = start_clients(&world, &shared, options.seed);
     let windows = torment(&mut world, &shared, &options, &mut happened).await?;
     shared.stop.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
@@ -104,15 +105,18 @@ pub(super) fn process_of(client: ClientId) -> usize {
     (client % HTTP_FROM) as usize % PROCESSES
 }
 
-fn start_clients(world: &World, shared: &Arc<Shared>, options: &Options) -> JoinSet<()> {
+/// Every other trio speaks HTTP, so that each process has clients of both kinds.
+fn client_ids(clients: u32) -> Vec<ClientId> {
+    let http = |number: u32| (number as usize / PROCESSES) % 2 == 1;
+    (0..clients).map(|number| if http(number) { HTTP_FROM + number } else { number }).collect()
+}
+
+fn start_clients(world: &World, shared: &Arc<Shared>, seed: u64) -> JoinSet<()> {
     let mut clients = JoinSet::new();
-    for number in 0..options.clients {
-        // Every other trio speaks HTTP, so that each process has clients of both kinds.
-        let http = (number as usize / PROCESSES) % 2 == 1;
-        let id = if http { HTTP_FROM + number } else { number };
-        let process = &world.processes[number as usize % PROCESSES];
-        let address = if http { process.http() } else { process.resp() };
-        clients.spawn(Client::new(id, address, Arc::clone(shared), options.seed).run());
+    for id in &shared.clients {
+        let process = &world.processes[process_of(*id)];
+        let address = if *id < HTTP_FROM { process.resp() } else { process.http() };
+        clients.spawn(Client::new(*id, address, Arc::clone(shared), seed).run());
     }
     clients
 }
@@ -152,30 +156,22 @@ async fn one(
     let (history, time) = (&shared.history, &shared.time);
     let before = rest::states(world).await;
     let from = time.now();
-    let mut outage = None;
     for fault in &faults {
         if let Fault::ProcessKilled(process) = fault {
             happened.hear(world, time, *process).await;
         }
         history.mark(MarkKind::Fault(fault.to_string()), time.now());
         perform::begin(world, *fault).await?;
-        if *fault == Fault::RecordKilled {
-            outage = Some(time.now());
-        }
     }
-    let until = time.now() + micros(hold);
+    let broken = time.now();
+    let until = broken + micros(hold);
     while time.now() < until {
         tokio::time::sleep(AGAIN.min(hold)).await;
         for fault in &faults {
             perform::again(world, *fault).await;
         }
     }
-    if let Some(since) = outage {
-        let now = time.now();
-        for client in (0..HTTP_FROM + 900).filter(|id| id % HTTP_FROM < 200) {
-            history.record_unreachable(client, since, now);
-        }
-    }
+    note_outages(shared, &faults, broken);
     for fault in faults.iter().rev() {
         perform::mend(world, *fault).await?;
     }
@@ -200,6 +196,23 @@ async fn one(
     }
     let after = rest::states(world).await;
     Ok(Window { faults, from, healed, recovered, dirty, before, after })
+}
+
+/// Who did not reach the record from then until now: nothing that they wrote meanwhile can be durable.
+fn note_outages(shared: &Shared, faults: &[Fault], since: Micros) {
+    let now = shared.time.now();
+    for fault in faults {
+        for client in &shared.clients {
+            let cut_off = match fault {
+                Fault::RecordKilled | Fault::RecordPaused => true,
+                Fault::CutFromRecord(process) => process_of(*client) == *process,
+                _ => false,
+            };
+            if cut_off {
+                shared.history.record_unreachable(*client, since, now);
+            }
+        }
+    }
 }
 
 /// Faults in words.

@@ -70,6 +70,19 @@ impl Summary {
                 (faults.clone(), json!({"times": times.len(), "longest_us": longest}))
             })
             .collect();
+        let costs: serde_json::Map<String, Json> = self
+            .costs
+            .iter()
+            .map(|(name, costs)| {
+                let worst = |of: fn(&Cost) -> Micros| costs.iter().map(of).max();
+                let writes: usize = costs.iter().map(|cost| cost.writes).sum();
+                let of_slowest = json!({
+                    "writes": writes, "p50": worst(|cost| cost.p50), "p99": worst(|cost| cost.p99),
+                    "max": worst(|cost| cost.max),
+                });
+                (name.clone(), of_slowest)
+            })
+            .collect();
         json!({
             "runs": self.runs, "failed_seeds": self.failed, "calls": self.calls,
             "acknowledged_writes_lost": self.lost,
@@ -77,6 +90,7 @@ impl Summary {
             "deleted_keys_back": self.deleted_back,
             "oldest_read_us": self.oldest,
             "readmission": readmission,
+            "writes_us_of_the_slowest_run": costs,
         })
     }
 }
