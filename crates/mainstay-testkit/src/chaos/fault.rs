@@ -150,6 +150,11 @@ impl Fault {
         )
     }
 
+    /// Whether the copies have to be begun anew because of it, before anybody reads one again.
+    pub(super) fn has_to_degrade(self) -> bool {
+        self.may_degrade() && self != Self::Eviction
+    }
+
     /// Whether reads may be answered with copies that cannot be verified.
     pub(super) fn hides_record(self) -> bool {
         matches!(self.place(), Place::Record | Place::RecordLink)
@@ -163,6 +168,7 @@ impl Fault {
                 | Self::CutFromRedis(_)
                 | Self::RedisSplitBrain(_)
                 | Self::RedisPaused
+                | Self::RedisFlushed
         )
     }
 }

@@ -141,13 +141,14 @@ impl Outcome {
         let told = |op: &&Op| strict || nothing_around(windows, op.invoked.t);
         let in_calm = in_calm(&trace, windows).filter(told);
         let stale_after_recovery = in_calm.filter(|op| stale.contains_key(&op.id)).count() as u64;
-        let rounds =
+        let rounds: Vec<Round> =
             windows.iter().map(|window| round(window, &trace, &stale, &happened)).collect();
         let costs = costs(&trace, windows);
         let states = happened.states.iter().flatten();
         let inconsistent = states.map(|state| state.inconsistent_keys).sum();
         let mut problems = judge(&report, stale_after_recovery);
         problems.extend(unprovoked(windows, &happened));
+        problems.extend(unnoticed(windows, &rounds));
         problems.extend(happened.problems);
         Self {
             options,
@@ -214,6 +215,16 @@ fn unprovoked(windows: &[Window], happened: &Happened) -> Vec<String> {
                 heard.process, heard.at, heard.reason
             )
         })
+        .collect()
+}
+
+/// Redis was not what it had been, and its copies were believed all the same.
+fn unnoticed(windows: &[Window], rounds: &[Round]) -> Vec<String> {
+    let had_to = |window: &Window| window.faults.iter().any(|fault| fault.has_to_degrade());
+    let pairs = windows.iter().zip(rounds);
+    pairs
+        .filter(|(window, round)| had_to(window) && round.begun_anew == 0)
+        .map(|(_, round)| format!("went unnoticed: {} at {} us", round.faults, round.from))
         .collect()
 }
 

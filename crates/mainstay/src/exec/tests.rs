@@ -617,6 +617,17 @@ async fn a_cache_that_has_missed_too_much_serves_again_without_an_outage() {
     assert_eq!(world.storage.status().caches[0].dirty_keys, 0);
 }
 
+/// The connection stands, and the server says that it is the same.
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_emptied_right_after_it_was_taken_in_is_begun_anew() {
+    let world = world(record_route()).await;
+    let nothing = Remote::new(Durability::Volatile).memory.snapshot();
+    world.until_cache(|cache| cache.readable).await;
+    let before = world.storage.status().caches[0].generation;
+    world.cache.memory.restore(&nothing);
+    world.until_cache(|cache| cache.readable && cache.generation > before).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_that_cache_and_record_fail_tells_the_reason_of_each() {
     let world = world(record_route()).await;

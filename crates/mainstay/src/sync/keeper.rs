@@ -68,7 +68,8 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
         }
     };
     let heard = road.clock.now();
-    let raise = row.control.active && row.control.beacon_age >= row.control.terms.lease;
+    // Also before a readmission: a beacon of 0 could be lost without a trace.
+    let raise = !row.control.active || row.control.beacon_age >= row.control.terms.lease;
     let beacon = ask_cache(road, domain, &row.control, raise).await.ok();
     if let Some(beacon) = &beacon {
         domain.set_evicts(beacon.evicts);
