@@ -235,7 +235,8 @@ pub(super) fn nothing_around(windows: &[Window], at: Micros) -> bool {
     match (last, next) {
         (Some(last), Some(next)) => last.dirty == 0 && around(&last.after) == around(&next.before),
         (Some(last), None) => last.dirty == 0,
-        (None, _) => true,
+        (None, Some(next)) => around(&next.before) == 0,
+        (None, None) => true,
     }
 }
 
