@@ -15,7 +15,7 @@ use crate::{
     CallOptions, Clock, Config, Deadline, Effect, Error, ErrorKind, Op, Reply, Result, Storage,
     TtlChange,
     backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, memory::Memory},
-    config::{BackendConfig, ConsistencyConfig, RouteConfig, Select},
+    config::{BackendConfig, Consistency, ConsistencyConfig, RouteConfig, Select},
     status::Health,
 };
 
@@ -87,6 +87,7 @@ impl Backend for Remote {
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.cable().await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
             self.memory.connect(deadline).await
         })
     }
@@ -143,7 +144,10 @@ struct World {
 }
 
 async fn world(route: RouteConfig) -> World {
-    let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
+    world_of(Remote::new(Durability::Volatile), Remote::new(Durability::Crash), route).await
+}
+
+async fn world_of(cache: Arc<Remote>, record: Arc<Remote>, route: RouteConfig) -> World {
     let timeouts =
         BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
     let consistency = ConsistencyConfig { dirty_max: DIRTY_MAX, ..ConsistencyConfig::default() };
@@ -626,6 +630,17 @@ async fn a_cache_that_is_emptied_right_after_it_was_taken_in_is_begun_anew() {
     let before = world.storage.status().caches[0].generation;
     world.cache.memory.restore(&nothing);
     world.until_cache(|cache| cache.readable && cache.generation > before).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_strict_write_of_a_process_without_its_cache_waits_no_longer_than_later_ones() {
+    let route = RouteConfig { consistency: Consistency::Strict, ..record_route() };
+    let before = world(route.clone()).await;
+    let cache = Remote::new(Durability::Volatile);
+    cache.is(HANGS);
+    let world = world_of(cache, Arc::clone(&before.record), route).await;
+    world.storage.set("k", "v").await.unwrap();
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
 }
 
 #[tokio::test(start_paused = true)]
