@@ -15,8 +15,8 @@ use crate::{
     load::{Client as RespClient, Value},
 };
 
-/// How long the processes may take to serve copies again.
-const RECOVERY: Duration = Duration::from_secs(40);
+/// How long the processes may take to serve copies again: longer than a breaker that has tripped often stays open.
+const RECOVERY: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The clients that read every key at the end are numbered from here on, one for each process.
 const READERS_FROM: ClientId = HTTP_FROM + 900;

@@ -11,6 +11,9 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Names that are tried.
+const CLAIMS_MAX: u32 = 20;
+
 static SWEPT: Once = Once::new();
 
 /// Where everything of this crate lies: `$MAINSTAY_TESTKIT_DIR`, else below the system's temporary directory.
@@ -36,11 +39,7 @@ impl WorkDir {
         let run = root().join("run");
         fs::create_dir_all(&run).map_err(io_error(format!("create {}", run.display())))?;
         SWEPT.call_once(|| sweep(&run));
-        let name =
-            format!("{kind}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (path, lock_path) = (run.join(&name), run.join(format!("{name}.lock")));
-        let lock = File::create(&lock_path).map_err(io_error("create a directory's lock"))?;
-        lock.try_lock().map_err(|error| io_error("lock a directory")(error.into()))?;
+        let (path, lock_path, lock) = claim(&run, kind)?;
         remove(&path);
         fs::create_dir(&path).map_err(io_error(format!("create {}", path.display())))?;
         Ok(Self { path, lock_path, _lock: lock })
@@ -66,6 +65,23 @@ impl Drop for WorkDir {
         remove(&self.path);
         let _gone = fs::remove_file(&self.lock_path);
     }
+}
+
+/// A name that nobody else has, locked. Another process's sweep may look at a lock before we hold it: then the next name.
+fn claim(run: &Path, kind: &str) -> Result<(PathBuf, PathBuf, File), ServerError> {
+    let mut last = None;
+    for _ in 0..CLAIMS_MAX {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{kind}-{}-{number}", std::process::id());
+        let (path, lock_path) = (run.join(&name), run.join(format!("{name}.lock")));
+        let lock = File::create(&lock_path).map_err(io_error("create a directory's lock"))?;
+        match lock.try_lock() {
+            Ok(()) => return Ok((path, lock_path, lock)),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.map_or_else(|| std::io::ErrorKind::WouldBlock.into(), Into::into);
+    Err(io_error("lock a directory")(error))
 }
 
 /// Removes a directory whose processes have ended, with the System V segment that a killed PostgreSQL leaves behind.
