@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | scenario | model | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | chaos | model | gen-docs`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod bench;
+mod chaos;
 mod docs;
 mod install;
 mod model;
@@ -19,6 +20,8 @@ cargo xtask test [--quick]   the whole test command; --quick leaves out clippy a
 cargo xtask tidy             the rules of the source tree
 cargo xtask bench            the benchmarks, in release mode
 cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
+cargo xtask chaos [--for 10m] [--runs N] [--seed N] [--record postgres|mariadb|sqlite] [--consistency strict|bounded] [--fault WORDS]
+                             real processes under faults, in release mode; the history of each run is judged
 cargo xtask model            the cache protocol in every state; --weakenings: only what each missing rule leads to
 cargo xtask gen-docs         generated pages";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&root()),
         "bench" => bench::run(&root(), rest),
         "scenario" => scenario::run(&root(), rest),
+        "chaos" => chaos::run(&root(), rest),
         "model" => model::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {

@@ -3,6 +3,7 @@
 //! - [`servers`]: real engines on free ports, gone when dropped.
 //! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
 //! - [`fault`]: a backend that fails to order.
+//! - [`chaos`]: real processes under faults, recorded and judged.
 //! - [`conformance`]: the suite that every backend passes.
 //! - [`history`]: what happened in a run, and the checkers that judge it.
 //! - [`load`]: a closed-loop load over RESP that checks what it reads.
@@ -10,6 +11,7 @@
 //! - [`protocol`]: how caches are kept true, as a model that is explored in every state.
 #![warn(missing_docs)]
 
+pub mod chaos;
 pub mod conformance;
 pub mod fault;
 pub mod history;

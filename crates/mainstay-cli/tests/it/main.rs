@@ -1,6 +1,7 @@
 //! The built binary as a person or a program meets it: files, environment, exit codes, a running server.
 #![cfg(test)]
 
+mod chaos;
 mod clients;
 mod config;
 mod data;

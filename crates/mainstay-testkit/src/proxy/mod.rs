@@ -33,9 +33,11 @@ pub struct Proxy {
 }
 
 /// What the connections watch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Faults {
     toxics: Toxics,
+    /// Where new connections lead.
+    target: SocketAddr,
     /// Rises with each change, so that a change can be awaited.
     generation: u64,
     /// Rises with each cut: a connection that began under a smaller number is reset.
@@ -58,16 +60,12 @@ impl Proxy {
     pub async fn start_before(target: SocketAddr) -> Result<Self, ServerError> {
         let port = PortLease::take()?;
         let listener = listen(port.get()).map_err(crate::servers::io_error("listen"))?;
-        let (faults, watched) = watch::channel(Faults::default());
+        let first = Faults { toxics: Toxics::default(), target, generation: 0, cuts: 0 };
+        let (faults, watched) = watch::channel(first);
         let (report, applied) = watch::channel(0);
         let counts = Arc::new(Counts::default());
-        let acceptor = Acceptor {
-            port: port.get(),
-            target,
-            faults: watched,
-            report,
-            counts: Arc::clone(&counts),
-        };
+        let acceptor =
+            Acceptor { port: port.get(), faults: watched, report, counts: Arc::clone(&counts) };
         let task = tokio::spawn(acceptor.run(listener));
         Ok(Self { port, faults, applied, counts, task })
     }
@@ -100,6 +98,16 @@ impl Proxy {
     /// Resets every open connection, once; new ones are welcome.
     pub async fn cut(&self) {
         self.change(|faults| faults.cuts += 1).await;
+    }
+
+    /// Leads new connections to another server, and resets those that are open: the server was replaced.
+    pub async fn lead_to(&self, port: u16) {
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.change(|faults| {
+            faults.target = target;
+            faults.cuts += 1;
+        })
+        .await;
     }
 
     /// The faults in force.
@@ -139,7 +147,6 @@ impl Drop for Proxy {
 /// The task that owns the port and the connections.
 struct Acceptor {
     port: u16,
-    target: SocketAddr,
     faults: watch::Receiver<Faults>,
     report: watch::Sender<u64>,
     counts: Arc<Counts>,
@@ -179,7 +186,8 @@ impl Acceptor {
         let Ok(client) = client else { return };
         let number = self.counts.accepted.fetch_add(1, Ordering::Relaxed);
         let open = Open::new(Arc::clone(&self.counts));
-        let link = Links { target: self.target, number, faults: self.faults.clone() };
+        let target = self.faults.borrow().target;
+        let link = Links { target, number, faults: self.faults.clone() };
         links.spawn(async move {
             let _open = open;
             link.run(client).await;

@@ -4,6 +4,7 @@
 use super::error::io_error;
 use super::user::User;
 use super::{ServerError, binary};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
@@ -19,27 +20,28 @@ const LOG_TAIL: usize = 2_000;
 
 /// How a server is started; the same again at each restart.
 #[derive(Debug, Clone)]
-pub(super) struct Launch {
-    pub(super) program: &'static str,
-    pub(super) args: Vec<OsString>,
-    pub(super) dir: PathBuf,
-    pub(super) user: Option<User>,
+pub(crate) struct Launch {
+    /// A name to be found, or a path.
+    pub(crate) program: Cow<'static, str>,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) dir: PathBuf,
+    pub(crate) user: Option<User>,
 }
 
 /// A server process, or the place where one was.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     launch: Launch,
     child: Option<Child>,
 }
 
 impl Daemon {
-    pub(super) fn new(launch: Launch) -> Self {
+    pub(crate) fn new(launch: Launch) -> Self {
         Self { launch, child: None }
     }
 
     /// Starts the process and waits until `ready` says yes.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &mut self,
         ready: impl AsyncFnMut() -> bool,
     ) -> Result<(), ServerError> {
@@ -49,7 +51,7 @@ impl Daemon {
     }
 
     /// Waits until `ready` says yes; fails as soon as the process has ended.
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         &mut self,
         mut ready: impl AsyncFnMut() -> bool,
     ) -> Result<(), ServerError> {
@@ -67,7 +69,7 @@ impl Daemon {
     }
 
     /// Waits until the process has ended by itself; false if it has not within `limit`.
-    pub(super) async fn ended(&mut self, limit: Duration) -> bool {
+    pub(crate) async fn ended(&mut self, limit: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + limit;
         while self.running() {
             if tokio::time::Instant::now() >= deadline {
@@ -78,16 +80,16 @@ impl Daemon {
         true
     }
 
-    pub(super) fn running(&mut self) -> bool {
+    pub(crate) fn running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
     /// SIGKILL to the process and its descendants; returns when all are gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if matches!(child.try_wait(), Ok(None)) {
             // Stopped first, so that it cannot have a child that the list lacks.
@@ -100,12 +102,12 @@ impl Daemon {
     }
 
     /// SIGSTOP: connected clients get no answer, new ones are accepted by the kernel.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.pid().inspect(|pid| drop(stop_all(*pid)));
     }
 
     /// SIGCONT, the reverse of [`Daemon::stop`].
-    pub(super) fn cont(&self) {
+    pub(crate) fn cont(&self) {
         let Some(pid) = self.pid() else { return };
         signal("CONT", &descendants(pid));
         signal("CONT", &[pid]);
@@ -115,7 +117,7 @@ impl Daemon {
         let log = fs::read_to_string(log_path(&self.launch.dir)).unwrap_or_default();
         let tail = log.char_indices().rev().nth(LOG_TAIL).map_or(0, |(start, _)| start);
         ServerError::NotReady {
-            server: self.launch.program.to_owned(),
+            server: self.launch.program.clone().into_owned(),
             why,
             log: log[tail..].to_owned(),
         }
@@ -133,7 +135,7 @@ fn log_path(dir: &Path) -> PathBuf {
 }
 
 fn launch(launch: &Launch) -> Result<Child, ServerError> {
-    let program = binary::find(launch.program)?;
+    let program = binary::find(&launch.program)?;
     let mut command = match binary::find("setpriv") {
         Ok(setpriv) => {
             let mut command = Command::new(setpriv);

@@ -48,7 +48,8 @@ impl MariaDb {
         let dir = WorkDir::new("mariadb")?;
         let port = PortLease::take()?;
         let args = arguments(&options, dir.path(), port.get());
-        let launch = Launch { program: "mariadbd", args, dir: dir.path().to_owned(), user: None };
+        let launch =
+            Launch { program: "mariadbd".into(), args, dir: dir.path().to_owned(), user: None };
         let client = Client { port: port.get() };
         let mut mariadb = Self { daemon: Daemon::new(launch), client, _port: port, dir };
         mariadb.fill().await?;

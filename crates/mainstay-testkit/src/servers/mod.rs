@@ -11,7 +11,7 @@
 
 mod binary;
 mod command;
-mod daemon;
+pub(crate) mod daemon;
 mod error;
 mod mariadb;
 mod pgbouncer;
@@ -20,7 +20,7 @@ mod postgres;
 mod redis;
 mod template;
 mod user;
-mod workdir;
+pub(crate) mod workdir;
 
 pub use error::ServerError;
 pub(crate) use error::io_error;

@@ -44,7 +44,7 @@ impl PgBouncer {
         fs::write(&users, "\"mainstay\" \"mainstay\"\n").map_err(io_error("write users.txt"))?;
         let user = User::instead_of_root(ACCOUNT)?;
         let launch = Launch {
-            program: "pgbouncer",
+            program: "pgbouncer".into(),
             args: vec![file.into()],
             dir: dir.path().to_owned(),
             user,

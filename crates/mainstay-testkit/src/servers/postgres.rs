@@ -53,7 +53,7 @@ impl Postgres {
         }
         let port = PortLease::take()?;
         let args = arguments(&options, &dir.join("data"), port.get());
-        let launch = Launch { program: "postgres", args, dir: dir.path().to_owned(), user };
+        let launch = Launch { program: "postgres".into(), args, dir: dir.path().to_owned(), user };
         let client = Client { port: port.get() };
         let mut postgres =
             Self { daemon: Daemon::new(launch), client, options, user, _port: port, dir };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// A user to run a server as.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct User {
+pub(crate) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }

@@ -11,6 +11,9 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Names that are tried.
+const CLAIMS_MAX: u32 = 20;
+
 static SWEPT: Once = Once::new();
 
 /// Where everything of this crate lies: `$MAINSTAY_TESTKIT_DIR`, else below the system's temporary directory.
@@ -23,7 +26,7 @@ pub(super) fn root() -> PathBuf {
 
 /// A directory that lives as long as its value.
 #[derive(Debug)]
-pub(super) struct WorkDir {
+pub(crate) struct WorkDir {
     path: PathBuf,
     lock_path: PathBuf,
     /// Locked while the directory is in use: a lock that can be had marks a directory as abandoned.
@@ -32,30 +35,26 @@ pub(super) struct WorkDir {
 
 impl WorkDir {
     /// A new empty directory; `kind` appears in its name.
-    pub(super) fn new(kind: &str) -> Result<Self, ServerError> {
+    pub(crate) fn new(kind: &str) -> Result<Self, ServerError> {
         let run = root().join("run");
         fs::create_dir_all(&run).map_err(io_error(format!("create {}", run.display())))?;
         SWEPT.call_once(|| sweep(&run));
-        let name =
-            format!("{kind}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (path, lock_path) = (run.join(&name), run.join(format!("{name}.lock")));
-        let lock = File::create(&lock_path).map_err(io_error("create a directory's lock"))?;
-        lock.try_lock().map_err(|error| io_error("lock a directory")(error.into()))?;
+        let (path, lock_path, lock) = claim(&run, kind)?;
         remove(&path);
         fs::create_dir(&path).map_err(io_error(format!("create {}", path.display())))?;
         Ok(Self { path, lock_path, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Removes the data directory of a server that has been killed; what cannot be removed makes the next start fail.
-    pub(super) fn remove_data(&self) {
+    pub(crate) fn remove_data(&self) {
         release_shared_memory(&self.path.join("data/postmaster.pid"));
         let _absent = fs::remove_dir_all(self.path.join("data"));
     }
@@ -66,6 +65,23 @@ impl Drop for WorkDir {
         remove(&self.path);
         let _gone = fs::remove_file(&self.lock_path);
     }
+}
+
+/// A name that nobody else has, locked. Another process's sweep may look at a lock before we hold it: then the next name.
+fn claim(run: &Path, kind: &str) -> Result<(PathBuf, PathBuf, File), ServerError> {
+    let mut last = None;
+    for _ in 0..CLAIMS_MAX {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{kind}-{}-{number}", std::process::id());
+        let (path, lock_path) = (run.join(&name), run.join(format!("{name}.lock")));
+        let lock = File::create(&lock_path).map_err(io_error("create a directory's lock"))?;
+        match lock.try_lock() {
+            Ok(()) => return Ok((path, lock_path, lock)),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.map_or_else(|| std::io::ErrorKind::WouldBlock.into(), Into::into);
+    Err(io_error("lock a directory")(error))
 }
 
 /// Removes a directory whose processes have ended, with the System V segment that a killed PostgreSQL leaves behind.

@@ -15,7 +15,7 @@ use crate::{
     CallOptions, Clock, Config, Deadline, Effect, Error, ErrorKind, Op, Reply, Result, Storage,
     TtlChange,
     backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, memory::Memory},
-    config::{BackendConfig, ConsistencyConfig, RouteConfig, Select},
+    config::{BackendConfig, Consistency, ConsistencyConfig, RouteConfig, Select},
     status::Health,
 };
 
@@ -87,6 +87,7 @@ impl Backend for Remote {
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.cable().await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
             self.memory.connect(deadline).await
         })
     }
@@ -143,7 +144,10 @@ struct World {
 }
 
 async fn world(route: RouteConfig) -> World {
-    let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
+    world_of(Remote::new(Durability::Volatile), Remote::new(Durability::Crash), route).await
+}
+
+async fn world_of(cache: Arc<Remote>, record: Arc<Remote>, route: RouteConfig) -> World {
     let timeouts =
         BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
     let consistency = ConsistencyConfig { dirty_max: DIRTY_MAX, ..ConsistencyConfig::default() };
@@ -615,6 +619,28 @@ async fn a_cache_that_has_missed_too_much_serves_again_without_an_outage() {
     world.until_cache(|cache| cache.generation > before).await;
     world.until_cached("k").await;
     assert_eq!(world.storage.status().caches[0].dirty_keys, 0);
+}
+
+/// The connection stands, and the server says that it is the same.
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_emptied_right_after_it_was_taken_in_is_begun_anew() {
+    let world = world(record_route()).await;
+    let nothing = Remote::new(Durability::Volatile).memory.snapshot();
+    world.until_cache(|cache| cache.readable).await;
+    let before = world.storage.status().caches[0].generation;
+    world.cache.memory.restore(&nothing);
+    world.until_cache(|cache| cache.readable && cache.generation > before).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_strict_write_of_a_process_without_its_cache_waits_no_longer_than_later_ones() {
+    let route = RouteConfig { consistency: Consistency::Strict, ..record_route() };
+    let before = world(route.clone()).await;
+    let cache = Remote::new(Durability::Volatile);
+    cache.is(HANGS);
+    let world = world_of(cache, Arc::clone(&before.record), route).await;
+    world.storage.set("k", "v").await.unwrap();
+    assert_eq!(world.value("k").await.as_deref(), Some("v"));
 }
 
 #[tokio::test(start_paused = true)]

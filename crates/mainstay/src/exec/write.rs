@@ -74,7 +74,13 @@ async fn guarded(
         around |= mark.is_none();
         let under = match &mark {
             Some(mark) => mark.under(),
-            None => beside(road, route, domain, keys),
+            None => {
+                if domain.view().is_none() {
+                    // Without a look nobody knows how long others may read: the key would be hidden for far too long.
+                    domain.look_again(deadline).await;
+                }
+                beside(road, route, domain, keys)
+            }
         };
         match send_guarded(road, domain, op, under, deadline).await {
             Ok(Committed::Done(reply)) => {

@@ -68,7 +68,8 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
         }
     };
     let heard = road.clock.now();
-    let mut raise = row.control.active && row.control.beacon_age >= row.control.terms.lease;
+    // Also before a readmission: a beacon of 0 could be lost without a trace.
+    let mut raise = !row.control.active || row.control.beacon_age >= row.control.terms.lease;
     let mut beacon = ask_cache(road, domain, &row.control, raise).await.ok();
     if raise && beacon.is_none() {
         // A server without memory to spare takes no writes; what it holds is as good as before.

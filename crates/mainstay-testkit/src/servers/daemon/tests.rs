@@ -3,7 +3,7 @@ use crate::servers::workdir::WorkDir;
 
 fn shell(dir: &WorkDir, script: &str) -> Daemon {
     Daemon::new(Launch {
-        program: "sh",
+        program: "sh".into(),
         args: vec!["-c".into(), script.into()],
         dir: dir.path().to_owned(),
         user: None,

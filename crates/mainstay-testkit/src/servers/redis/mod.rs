@@ -46,7 +46,7 @@ impl Redis {
         let bus = if options.cluster { Some(PortLease::take()?) } else { None };
         let args = options.arguments(dir.path(), port.get(), bus.as_ref().map(PortLease::get));
         let launch =
-            Launch { program: "redis-server", args, dir: dir.path().to_owned(), user: None };
+            Launch { program: "redis-server".into(), args, dir: dir.path().to_owned(), user: None };
         let client = Client {
             port: port.get(),
             ca: options.tls.then(|| dir.join("ca.crt")),

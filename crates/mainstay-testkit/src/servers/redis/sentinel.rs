@@ -118,7 +118,7 @@ impl Watcher {
             .map_err(io_error("write sentinel.conf"))?;
         let args = vec![file.into(), "--sentinel".into()];
         let launch =
-            Launch { program: "redis-server", args, dir: dir.path().to_owned(), user: None };
+            Launch { program: "redis-server".into(), args, dir: dir.path().to_owned(), user: None };
         let mut watcher = Self { daemon: Daemon::new(launch), port, _dir: dir };
         let number = watcher.port.get();
         watcher
