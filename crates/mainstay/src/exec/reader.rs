@@ -71,4 +71,12 @@ impl Reader<'_> {
             session.saw(key, version, domain.config.lease, road.clock.now());
         }
     }
+
+    /// The record showed this: a journaled write may be based on it.
+    pub(super) fn knows(&self, road: &Road, key: &Key, record: Option<&Record>) {
+        let version = record.and_then(|record| record.version).filter(|_| self.route.journal);
+        if let (Some(backlog), Some(version)) = (&road.backlog, version) {
+            backlog.seen.read(key, version);
+        }
+    }
 }

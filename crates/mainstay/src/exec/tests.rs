@@ -1,5 +1,7 @@
 //! The road on the paused clock: a record and a cache whose cables can be pulled.
 
+mod journal;
+
 use std::{
     sync::{
         Arc,

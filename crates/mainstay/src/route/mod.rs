@@ -45,6 +45,8 @@ pub(crate) struct Route {
     pub(crate) consistency: Consistency,
     /// How long copies may be served while the record does not answer.
     pub(crate) stale_if_error: Duration,
+    /// Whether writes may wait in the journal while the record is down.
+    pub(crate) journal: bool,
 }
 
 /// The two shapes of a route.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{Built, Consistency, NodeId, Route, Select, Shape, Table, misrouted};
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, OnRecordDown, RouteConfig};
 
 /// A copy in a cache lives at most this long unless the route says otherwise.
 const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
@@ -76,6 +76,7 @@ impl Route {
             default: None,
             consistency: Consistency::Bounded,
             stale_if_error: STALE_IF_ERROR,
+            journal: false,
         }
     }
 }
@@ -105,6 +106,15 @@ fn resolve(
                     ),
                 ));
             }
+            if config.on_record_down == OnRecordDown::Journal && !nodes[record].control {
+                let name = &nodes[record].name;
+                return Err(misrouted(
+                    path,
+                    &format!(
+                        "`{name}` cannot take journaled writes: it keeps no account of what was applied; leave out `on_record_down`"
+                    ),
+                ));
+            }
             let (cache, l1) = split_caches(path, &all(&config.cache)?, record, nodes)?;
             Shape::Record { cache, record, l1 }
         }
@@ -131,6 +141,7 @@ fn resolve(
             Consistency::Strict => Duration::ZERO,
             Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
         },
+        journal: config.on_record_down == OnRecordDown::Journal,
     })
 }
 

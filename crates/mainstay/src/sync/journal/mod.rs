@@ -14,6 +14,7 @@ mod export;
 mod folder;
 mod frame;
 mod full;
+mod inspect;
 mod lane;
 mod marks;
 mod opening;
@@ -42,8 +43,9 @@ use self::{
 pub(crate) use self::{
     entry::{Base, DeadLetter, JournalEntry},
     frame::JournalId,
+    inspect::inspect,
     overlay::{Overlaid, OverlaidExpiry, OverlaidValue, Overlay},
-    report::{OpeningReport, SetAside},
+    report::OpeningReport,
 };
 use crate::{
     clock::{Clock, Deadline},
