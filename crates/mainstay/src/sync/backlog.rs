@@ -108,7 +108,11 @@ impl Backlog {
 
     /// Whether something waits for one of these keys.
     pub(crate) fn holds(&self, keys: &[Key]) -> bool {
-        self.overlaid_all(keys).iter().any(Option::is_some)
+        let waits = || {
+            self.journal
+                .overlay(|overlay| keys.iter().any(|key| overlay.version_base(key).is_some()))
+        };
+        self.journal.depth() > 0 && waits()
     }
 
     /// Takes a write.
