@@ -34,7 +34,7 @@ pub(crate) enum Journal {
 #[derive(Debug, Args)]
 pub(crate) struct Look {
     /// The folder of a process that does not run, read without changing it. Default: the server is asked
-    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
     #[command(flatten)]
     target: Target,

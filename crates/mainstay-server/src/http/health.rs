@@ -272,6 +272,7 @@ mod tests {
             caches: Vec::new(),
             dirty_keys: 0,
             overflowed_keys: 0,
+            journal: None,
         }
     }
 

@@ -159,6 +159,9 @@ impl Writer<'_> {
     }
 
     fn note(&self, reply: &Reply) {
+        if !self.route.journal {
+            return;
+        }
         if let ([key], Reply::Written(Written { version: Some(version), .. })) =
             (self.keys.as_slice(), reply)
         {

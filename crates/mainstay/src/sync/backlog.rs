@@ -166,8 +166,7 @@ impl Backlog {
 
     /// Whether this entry has died.
     pub(crate) fn is_dead(&self, seq: u64) -> bool {
-        self.died().contains(&seq)
-            || self.journal.dead_letters().iter().any(|letter| letter.entry.seq == seq)
+        self.died().contains(&seq) || self.journal.is_dead_letter(seq)
     }
 
     /// An entry met somebody else's write.
@@ -204,7 +203,7 @@ impl Backlog {
             depth,
             bytes: self.journal.bytes(),
             oldest_age: self.journal.oldest_age(),
-            dead_letters: self.journal.dead_letters().len() as u64,
+            dead_letters: self.journal.dead_letter_count(),
             applied: self.applied.load(Ordering::Relaxed),
             conflicts: self.conflicts.load(Ordering::Relaxed),
             full: depth > 0 && self.full.load(Ordering::Relaxed),

@@ -34,6 +34,9 @@ const PAGE: usize = 64;
 /// How often a merge function is asked about one entry.
 const MERGES_MAX: usize = 8;
 
+/// Why an entry dies whose keys are nowhere in a record.
+const ORPHAN: &str = "no route has a record for its keys any more";
+
 /// One record's entries.
 struct Replay<'a> {
     road: &'a Arc<Road>,
@@ -82,10 +85,12 @@ impl Replay<'_> {
             let page = self.backlog.journal.pending(after, PAGE);
             let Some(last) = page.last().map(|entry| entry.seq) else { break };
             for entry in page {
-                if record_of(&self.road.table, &entry) == Some(self.record) {
-                    self.give(&entry).await?;
-                    *dealt_with += 1;
+                match record_of(&self.road.table, &entry) {
+                    Some(record) if record == self.record => self.give(&entry).await?,
+                    Some(_) => continue,
+                    None => self.die(&entry, ORPHAN.to_owned()).await?,
                 }
+                *dealt_with += 1;
             }
             after = Some(last);
         }

@@ -218,6 +218,16 @@ impl Journal {
         self.shared.with(|state| state.dead.values().cloned().collect())
     }
 
+    /// How many there are.
+    pub(crate) fn dead_letter_count(&self) -> u64 {
+        self.shared.with(|state| state.dead.len() as u64)
+    }
+
+    /// Whether this entry is one of them.
+    pub(crate) fn is_dead_letter(&self, seq: u64) -> bool {
+        self.shared.with(|state| state.dead.contains_key(&seq))
+    }
+
     /// Forgets a dead letter.
     ///
     /// # Errors

@@ -63,6 +63,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         caches: Vec::new(),
         dirty_keys: 0,
         overflowed_keys: 0,
+        journal: None,
     }
 }
 
