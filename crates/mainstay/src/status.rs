@@ -316,6 +316,8 @@ pub struct JournalStatus {
     pub conflicts: u64,
     /// Whether the last write that wanted to wait was refused for want of room or time.
     pub full: bool,
+    /// Records that this process has not met yet: nothing can wait for them.
+    pub unmet_records: u64,
     /// Bytes of its files that could not be read at the opening, set aside beside them.
     pub damaged_bytes: u64,
 }

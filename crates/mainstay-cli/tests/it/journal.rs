@@ -23,6 +23,14 @@ impl Mainstay {
             .unwrap_or_else(|error| panic!("{error} in {answer}"))
     }
 
+    /// Waits until it knows the record well enough for writes to wait for it.
+    async fn until_met(&self) {
+        until("the record to be met", async || {
+            self.journal().await["status"]["unmet_records"] == 0
+        })
+        .await;
+    }
+
     async fn until_replayed(&self) {
         until("the journal to be empty", async || self.journal().await["status"]["depth"] == 0)
             .await;
@@ -37,6 +45,7 @@ async fn a_write_survives_the_database_and_then_the_process() {
     mainstay.wait_for("db", "up").await;
     let put = mainstay.http("PUT", "/v1/kv/k", "before").await;
     assert!(put.starts_with("HTTP/1.1 204"), "{put}");
+    mainstay.until_met().await;
     postgres.kill();
     mainstay.wait_for("db", "down").await;
 
@@ -113,6 +122,7 @@ async fn a_full_journal_refuses_and_a_conflict_is_kept_for_a_person() {
     mainstay.wait_for("db", "up").await;
     let mut client = mainstay.client().await;
     client.until(&["SET", "k", "before"], "OK").await;
+    mainstay.until_met().await;
     mariadb.kill();
     mainstay.wait_for("db", "down").await;
     assert_eq!(client.text(&["SET", "k", "ours"]).await, "OK");

@@ -32,7 +32,8 @@ const STEP: usize = 16;
 /// The journal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JournalDocument {
-    /// depth, bytes, oldest_age_ms, dead_letters, applied, conflicts, full, damaged_bytes.
+    /// depth, bytes, oldest_age_ms, dead_letters, applied, conflicts, full, unmet_records,
+    /// damaged_bytes.
     #[schema(value_type = Object)]
     status: JournalStatus,
     /// Writes that wait, in their order: seq, op, keys, values, what they are based on.

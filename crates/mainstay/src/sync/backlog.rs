@@ -199,6 +199,7 @@ impl Backlog {
         let report = self.journal.report();
         let damaged = report.torn.iter().chain(&report.corrupt).map(|aside| aside.bytes);
         let depth = self.journal.depth();
+        let unmet = self.records.values().filter(|record| record.known_until_us().is_none());
         JournalStatus {
             depth,
             bytes: self.journal.bytes(),
@@ -207,6 +208,7 @@ impl Backlog {
             applied: self.applied.load(Ordering::Relaxed),
             conflicts: self.conflicts.load(Ordering::Relaxed),
             full: depth > 0 && self.full.load(Ordering::Relaxed),
+            unmet_records: unmet.count() as u64,
             damaged_bytes: damaged.sum(),
         }
     }

@@ -102,12 +102,15 @@ impl Replay<'_> {
         Ok(CONTACT_EVERY)
     }
 
-    /// A record without a cache before it is asked for its time: with one, leases tell.
+    /// With a cache before the record, leases tell its time; without one it is asked.
     async fn meet(&self) -> Result<()> {
-        if self.road.domains.iter().all(|domain| domain.record != self.record) {
-            let known = self.ask_time().await?;
-            self.waiting.know(Some(known));
-        }
+        let domains = self.road.domains.iter().filter(|domain| domain.record == self.record);
+        let views = domains.filter_map(|domain| domain.view());
+        let known = match views.map(|view| view.known_until_us()).max() {
+            Some(known) => known,
+            None => self.ask_time().await?,
+        };
+        self.waiting.know(Some(known));
         Ok(())
     }
 
