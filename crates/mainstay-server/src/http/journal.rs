@@ -159,7 +159,7 @@ fn bounded(mut lines: Vec<String>) -> Vec<String> {
         bytes += line.len();
         bytes <= PAGE_BYTES
     });
-    let count = fits.count().max(1).min(PAGE_MAX);
+    let count = fits.count().clamp(1, PAGE_MAX);
     lines.truncate(count);
     lines
 }

@@ -166,7 +166,7 @@ impl Journal {
         }
         let write = entry::accepted(write, accepted_unix_ms)?;
         let append = Append { write, route: route.to_owned(), base, accepted_unix_ms, bytes };
-        self.run(Work::Append(append), deadline).await
+        self.run(Work::Append(Box::new(append)), deadline).await
     }
 
     /// At most `max` entries behind the number `after`, in their order.
