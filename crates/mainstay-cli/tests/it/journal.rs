@@ -68,7 +68,7 @@ async fn a_write_survives_the_database_and_then_the_process() {
     let batch = mainstay.http("POST", "/v1/batch", batch).await;
     assert!(batch.contains(r#""status":202"#) && batch.contains(r#""journaled":3"#), "{batch}");
     let metrics = mainstay.http_get("/metrics").await;
-    assert!(metrics.contains("mainstay_journal_entries 3"), "{metrics}");
+    assert!(metrics.contains("mainstay_journal_entries{} 3"), "{metrics}");
     assert!(mainstay.run(&["journal", "show"]).await.starts_with("3 wait, 0 dead letters"));
 
     mainstay.kill().await;

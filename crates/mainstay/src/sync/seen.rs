@@ -103,7 +103,8 @@ mod tests {
         for number in 0..3 * GENERATION_MAX {
             seen.gave(&Key::from(format!("k{number}")), version(1));
         }
-        let (young, old) = (seen.lock().young.len(), seen.lock().old.len());
+        let young = seen.lock().young.len();
+        let old = seen.lock().old.len();
         assert!(young <= GENERATION_MAX && old <= GENERATION_MAX, "{young} {old}");
         assert_eq!(seen.given(&"k0".into()), None);
         let last = Key::from(format!("k{}", 3 * GENERATION_MAX - 1));
