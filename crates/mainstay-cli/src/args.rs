@@ -28,6 +28,7 @@ Operate:
   breaker      Force a backend's breaker open or closed for a time, or give it back
   drain        Take a backend out of use
   undrain      Put a backend back into use
+  journal      Show and tend the writes that wait for a record
 
 Data:
   get          Read a key
@@ -124,6 +125,9 @@ pub(crate) enum Command {
     Drain(commands::drain::Drain),
     /// Put a backend back into use
     Undrain(commands::drain::Undrain),
+    /// Show and tend the writes that wait for a record
+    #[command(subcommand)]
+    Journal(commands::journal::Journal),
     /// Read a key
     Get(commands::get::Get),
     /// Write a key

@@ -37,6 +37,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Breaker(command) => client::wait(command.run(common, output)),
         Command::Drain(command) => client::wait(command.run(common, output)),
         Command::Undrain(command) => client::wait(command.run(common, output)),
+        Command::Journal(command) => client::wait(command.run(common, output)),
         Command::Get(command) => client::wait(command.run(common, output)),
         Command::Set(command) => client::wait(command.run(common, output)),
         Command::Del(command) => client::wait(command.run(common, output)),

@@ -179,6 +179,11 @@ impl Worth {
         }
     }
 
+    /// Whether the journal took the write, or holds what was read.
+    pub fn is_journaled(self) -> bool {
+        matches!(self, Worth::Read(Freshness::Pending) | Worth::Write(Ack::Journaled(_)))
+    }
+
     /// The word for metadata and logs.
     pub fn as_str(self) -> &'static str {
         match self {

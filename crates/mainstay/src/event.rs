@@ -72,6 +72,14 @@ pub enum EventKind {
         /// `degraded`: nobody reads them; `readmitted`: begun anew; `inconsistent`: some were found wrong.
         state: &'static str,
     },
+    /// Writes of a record wait in the journal.
+    Journal {
+        /// `waiting`: the first one waits; `replayed`: none waits any more; `dead_letter`: one will not be applied;
+        /// `discarded`: a dead letter was forgotten.
+        state: &'static str,
+        /// `waiting`: how many wait; `replayed`: how many were dealt with; else the entry's number.
+        entries: u64,
+    },
     /// The storage opened or closes.
     Storage {
         /// `open` or `closing`.
@@ -91,6 +99,7 @@ impl EventKind {
             Self::Readmission { .. } => "readmission",
             Self::Lifecycle { .. } => "lifecycle",
             Self::Copies { .. } => "copies",
+            Self::Journal { .. } => "journal",
             Self::Storage { .. } => "storage",
         }
     }
@@ -104,6 +113,7 @@ impl EventKind {
             Self::StuckReset { .. } => true,
             Self::Lifecycle { to, .. } => !matches!(*to, "up" | "warming"),
             Self::Copies { state } => *state != "readmitted",
+            Self::Journal { state, .. } => matches!(*state, "waiting" | "dead_letter"),
             Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
         }
     }
@@ -125,6 +135,16 @@ impl fmt::Display for EventKind {
             }
             Self::StuckReset { attempts } => write!(f, "client rebuilt after {attempts} attempts"),
             Self::Copies { state } => write!(f, "copies {state}"),
+            Self::Journal { state: "waiting", entries } => {
+                write!(f, "down: {entries} writes wait in the journal")
+            }
+            Self::Journal { state: "replayed", entries } => {
+                write!(f, "has the journal's {entries} writes")
+            }
+            Self::Journal { state: "discarded", entries } => {
+                write!(f, "dead letter {entries} discarded")
+            }
+            Self::Journal { entries, .. } => write!(f, "journal entry {entries} is a dead letter"),
             Self::Drain { drained: true } => f.write_str("out of use"),
             Self::Drain { drained: false } => f.write_str("back in use"),
             Self::Readmission { keys } => write!(f, "readmitted, {keys} keys caught up"),
@@ -223,12 +243,12 @@ fn log(event: &Event) {
     let fields = Fields::of(&event.kind);
     let (id, kind, reason) = (event.id, event.kind.as_str(), event.reason.as_str());
     let backend = event.backend.as_deref();
-    let Fields { from, to, connected, attempt, attempts, drained, keys, state } = fields;
+    let Fields { from, to, connected, attempt, attempts, drained, keys, state, entries } = fields;
     // A level is part of a call's place in the code: hence two.
     if event.kind.is_bad() {
-        tracing::warn!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, reason, "{event}");
+        tracing::warn!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, entries, reason, "{event}");
     } else {
-        tracing::info!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, reason, "{event}");
+        tracing::info!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, entries, reason, "{event}");
     }
 }
 
@@ -243,6 +263,7 @@ struct Fields {
     drained: Option<bool>,
     keys: Option<u64>,
     state: Option<&'static str>,
+    entries: Option<u64>,
 }
 
 impl Fields {
@@ -258,6 +279,9 @@ impl Fields {
             EventKind::StuckReset { attempts } => Self { attempts: Some(attempts), ..none },
             EventKind::Drain { drained } => Self { drained: Some(drained), ..none },
             EventKind::Readmission { keys } => Self { keys: Some(keys), ..none },
+            EventKind::Journal { state, entries } => {
+                Self { state: Some(state), entries: Some(entries), ..none }
+            }
             EventKind::Copies { state } | EventKind::Storage { state } => {
                 Self { state: Some(state), ..none }
             }

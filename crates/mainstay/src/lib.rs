@@ -62,5 +62,8 @@ pub use event::{Event, EventKind, Events};
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};
-pub use storage::{Answer, Builder, CallOptions, Session, SetOptions, Storage};
+pub use storage::{
+    Answer, Builder, CallOptions, JournalConflict, JournalContents, Merged, Session, SetOptions,
+    Storage, inspect_journal,
+};
 pub use task::Tasks;

@@ -319,6 +319,34 @@ pub struct CacheStatus {
     pub l1: Option<L1Status>,
 }
 
+/// The journal: writes that wait for a record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JournalStatus {
+    /// Writes that wait.
+    pub depth: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// For how long the oldest has waited.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "oldest_age_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub oldest_age: Option<Duration>,
+    /// Writes that will not be applied, until somebody discards them.
+    pub dead_letters: u64,
+    /// Writes that records have taken from it since start.
+    pub applied: u64,
+    /// Writes that met somebody else's in the record since start.
+    pub conflicts: u64,
+    /// Whether the last write that wanted to wait was refused for want of room or time.
+    pub full: bool,
+    /// Records that this process has not met yet: nothing can wait for them.
+    pub unmet_records: u64,
+    /// Bytes of its files that could not be read at the opening, set aside beside them.
+    pub damaged_bytes: u64,
+}
+
 /// Operations through the road since start, for one route, operation and outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestCount {
@@ -376,6 +404,9 @@ pub struct Status {
     pub dirty_keys: u64,
     /// Keys that a lower backend of a failover route took for a higher one, until they have been moved up.
     pub overflowed_keys: u64,
+    /// Writes that wait for a record; none where no route has a journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalStatus>,
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -10,6 +10,7 @@ pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod health;
+pub(crate) mod journal;
 pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod set;

@@ -4,7 +4,7 @@
 use std::{io::Read, path::PathBuf, time::Duration};
 
 use clap::Args;
-use hyper::{Method, header};
+use hyper::{Method, StatusCode, header};
 use mainstay::config::text;
 use serde_json::json;
 
@@ -59,7 +59,9 @@ impl Set {
         let reply = client.send(call).await?;
         let document =
             json!({"key": self.key, "version": version(&reply), "source": source(&reply)});
-        output.show(|| "OK".to_owned(), &document)?;
+        let waits = reply.status == StatusCode::ACCEPTED;
+        let text = if waits { "accepted: it waits in the journal" } else { "OK" };
+        output.show(|| text.to_owned(), &document)?;
         Ok(Exit::Ok)
     }
 

@@ -6,6 +6,7 @@ mod clients;
 mod config;
 mod data;
 mod faults;
+mod journal;
 mod operate;
 mod outage;
 mod process;

@@ -1,6 +1,11 @@
 //! A `mainstay serve` of the test's own: free ports, an empty folder, ended with the test.
 
-use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use mainstay_testkit::load::{Client, Value};
 use serde_json::Value as Json;
@@ -20,6 +25,7 @@ pub(crate) struct Mainstay {
     resp: SocketAddr,
     http: SocketAddr,
     folder: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 /// A client that talks in texts.
@@ -28,6 +34,11 @@ pub(crate) struct TextClient(Client);
 impl Mainstay {
     /// Starts it with these variables and waits until both doors answer.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_with("", variables).await
+    }
+
+    /// The same, with this configuration file.
+    pub(crate) async fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
         let (resp, http) = (free_port(), free_port());
         let folder = std::env::temp_dir().join(format!(
             "mainstay-it-{}-{}",
@@ -35,20 +46,56 @@ impl Mainstay {
             resp.port()
         ));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
-        command.arg("serve").current_dir(&folder).kill_on_drop(true).stdin(Stdio::null());
-        command.env_remove("REDIS_URL").env_remove("DATABASE_URL");
-        command
-            .env("MAINSTAY__RESP__LISTEN", resp.to_string())
-            .env("MAINSTAY__HTTP__LISTEN", http.to_string());
-        command.envs(variables.iter().copied());
-        let child = command.spawn().unwrap();
-        let mainstay = Self { child, resp, http, folder };
+        if !config.is_empty() {
+            std::fs::write(folder.join("mainstay.toml"), config).unwrap();
+        }
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut variables: Vec<(String, String)> = variables.iter().map(owned).collect();
+        variables.push(("MAINSTAY__RESP__LISTEN".to_owned(), resp.to_string()));
+        variables.push(("MAINSTAY__HTTP__LISTEN".to_owned(), http.to_string()));
+        let child = command(&folder, &variables).arg("serve").spawn().unwrap();
+        let mainstay = Self { child, resp, http, folder, variables };
+        mainstay.until_open().await;
+        mainstay
+    }
+
+    async fn until_open(&self) {
         until("both doors to open", async || {
-            TcpStream::connect(resp).await.is_ok() && TcpStream::connect(http).await.is_ok()
+            let doors = (TcpStream::connect(self.resp).await, TcpStream::connect(self.http).await);
+            doors.0.is_ok() && doors.1.is_ok()
         })
         .await;
-        mainstay
+    }
+
+    /// Kills it as a crash of the machine would, and leaves its folder.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again in its folder.
+    pub(crate) async fn start_again(&mut self) {
+        self.child = command(&self.folder, &self.variables).arg("serve").spawn().unwrap();
+        self.until_open().await;
+    }
+
+    /// What another run of the binary prints in its folder; it has to succeed.
+    pub(crate) async fn run(&self, args: &[&str]) -> String {
+        let mut command = command(&self.folder, &self.variables);
+        command.env("MAINSTAY_URL", format!("http://{}", self.http));
+        let output = command.args(args).output().await.unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// One HTTP request with a body, or without; head and body of the answer.
+    pub(crate) async fn http(&self, method: &str, path: &str, body: &str) -> String {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.http,
+            body.len()
+        );
+        self.exchange(&request).await
     }
 
     /// Where RESP is spoken.
@@ -117,13 +164,7 @@ impl Mainstay {
     /// Gives a backend's breaker back to itself, as an operator who has removed the cause does.
     pub(crate) async fn operator_auto(&self, backend: &str) {
         let body = r#"{"state":"auto","reason":"the cause is gone"}"#;
-        let request = format!(
-            "POST /v1/backends/{backend}/breaker HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.http,
-            body.len()
-        );
-        let answer = self.exchange(&request).await;
+        let answer = self.http("POST", &format!("/v1/backends/{backend}/breaker"), body).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
@@ -144,6 +185,14 @@ impl Mainstay {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(ended.expect("it ends within 20 s").unwrap().success(), "it ends cleanly");
     }
+}
+
+fn command(folder: &Path, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+    command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null());
+    command.env_remove("REDIS_URL").env_remove("DATABASE_URL");
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command
 }
 
 impl Drop for Mainstay {

@@ -7,7 +7,7 @@ use axum::{
     Router,
     http::{HeaderMap, Method, StatusCode, Uri},
     middleware,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use mainstay::{Answer, CallOptions, Deadline, Error, ErrorKind, Op, Storage, config::text};
 use prometheus_client::registry::Registry;
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HttpConfig, batch, control, dashboard, events, health, kv, metrics, openapi,
+    HttpConfig, batch, control, dashboard, events, health, journal, kv, metrics, openapi,
     problem::Problem,
     security::{self, Hosts, Token},
     session, settings, status,
@@ -169,6 +169,9 @@ fn paths() -> Router<Api> {
         .route("/status.txt", get(status::text))
         .route("/v1/backends/{backend}/breaker", post(control::breaker))
         .route("/v1/backends/{backend}/drain", post(control::drain).delete(control::undrain))
+        .route("/v1/journal", get(journal::read))
+        .route("/v1/journal/replay", post(journal::replay))
+        .route("/v1/journal/dead-letters/{seq}", delete(journal::discard))
         .route("/v1/events", get(events::read))
         .route("/v1/config", get(settings::read))
         .route("/v1/config/reload", post(settings::reload))

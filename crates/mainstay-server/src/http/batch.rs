@@ -102,6 +102,9 @@ pub(crate) struct BatchResult {
     /// `incr`: the new value.
     #[serde(skip_serializing_if = "Option::is_none")]
     integer: Option<i64>,
+    /// `set`, `delete` with status 202: the number of the journal's entry that waits for the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journaled: Option<u64>,
     /// The version, where the backend gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
@@ -199,6 +202,10 @@ async fn run_one(
         return read_result(answer);
     }
     let source = Some(answer.source.to_string());
+    if let Some(seq) = kv::journaled(&answer) {
+        let status = StatusCode::ACCEPTED.as_u16();
+        return Ok(BatchResult { status, journaled: Some(seq), source, ..BatchResult::default() });
+    }
     let written = answer.reply.into_written()?;
     if !written.applied && !unconditional {
         return Err(Problem::precondition_failed(
@@ -226,6 +233,7 @@ fn read_result(answer: Answer) -> Result<BatchResult, Problem> {
         value: Some(value),
         encoding: Some(encoding),
         integer: None,
+        journaled: None,
         version: record.version.map(|version| version.to_string()),
         source: Some(answer.source.to_string()),
         stale: Some(answer.stale),

@@ -142,7 +142,7 @@ impl BreakerRequest {
     }
 }
 
-async fn read<T: DeserializeOwned>(
+pub(super) async fn read<T: DeserializeOwned>(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
@@ -169,7 +169,7 @@ fn known(status: &Status, name: &str) -> Result<BackendStatus, Problem> {
 }
 
 /// The reason on one line, with who gave it.
-fn signed(reason: &str, peer: Option<Extension<Peer>>) -> Result<String, Problem> {
+pub(super) fn signed(reason: &str, peer: Option<Extension<Peer>>) -> Result<String, Problem> {
     let printable: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
     if printable.trim().is_empty() {
         return Err(Problem::bad_request("reason: says why, for the log"));

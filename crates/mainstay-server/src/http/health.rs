@@ -273,6 +273,7 @@ mod tests {
             l1: None,
             dirty_keys: 0,
             overflowed_keys: 0,
+            journal: None,
         }
     }
 

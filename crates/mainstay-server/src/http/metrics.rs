@@ -93,8 +93,25 @@ fn write(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     states(families, status)?;
     calls(families, status)?;
     connections(families, status)?;
+    journal(families, status)?;
     requests(families, status)?;
     near(families, status)
+}
+
+fn journal(families: &mut Families<'_>, status: &Status) -> fmt::Result {
+    let Some(journal) = &status.journal else { return Ok(()) };
+    let mut gauge = |name, help, value| families.gauge(name, help, [(NONE, value)]);
+    gauge("mainstay_journal_entries", "Writes that wait for a record.", number(journal.depth))?;
+    let age = journal.oldest_age.map_or(0.0, |age| age.as_secs_f64());
+    gauge("mainstay_journal_oldest_age_seconds", "For how long the oldest of them waits.", age)?;
+    gauge("mainstay_journal_size_bytes", "Bytes of the journal's files.", number(journal.bytes))?;
+    let dead = number(journal.dead_letters);
+    gauge("mainstay_journal_dead_letters", "Writes that will not be applied.", dead)?;
+    gauge("mainstay_journal_full", "1 when it refused the last write.", flag(journal.full))?;
+    let mut counter = |name, help, count| families.counter(name, help, [(NONE, count)]);
+    counter("mainstay_journal_applied", "Writes that records took from it.", journal.applied)?;
+    let help = "Writes that met somebody else's in the record.";
+    counter("mainstay_journal_conflicts", help, journal.conflicts)
 }
 
 fn process(families: &mut Families<'_>, status: &Status) -> fmt::Result {

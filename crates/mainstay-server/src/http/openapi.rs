@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use super::{
-    batch, control, dashboard, events, health, kv, metrics,
+    batch, control, dashboard, events, health, journal, kv, metrics,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     settings, status,
 };
@@ -32,6 +32,7 @@ use super::{
     paths(
         kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run,
         status::json, status::backends, status::text, events::read,
+        journal::read, journal::replay, journal::discard,
         control::breaker, control::drain, control::undrain, settings::read, settings::reload,
         health::live, health::ready, health::storage, metrics::read, read, dashboard::page,
         dashboard::asset,

@@ -11,7 +11,7 @@ use axum::{
 };
 use mainstay::{
     config::text::format_duration,
-    status::{BackendStatus, Status},
+    status::{BackendStatus, JournalStatus, Status},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -119,6 +119,16 @@ impl StatusDocument {
     }
 }
 
+fn journal_line(journal: &JournalStatus) -> String {
+    let oldest =
+        journal.oldest_age.map_or(String::new(), |age| format!(", oldest {}", rounded(age)));
+    let full = if journal.full { "; FULL: it refuses" } else { "" };
+    format!(
+        "journal: {} writes wait{oldest}, {} dead letters{full}\n",
+        journal.depth, journal.dead_letters
+    )
+}
+
 fn describe(document: &StatusDocument) -> String {
     let status = &document.status;
     let mut page = format!(
@@ -143,6 +153,9 @@ fn describe(document: &StatusDocument) -> String {
             backend.inflight,
             error_words(backend),
         );
+    }
+    if let Some(journal) = &status.journal {
+        page.push_str(&journal_line(journal));
     }
     page.push('\n');
     for route in &status.routes {

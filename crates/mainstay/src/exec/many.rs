@@ -104,7 +104,7 @@ async fn from_afar(road: &Arc<Road>, reader: &Reader<'_>, keys: &[Key]) -> Resul
     for (index, record) in missing.iter().zip(found) {
         reader.saw(road, &keys[*index], record.as_ref(), !granted(*index));
         let (node, freshness) = (reader.record, Freshness::Linearizable);
-        let found = Found { record, node, age: None, freshness };
+        let found = Found { record, node: Some(node), age: None, freshness };
         reader.keep(road, seats.get_mut(*index).and_then(Option::take), &found);
         copies.records[*index] = found.record;
     }

@@ -17,7 +17,7 @@ use crate::{
     reply::{Reply, Written},
     route::{NodeId, Plan, Route, Table, plan},
     status::{Availability, NodeView},
-    sync::{domain::Domain, session::Session},
+    sync::{backlog::Backlog, domain::Domain, session::Session},
     task::Tasks,
 };
 
@@ -26,7 +26,9 @@ mod batch;
 pub(crate) mod count;
 mod fill;
 mod hedge;
+mod journal;
 mod many;
+mod overlay;
 mod prepare;
 mod raise;
 mod read;
@@ -59,6 +61,8 @@ pub(crate) struct Road {
     pub(crate) l1: cache::Layout,
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
+    /// Writes that wait for a record, where a route has a journal.
+    pub(crate) backlog: Option<Backlog>,
     /// Requests, fallbacks, hedges.
     pub(crate) counts: Counts,
     /// Fills under way.
@@ -79,7 +83,7 @@ pub(crate) const FILLS_MAX: usize = 512;
 pub(crate) struct Served {
     /// The reply.
     pub(crate) reply: Reply,
-    /// Who; `None`: the route's default.
+    /// Who; `None`: the route's default, or, as `worth` says, the journal.
     pub(crate) node: Option<NodeId>,
     /// Whether it may be older than the last acknowledged write.
     pub(crate) stale: bool,

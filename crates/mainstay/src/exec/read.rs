@@ -10,7 +10,7 @@ use std::{
 use super::{
     Reader, Road, Served,
     attempt::{Last, attempt},
-    fill, hedge, many, stale,
+    fill, hedge, overlay, stale,
 };
 use crate::{
     backend::semantics::{
@@ -30,7 +30,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) record: Option<Record>,
-    pub(super) node: NodeId,
+    /// `None`: what waits in the journal.
+    pub(super) node: Option<NodeId>,
     pub(super) age: Option<Duration>,
     pub(super) freshness: Freshness,
 }
@@ -41,7 +42,8 @@ impl Found {
             age: self.age,
             stale: matches!(self.freshness, Freshness::Unverified(_)),
             worth: Worth::Read(self.freshness),
-            ..Served::by(self.node, reply)
+            node: self.node,
+            reply,
         }
     }
 }
@@ -66,27 +68,27 @@ pub(super) async fn from_record(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) 
 pub(super) async fn of_copies(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) -> Result<Served> {
     match op {
         Op::Get { key, .. } => {
-            let found = get(road, reader, key).await?;
+            let found = overlay::get(road, reader, key).await?;
             Ok(found.served(Reply::Record(found.record.clone())))
         }
         Op::GetRange { key, start, end } => {
-            let found = get(road, reader, key).await?;
+            let found = overlay::get(road, reader, key).await?;
             let part = found.record.as_ref().map(|record| range_of(&record.value, *start, *end));
             Ok(found.served(Reply::Bytes(part.unwrap_or_default())))
         }
         Op::Length { key } => {
-            let found = get(road, reader, key).await?;
+            let found = overlay::get(road, reader, key).await?;
             let length = found.record.as_ref().map_or(0, |record| record.value.len());
             Ok(found.served(Reply::Integer(i64::try_from(length).unwrap_or(i64::MAX))))
         }
         Op::TimeToLive { key } => {
-            let found = get(road, reader, key).await?;
+            let found = overlay::get(road, reader, key).await?;
             let left = |record: &Record| record.ttl.map_or(Ttl::Persistent, Ttl::Left);
             Ok(found.served(Reply::Ttl(found.record.as_ref().map_or(Ttl::Missing, left))))
         }
-        Op::GetMany { keys } => many::get_many(road, reader, keys).await,
+        Op::GetMany { keys } => overlay::get_many(road, reader, keys).await,
         Op::Exists { keys } => {
-            let served = many::get_many(road, reader, keys).await?;
+            let served = overlay::get_many(road, reader, keys).await?;
             let records = served.reply.into_records()?;
             let count = records.iter().filter(|record| record.is_some()).count();
             Ok(Served { reply: Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)), ..served })
@@ -108,7 +110,7 @@ enum Asked {
 }
 
 /// The copy, else the record. A late cache is overtaken; the guard counts the call that is given up as slow.
-async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
+pub(super) async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
     if let Some(found) = reader.near(road, key) {
         return Ok(found);
     }
@@ -231,7 +233,7 @@ pub(super) fn found(road: &Road, view: &View, cache: NodeId, seen: Seen) -> Opti
     let ttl = expires_at.map(|at| mark::left(view, &road.clock, at).max(LEAST));
     let record = Record { value, version: Some(version), ttl };
     let freshness = Freshness::Unverified(Duration::ZERO);
-    Some(Found { record: Some(record), node: cache, age: Some(age), freshness })
+    Some(Found { record: Some(record), node: Some(cache), age: Some(age), freshness })
 }
 
 /// What is there has not expired.
@@ -260,5 +262,6 @@ async fn get_record(
         let found = vec![(key.clone(), record.clone())];
         fill::spawn(road, reader.route, domain, &token, found);
     }
-    Ok(Found { record, node: reader.record, age: None, freshness: Freshness::Linearizable })
+    reader.knows(road, key, record.as_ref());
+    Ok(Found { record, node: Some(reader.record), age: None, freshness: Freshness::Linearizable })
 }

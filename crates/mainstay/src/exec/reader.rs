@@ -91,7 +91,7 @@ impl Reader<'_> {
             let kept = l1.get(key, &era, now)?;
             let found = Found {
                 record: Some(kept.record(now)),
-                node: road.nodes.len() - 1,
+                node: Some(road.nodes.len() - 1),
                 age: Some(kept.age(now)),
                 freshness: Freshness::Bounded(grounds.bound),
             };
@@ -130,5 +130,13 @@ impl Reader<'_> {
         let cap = self.route.ttl_max[road.nodes.len() - 1].unwrap_or(Duration::MAX);
         let kept = Kept::new(record, found.age.unwrap_or_default(), now);
         seat.keep(kept, left.min(cap), self.route.l1_ttl, now);
+    }
+
+    /// The record showed this: a journaled write may be based on it.
+    pub(super) fn knows(&self, road: &Road, key: &Key, record: Option<&Record>) {
+        let version = record.and_then(|record| record.version).filter(|_| self.route.journal);
+        if let (Some(backlog), Some(version)) = (&road.backlog, version) {
+            backlog.seen.read(key, version);
+        }
     }
 }

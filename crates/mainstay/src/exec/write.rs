@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Road, Served};
+use super::{Road, Served, journal};
 use crate::{
     backend::semantics::keys_of,
     clock::Deadline,
@@ -37,17 +37,33 @@ pub(super) async fn commit(
     let keys = keys_of(op);
     // Dropped before the acknowledgement: what others read meanwhile is not kept.
     let _writing = road.l1.of_route(route).map(|l1| l1.writing(&keys));
-    let committed = match road.domain(route) {
-        Some(domain) => Box::pin(guarded(road, route, domain, op, &keys, deadline)).await,
-        None => send(road, &road.nodes[record], op, deadline).await,
+    let committed = match &road.backlog {
+        Some(backlog) => journal::commit(road, backlog, route, record, op, deadline).await,
+        None => direct(road, route, record, op, deadline).await.map(|reply| (reply, Ack::Durable)),
     };
     match committed {
-        Ok(reply) => {
-            let worth = Worth::Write(Ack::Durable);
-            Ok(Served { worth, ..Served::by(record, reply) })
+        Ok((reply, ack)) => {
+            let node = Some(record).filter(|_| ack == Ack::Durable);
+            Ok(Served { worth: Worth::Write(ack), node, ..Served::by(record, reply) })
         }
-        Err(error) if error.kind().is_callers() => Err(error),
+        Err(error) if error.kind().is_callers() || error.kind() == ErrorKind::Unavailable => {
+            Err(error)
+        }
         Err(error) => Err(road.unavailable(route, vec![error], op.class())),
+    }
+}
+
+/// Writes to the record and nowhere else. Errors are the record's own.
+pub(super) async fn direct(
+    road: &Arc<Road>,
+    route: &Route,
+    record: NodeId,
+    op: &Op,
+    deadline: Deadline,
+) -> Result<Reply> {
+    match road.domain(route) {
+        Some(domain) => Box::pin(guarded(road, route, domain, op, &keys_of(op), deadline)).await,
+        None => send(road, &road.nodes[record], op, deadline).await,
     }
 }
 

@@ -101,6 +101,20 @@ pub fn probe_outcome(kind: ErrorKind) -> ProbeOutcome {
     }
 }
 
+/// Whether an error says that a record is not to be had for now, so that a write which was certainly not applied may wait
+/// in the journal. What a person must mend does not end by waiting; what was shed here, or came too late here, says
+/// nothing of the record, and a conflict says that it is there.
+pub fn is_outage(kind: ErrorKind) -> bool {
+    use ErrorKind::*;
+    match kind {
+        Disconnected | Timeout | NotReady | WrongNode | Overloaded | BreakerOpen | OutOfUse
+        | Unavailable => true,
+        InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
+        | Unsupported | Conflict | Forbidden | Misconfigured | Corrupt | Shed
+        | DeadlineExceeded | Closed | Internal => false,
+    }
+}
+
 /// What the road does after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NextStep {
@@ -192,6 +206,16 @@ mod tests {
             assert_eq!(next_step(kind, Effect::Unknown, OpClass::Strict), NextStep::Stop);
             assert_ne!(next_step(kind, Effect::None, OpClass::Strict), NextStep::NextBackend);
         }
+    }
+
+    #[test]
+    fn only_what_speaks_against_a_backend_is_an_outage() {
+        let refused = [ErrorKind::BreakerOpen, ErrorKind::OutOfUse, ErrorKind::Unavailable];
+        for kind in KINDS.into_iter().filter(|kind| is_outage(*kind)) {
+            let ill = matches!(verdict(kind), Verdict::Failure | Verdict::Overload);
+            assert!(ill || refused.contains(&kind), "{kind:?}");
+        }
+        assert!(!is_outage(ErrorKind::Shed) && !is_outage(ErrorKind::Misconfigured));
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub enum RecordOp {
         /// The beacon as the cache answered after raising.
         beacon: u64,
     },
+    /// What time it is there: whatever the asker knows of the record, it knows until then. Without any effect, also on a
+    /// record that has no cache before it. → `Reply::Integer`.
+    Now,
     /// A write that was journaled while the record was down: applied once, unless somebody wrote its keys in between.
     /// Makes them dirty for every cache. → `Reply::Applied`.
     Apply {
@@ -191,12 +194,13 @@ impl RecordOp {
             RecordOp::Degrade { .. } => "degrade",
             RecordOp::Readmit { .. } => "readmit",
             RecordOp::Raised { .. } => "raised",
+            RecordOp::Now => "now",
             RecordOp::Apply { .. } => "apply",
         }
     }
 
     /// Whether it changes nothing that matters when it is repeated or lost.
     pub fn is_read(&self) -> bool {
-        matches!(self, RecordOp::Lease { .. } | RecordOp::Dirty { .. })
+        matches!(self, RecordOp::Lease { .. } | RecordOp::Dirty { .. } | RecordOp::Now)
     }
 }

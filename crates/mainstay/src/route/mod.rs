@@ -47,6 +47,8 @@ pub(crate) struct Route {
     pub(crate) stale_if_error: Duration,
     /// How long this process may serve what it keeps of its own, from when it was read.
     pub(crate) l1_ttl: Option<Duration>,
+    /// Whether writes may wait in the journal while the record is down.
+    pub(crate) journal: bool,
 }
 
 /// The two shapes of a route.

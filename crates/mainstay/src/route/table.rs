@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{Built, Consistency, NodeId, Route, Select, Shape, Table, misrouted};
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, OnRecordDown, RouteConfig};
 
 /// A copy in a cache lives at most this long unless the route says otherwise.
 const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
@@ -80,6 +80,7 @@ impl Route {
             consistency: Consistency::Bounded,
             stale_if_error: STALE_IF_ERROR,
             l1_ttl: None,
+            journal: false,
         }
     }
 }
@@ -106,6 +107,15 @@ fn resolve(
                     path,
                     &format!(
                         "`{name}` cannot be a record: it forgets; name it under `backends` of a failover route"
+                    ),
+                ));
+            }
+            if config.on_record_down == OnRecordDown::Journal && !nodes[record].control {
+                let name = &nodes[record].name;
+                return Err(misrouted(
+                    path,
+                    &format!(
+                        "`{name}` cannot take journaled writes: it keeps no account of what was applied; leave out `on_record_down`"
                     ),
                 ));
             }
@@ -137,6 +147,7 @@ fn resolve(
             Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
         },
         l1_ttl: config.l1_ttl.or(alone.then_some(L1_TTL)),
+        journal: config.on_record_down == OnRecordDown::Journal,
     })
 }
 

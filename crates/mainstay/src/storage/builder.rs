@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
-use super::{Inner, Storage};
+use super::{Inner, Storage, journal};
 use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
     cache::{self, feed},
@@ -22,7 +22,15 @@ use crate::{
     exec::{FILLS_MAX, Road, count::Counts, readmit},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
-    sync::{audit, domain::Domain, drain, keeper, overflow::Overflow},
+    sync::{
+        audit,
+        backlog::Backlog,
+        domain::Domain,
+        drain, keeper,
+        merge::{JournalConflict, Merge, Merged},
+        overflow::Overflow,
+        replay,
+    },
     task::Tasks,
 };
 
@@ -46,11 +54,23 @@ pub struct Builder {
     custom: BTreeMap<String, (Arc<dyn Backend>, BackendConfig)>,
     clock: Option<Clock>,
     entropy: Option<Entropy>,
+    merge: Option<Merge>,
 }
 
 impl Builder {
     pub(super) fn new(config: Config) -> Self {
-        Self { config, custom: BTreeMap::new(), clock: None, entropy: None }
+        Self { config, custom: BTreeMap::new(), clock: None, entropy: None, merge: None }
+    }
+
+    /// Decides what becomes of a journaled write to a single key that meets somebody else's write in the record. Called
+    /// in the background, must not block; without it such a write becomes a dead letter.
+    #[must_use]
+    pub fn merge(
+        mut self,
+        decide: impl Fn(&JournalConflict) -> Merged + Send + Sync + 'static,
+    ) -> Self {
+        self.merge = Some(Merge::new(decide));
+        self
     }
 
     /// Adds a backend of one's own under a name, which routes may use. The URL of its configuration is ignored.
@@ -95,7 +115,11 @@ impl Builder {
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
         let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
         let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, &entropy);
+        let backlog =
+            journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
+                .await?;
         let road = Arc::new(Road {
+            backlog,
             domains,
             l1,
             domain_of,
@@ -111,8 +135,16 @@ impl Builder {
         start(&road).await;
         events.publish(None, EventKind::Storage { state: "open" }, "");
         let opened = road.clock.now();
-        let default_source = Arc::from("default");
-        Ok(Storage(Arc::new(Inner { config: self.config, road, events, opened, default_source })))
+        let (default_source, journal_source) = (Arc::from("default"), Arc::from("journal"));
+        let config = self.config;
+        Ok(Storage(Arc::new(Inner {
+            config,
+            road,
+            events,
+            opened,
+            default_source,
+            journal_source,
+        })))
     }
 
     fn fill_in_default(&mut self) {
@@ -219,6 +251,9 @@ async fn start(road: &Arc<Road>) {
         if road.l1.of_domain(id).is_some() {
             road.tasks.spawn(feed::keep(Arc::clone(road), id));
         }
+    }
+    for record in road.backlog.iter().flat_map(Backlog::records) {
+        road.tasks.spawn(replay::keep(Arc::clone(road), record));
     }
     let ready = async {
         join_all(road.nodes.iter().map(|node| node.first_attempt())).await;

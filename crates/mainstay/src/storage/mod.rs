@@ -17,12 +17,15 @@ use crate::{
 };
 
 mod builder;
+mod journal;
 mod limits;
 mod summary;
 mod verbs;
 
+pub use crate::sync::merge::{JournalConflict, Merged};
 pub use crate::sync::session::Session;
 pub use builder::Builder;
+pub use journal::{JournalContents, inspect_journal};
 pub use verbs::SetOptions;
 
 #[cfg(test)]
@@ -40,6 +43,8 @@ struct Inner {
     opened: Instant,
     /// The answer's source when a route's default was served.
     default_source: Arc<str>,
+    /// The answer's source when the journal took a write, or holds what was read.
+    journal_source: Arc<str>,
 }
 
 /// What one call may ask for.
@@ -56,7 +61,7 @@ pub struct CallOptions {
 pub struct Answer {
     /// The reply.
     pub reply: Reply,
-    /// The backend that answered; `default` when the route's default was served.
+    /// The backend that answered; `default` when the route's default was served, `journal` when the write waits there.
     pub source: Arc<str>,
     /// Whether what was read is possibly older than the last acknowledged write.
     pub stale: bool,
@@ -74,7 +79,8 @@ impl Storage {
     /// backend has had one chance to connect, for at most 300 ms.
     ///
     /// # Errors
-    /// `InvalidArgument` for a configuration that does not validate; `Unsupported` for an engine whose feature is off.
+    /// `InvalidArgument` for a configuration that does not validate; `Unsupported` for an engine whose feature is off;
+    /// `Misconfigured` or `Corrupt` when a route wants the journal and its folder is in use or cannot be used.
     pub async fn open(config: Config) -> Result<Self> {
         Self::builder(config).open().await
     }
@@ -108,6 +114,7 @@ impl Storage {
         let served = exec::run(road, op, deadline, options.session.as_ref()).await?;
         let source = match served.node {
             Some(node) => Arc::clone(road.nodes[node].name()),
+            None if served.worth.is_journaled() => Arc::clone(&self.0.journal_source),
             None => Arc::clone(&self.0.default_source),
         };
         Ok(Answer {
@@ -169,7 +176,11 @@ impl Storage {
     /// False: something was still running.
     pub async fn close(&self, limit: Duration) -> bool {
         self.0.events.publish(None, EventKind::Storage { state: "closing" }, "asked to close");
-        let clean = self.0.road.tasks.close(limit).await;
+        let deadline = self.0.road.clock.deadline_in(limit);
+        let mut clean = self.0.road.tasks.close(limit).await;
+        if let Some(backlog) = &self.0.road.backlog {
+            clean &= journal::close(backlog, deadline).await;
+        }
         for node in &self.0.road.nodes {
             node.backend().close().await;
         }

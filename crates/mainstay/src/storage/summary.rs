@@ -15,6 +15,7 @@ use crate::{
     exec::Road,
     route::{Route, Select, Shape},
     status::{Availability, BackendStatus, CacheStatus, Health, NodeView, RouteStatus, Status},
+    sync::backlog::Backlog,
 };
 
 pub(super) fn status(road: &Road, opened: Instant) -> Status {
@@ -33,6 +34,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         requests: road.counts.requests(&road.table, &names),
         fallbacks: road.counts.fallbacks(&names),
         hedges: road.counts.hedges(),
+        journal: road.backlog.as_ref().map(Backlog::status),
         overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
         dirty_keys: caches.iter().map(|cache| cache.dirty_keys).sum(),
         caches,
@@ -72,6 +74,9 @@ fn cache(road: &Road, id: usize, now: Instant) -> CacheStatus {
     }
 }
 
+const JOURNALED: &str = "while the record is down, writes that may wait do so in this host's journal, and are \
+                         acknowledged as no more than that";
+
 /// Up: every backend is, and every route serves. Down: no route serves reads or writes.
 fn overall(road: &Road, backends: &[BackendStatus], routes: &[RouteStatus]) -> Health {
     let in_use =
@@ -110,7 +115,8 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
                 }
             };
             let readable = ready(record) || cache.iter().any(ready) || route.default.is_some();
-            (chain.collect::<Vec<_>>().join(" -> "), promise, readable, ready(record))
+            let writable = ready(record) || route.journal;
+            (chain.collect::<Vec<_>>().join(" -> "), promise, readable, writable)
         }
         Shape::Failover { backends, select } => {
             let chain = backends.iter().map(name).collect::<Vec<_>>().join(" -> ");
@@ -128,7 +134,10 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
     RouteStatus {
         prefix: route.label.to_string(),
         description,
-        promise: promise.to_owned(),
+        promise: match route.journal {
+            true => format!("{promise}; {JOURNALED}"),
+            false => promise.to_owned(),
+        },
         readable,
         writable,
     }

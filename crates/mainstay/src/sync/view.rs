@@ -161,7 +161,6 @@ impl View {
 
     /// The record's clock, Unix microseconds: whatever was written before is known here, or overwritten knowingly. A
     /// write carries the time at which it was made and is visible at most one statement later, hence the difference.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the journal"))]
     pub(crate) fn known_until_us(&self) -> i64 {
         let statement = i64::try_from(self.control.terms.statement.as_micros());
         self.record_us.saturating_sub(statement.unwrap_or(i64::MAX))

@@ -21,6 +21,8 @@ pub(crate) struct Freshness<'a> {
     pub(crate) stale: bool,
     /// Time left to live, where known.
     pub(crate) ttl: Option<Duration>,
+    /// What the answer is worth, in a word.
+    pub(crate) worth: &'static str,
 }
 
 impl Freshness<'_> {
@@ -88,7 +90,7 @@ mod tests {
 
     fn status(source: &str, age: Option<u64>, stale: bool, ttl: Option<u64>) -> String {
         let (age, ttl) = (age.map(Duration::from_secs), ttl.map(Duration::from_secs));
-        Freshness { source, age, stale, ttl }.cache_status()
+        Freshness { source, age, stale, ttl, worth: "unpromised" }.cache_status()
     }
 
     #[test]
@@ -109,7 +111,8 @@ mod tests {
     #[test]
     fn age_stands_only_where_a_copy_has_one() {
         let mut headers = HeaderMap::new();
-        let fresh = Freshness { source: "db", age: None, stale: false, ttl: None };
+        let fresh =
+            Freshness { source: "db", age: None, stale: false, ttl: None, worth: "linearizable" };
         fresh.write(&mut headers);
         assert!(!headers.contains_key(header::AGE));
         Freshness { age: Some(Duration::from_millis(2900)), ..fresh }.write(&mut headers);

@@ -2,13 +2,16 @@
 //! It must not know backends: a condition that a backend cannot check is refused by the storage, not here.
 
 use axum::{
+    Json,
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use mainstay::{Answer, Key, Version};
+use mainstay::{Ack, Answer, Key, Version, Worth};
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 
@@ -23,6 +26,9 @@ pub(crate) use incr::{__path_increment, increment};
 pub(crate) use list::{__path_list, list};
 pub(crate) use read::{__path_head, __path_read, head, read};
 pub(crate) use write::{__path_delete, __path_put, delete, put, ttl_of};
+
+/// The number of the journal's entry that a write has become.
+const JOURNAL: header::HeaderName = header::HeaderName::from_static("x-mainstay-journal");
 
 const PREFIX: &str = "/v1/kv/";
 
@@ -57,6 +63,29 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: Option<Heade
 fn written(status: StatusCode, version: Option<Version>, answer_source: &str) -> Response {
     let mut response = (status, Body::empty()).into_response();
     insert(response.headers_mut(), header::ETAG, version.and_then(etag));
+    freshness::name_source(response.headers_mut(), answer_source);
+    response
+}
+
+/// What a write answers that waits in the journal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Journaled {
+    /// The entry's number: it is on this host's disk, and the record gets it when it is back.
+    journaled: u64,
+}
+
+/// The entry's number, when the write waits.
+pub(crate) fn journaled(answer: &Answer) -> Option<u64> {
+    match answer.worth {
+        Worth::Write(Ack::Journaled(seq)) => Some(seq),
+        Worth::Write(_) | Worth::Read(_) => None,
+    }
+}
+
+/// The answer to a write that waits: accepted, and no more than that.
+fn accepted(seq: u64, answer_source: &str) -> Response {
+    let mut response = (StatusCode::ACCEPTED, Json(Journaled { journaled: seq })).into_response();
+    insert(response.headers_mut(), JOURNAL, Some(HeaderValue::from(seq)));
     freshness::name_source(response.headers_mut(), answer_source);
     response
 }

@@ -33,6 +33,9 @@ pub(crate) struct Meta {
     source: String,
     /// Whether it is possibly older than the last acknowledged write.
     stale: bool,
+    /// How true it is: `linearizable`, `bounded`, `pending` (a write that waits in the journal), `unpromised` or
+    /// `unverified`.
+    worth: &'static str,
     /// Age of the copy in seconds, when a cache answered.
     age: Option<f64>,
     /// Time left to live in seconds; null: it does not expire.
@@ -80,6 +83,7 @@ pub(crate) async fn read(
         age: answer.age,
         stale: answer.stale,
         ttl: record.as_ref().and_then(|record| record.ttl),
+        worth: answer.worth.as_str(),
     };
     let mut response = match record {
         None => Problem::no_such_key().into_response(),
@@ -124,6 +128,7 @@ fn meta(record: &Record, freshness: Freshness<'_>) -> Response {
         encoding,
         source: freshness.source.to_owned(),
         stale: freshness.stale,
+        worth: freshness.worth,
         age: freshness.age.map(|age| age.as_secs_f64()),
         ttl: record.ttl.as_ref().map(Duration::as_secs_f64),
         version: record.version.map(|version| version.to_string()),

@@ -10,8 +10,9 @@ use axum::{
 use mainstay::{Condition, Op, TtlChange, config::text};
 
 use super::{
+    Journaled, accepted,
     conditions::{self, WriteCondition},
-    into_written, key_of, written,
+    into_written, journaled, key_of, written,
 };
 use crate::http::{Api, body, problem::Problem, query::Query};
 
@@ -29,6 +30,9 @@ use crate::http::{Api, body, problem::Problem, query::Query};
     request_body(content = String, content_type = "application/octet-stream", description = "The value, at most limits.value_max bytes"),
     responses(
         (status = 201, description = "Created (with If-None-Match: *)", headers(("ETag" = String, description = "The new version"))),
+        (status = 202, description = "The record is down, and the write waits in this host's journal: it is on its disk, and in nobody else's sight", body = Journaled, headers(
+            ("X-Mainstay-Journal" = u64, description = "The entry's number"),
+        )),
         (status = 204, description = "Written", headers(
             ("ETag" = String, description = "The new version; absent where the backend keeps none"),
             ("X-Mainstay-Source" = String, description = "The backend that took it"),
@@ -52,7 +56,11 @@ pub(crate) async fn put(
     let value_max = api.storage().config().limits.value_max;
     let value = body::read(&headers, body, value_max, deadline).await?;
     let op = Op::Set { key, value, ttl, condition, want_previous: false };
-    let (outcome, source) = into_written(api.execute(op, deadline).await?)?;
+    let answer = api.execute(op, deadline).await?;
+    if let Some(seq) = journaled(&answer) {
+        return Ok(accepted(seq, &answer.source));
+    }
+    let (outcome, source) = into_written(answer)?;
     match (outcome.applied, created) {
         (true, true) => Ok(written(StatusCode::CREATED, outcome.version, &source)),
         (true, false) => Ok(written(StatusCode::NO_CONTENT, outcome.version, &source)),
@@ -71,7 +79,9 @@ pub(crate) async fn put(
         ("key" = String, Path, description = "The key: percent-decoded to bytes, may hold slashes, not empty"),
         ("If-Match" = Option<String>, Header, description = "One ETag: compare and delete. `*`: only an existing key"),
     ),
-    responses((status = 204, description = "There is no such key any more"),
+    responses((status = 202, description = "The record is down, and the delete waits in this host's journal", body = Journaled,
+                  headers(("X-Mainstay-Journal" = u64, description = "The entry's number"))),
+              (status = 204, description = "There is no such key any more"),
               (status = 412, description = "The condition does not hold")))]
 pub(crate) async fn delete(
     State(api): State<Api>,
@@ -87,7 +97,11 @@ pub(crate) async fn delete(
     let unconditional = condition == Condition::Always;
     let deadline = api.deadline(&headers)?;
     let op = Op::Delete { key, condition, want_previous: false };
-    let (outcome, source) = into_written(api.execute(op, deadline).await?)?;
+    let answer = api.execute(op, deadline).await?;
+    if let Some(seq) = journaled(&answer) {
+        return Ok(accepted(seq, &answer.source));
+    }
+    let (outcome, source) = into_written(answer)?;
     if outcome.applied || unconditional {
         return Ok(written(StatusCode::NO_CONTENT, None, &source));
     }

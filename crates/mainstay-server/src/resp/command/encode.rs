@@ -134,16 +134,19 @@ fn ms_left(answer: Answer) -> Result<i64> {
 /// Where a value came from and what it is worth, without the value; null when there is none.
 pub(super) fn meta(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
     let (source, stale, age) = (answer.source, answer.stale, answer.age);
+    let worth = answer.worth.as_str();
     let Some(record) = answer.reply.into_record()? else {
         out.null();
         return Ok(());
     };
     let ms = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    out.map(6);
+    out.map(7);
     out.bulk(b"source");
     out.bulk(source.as_bytes());
     out.bulk(b"stale");
     out.boolean(stale);
+    out.bulk(b"worth");
+    out.bulk(worth.as_bytes());
     out.bulk(b"age_ms");
     optional_integer(out, age.map(ms));
     out.bulk(b"ttl_ms");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::support::{api, get, request, send};
 
 /// Every path with its methods, as INTERFACES promises them.
-const PATHS: [(&str, &str); 19] = [
+const PATHS: [(&str, &str); 22] = [
     ("/v1/kv", "get"),
     ("/v1/kv/{key}", "get head put delete"),
     ("/v1/kv/{key}/incr", "post"),
@@ -18,6 +18,9 @@ const PATHS: [(&str, &str); 19] = [
     ("/status.txt", "get"),
     ("/v1/backends/{backend}/breaker", "post"),
     ("/v1/backends/{backend}/drain", "post delete"),
+    ("/v1/journal", "get"),
+    ("/v1/journal/replay", "post"),
+    ("/v1/journal/dead-letters/{seq}", "delete"),
     ("/v1/events", "get"),
     ("/v1/config", "get"),
     ("/v1/config/reload", "post"),
@@ -62,7 +65,7 @@ async fn every_described_path_is_served_and_no_other_method() {
     let api = api().await;
     for (path, methods) in PATHS {
         let target = path.replace("{key}", "k").replace("{backend}", "memory");
-        let target = target.replace("{path}", "app.js");
+        let target = target.replace("{path}", "app.js").replace("{seq}", "1");
         // PATCH is never taken; the Allow header then tells what is.
         let refused =
             send(&api, request(Method::PATCH, &target).body(Body::empty()).unwrap()).await;

@@ -191,7 +191,8 @@ async fn mainstay_tells_where_a_value_comes_from() {
     let (_server, mut client) = client(RespConfig::default()).await;
     client.ask("mainstay.meta none", "$-1\r\n").await;
     client.ask("set k value", "+OK\r\n").await;
-    let head = "*12\r\n$6\r\nsource\r\n$6\r\nmemory\r\n$5\r\nstale\r\n:0\r\n$6\r\nage_ms\r\n$-1\r\n\
+    let head = "*14\r\n$6\r\nsource\r\n$6\r\nmemory\r\n$5\r\nstale\r\n:0\r\n\
+                $5\r\nworth\r\n$10\r\nunpromised\r\n$6\r\nage_ms\r\n$-1\r\n\
                 $6\r\nttl_ms\r\n$-1\r\n$7\r\nversion\r\n";
     client.ask("mainstay.meta k", head).await;
     client.line().await;

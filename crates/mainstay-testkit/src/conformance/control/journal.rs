@@ -6,7 +6,7 @@ use super::super::subject::{Subject, set};
 use super::cache::{BOUNDED, Cache, apply, journaled};
 use super::race;
 use bytes::Bytes;
-use mainstay::op::Base;
+use mainstay::op::{Base, RecordOp};
 use mainstay::reply::Applied;
 use mainstay::{Condition, ErrorKind, Key, Op, Outcome, Reply, TtlChange, Version, Written};
 use std::collections::BTreeSet;
@@ -154,7 +154,11 @@ async fn contact(s: Subject) {
     assert!(cache.written(delete(&b), BOUNDED).await.applied);
     // Rows may know their time to the millisecond only; those of the same one count as later.
     cache.until_us(cache.now_us().await + 5000).await;
-    let known_until_us = cache.now_us().await;
+    // A record without a cache before it tells its time too, by the same clock.
+    let before = cache.now_us().await;
+    let now = cache.ask(RecordOp::Now).await.into_integer();
+    let known_until_us = now.expect("Now answers Integer");
+    assert!((before..=cache.now_us().await).contains(&known_until_us));
     let base = Base { version: None, known_until_us: Some(known_until_us) };
     assert!(written(apply(&s, journal, 1, put(&a, "mine"), base).await).applied);
     assert!(written(apply(&s, journal, 2, put(&b, "mine"), base).await).applied, "a tombstone");

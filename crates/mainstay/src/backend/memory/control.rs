@@ -50,6 +50,7 @@ impl Memory {
             RecordOp::Raised { cache, epoch, beacon } => {
                 count(usize::from(state.raised(cache, *epoch, *beacon, now_us)))
             }
+            RecordOp::Now => Reply::Integer(now_us),
             RecordOp::Apply { journal, seq, write, base } => {
                 let keys = keys_of(write);
                 let row = |key: &Key| control.written.get(key).copied();

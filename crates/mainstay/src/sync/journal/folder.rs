@@ -21,8 +21,8 @@ const IDENTITY_WORD: &str = "mainstay-journal ";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Held open: the lock ends with it, also when the process is killed.
-    _lock: File,
+    /// Held open: the lock ends with it, also when the process is killed. None: there was none to take.
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -37,16 +37,33 @@ impl Folder {
         let lock = private().create(true).truncate(false).write(true).open(path.join("lock"));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                let message = format!(
-                    "the journal's folder {} is in use by another process: stop that one, or give this one a folder of \
-                     its own (journal.dir)",
-                    path.display()
-                );
-                Err(Error::new(ErrorKind::Misconfigured, message))
-            }
+            Ok(()) => Ok(Self { path, _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => Err(in_use(
+                &path,
+                "stop that one, or give this one a folder of its own (journal.dir)",
+            )),
             Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// A folder that is only looked at; nothing is created, and others may look as well.
+    ///
+    /// # Errors
+    /// `Misconfigured` when a process has it.
+    pub(super) fn look(path: PathBuf) -> Result<Self> {
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { path, _lock: None });
+            }
+            Err(error) => return Err(failed(&path, "cannot be read", &error)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { path, _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => {
+                Err(in_use(&path, "ask that one (without --dir), or stop it"))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(&path, "cannot be read", &error)),
         }
     }
 
@@ -119,6 +136,12 @@ impl Folder {
         file.write_all(content)?;
         file.sync_all()
     }
+}
+
+fn in_use(path: &Path, fix: &str) -> Error {
+    let message =
+        format!("the journal's folder {} is in use by another process: {fix}", path.display());
+    Error::new(ErrorKind::Misconfigured, message)
 }
 
 fn create_private(path: &Path) -> io::Result<()> {

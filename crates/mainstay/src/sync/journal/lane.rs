@@ -55,7 +55,7 @@ impl Stage {
 #[derive(Debug)]
 pub(super) enum Work {
     /// Put a write on the disk.
-    Append(Append),
+    Append(Box<Append>),
     /// The record has this one.
     Applied(u64),
     /// This one will not be applied, for this reason.

@@ -14,6 +14,7 @@ mod export;
 mod folder;
 mod frame;
 mod full;
+mod inspect;
 mod lane;
 mod marks;
 mod opening;
@@ -42,8 +43,9 @@ use self::{
 pub(crate) use self::{
     entry::{Base, DeadLetter, JournalEntry},
     frame::JournalId,
+    inspect::inspect,
     overlay::{Overlaid, OverlaidExpiry, OverlaidValue, Overlay},
-    report::{OpeningReport, SetAside},
+    report::OpeningReport,
 };
 use crate::{
     clock::{Clock, Deadline},
@@ -164,7 +166,7 @@ impl Journal {
         }
         let write = entry::accepted(write, accepted_unix_ms)?;
         let append = Append { write, route: route.to_owned(), base, accepted_unix_ms, bytes };
-        self.run(Work::Append(append), deadline).await
+        self.run(Work::Append(Box::new(append)), deadline).await
     }
 
     /// At most `max` entries behind the number `after`, in their order.
@@ -214,6 +216,16 @@ impl Journal {
     /// All entries that were not applied and not discarded.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.shared.with(|state| state.dead.values().cloned().collect())
+    }
+
+    /// How many there are.
+    pub(crate) fn dead_letter_count(&self) -> u64 {
+        self.shared.with(|state| state.dead.len() as u64)
+    }
+
+    /// Whether this entry is one of them.
+    pub(crate) fn is_dead_letter(&self, seq: u64) -> bool {
+        self.shared.with(|state| state.dead.contains_key(&seq))
     }
 
     /// Forgets a dead letter.

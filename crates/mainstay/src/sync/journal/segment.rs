@@ -96,7 +96,7 @@ pub(super) fn load(
 }
 
 /// Behind the header; at the very start when it cannot be read, for the records can be read without it.
-fn start_of_records(path: &Path, bytes: &[u8], id: JournalId) -> Result<usize> {
+pub(super) fn start_of_records(path: &Path, bytes: &[u8], id: JournalId) -> Result<usize> {
     match read_header(bytes) {
         None => Ok(0),
         Some((FORMAT, other)) if other == id => Ok(HEADER),

@@ -145,7 +145,7 @@ impl Writer {
     fn entries(&self, jobs: &[Job], first: u64) -> Vec<JournalEntry> {
         let mut newest = std::collections::HashMap::<Key, u64>::new();
         let appends = jobs.iter().filter_map(|job| match &job.work {
-            Work::Append(append) => Some(append),
+            Work::Append(append) => Some(&**append),
             Work::Applied(_) | Work::Dead(..) | Work::Discard(_) => None,
         });
         let number = |(seq, append): (u64, &Append)| {

@@ -64,6 +64,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         l1: None,
         dirty_keys: 0,
         overflowed_keys: 0,
+        journal: None,
     }
 }
 

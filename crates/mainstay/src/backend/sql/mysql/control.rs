@@ -64,6 +64,12 @@ pub(super) async fn run(
             let arguments = vec![beacon.clone(), bytes(cache.as_bytes()), epoch, beacon];
             change(all, record::RAISED, arguments, deadline).await
         }
+        RecordOp::Now => {
+            let mut found = rows(all, record::NOW, Vec::new(), deadline).await?;
+            let row = found.first_mut();
+            let row = row.ok_or_else(|| Error::new(ErrorKind::NotReady, "no clock"))?;
+            Ok(Reply::Integer(take(row, 0)?))
+        }
         RecordOp::Apply { journal, seq, write, base } => {
             let entry = journal::Entry { journal: *journal, seq: *seq, write, base: *base };
             Ok(Reply::Applied(journal::apply(all, &entry, bounds, deadline).await?))

@@ -65,6 +65,12 @@ pub(super) async fn run(
                 &[(&&**cache, Type::TEXT), (&epoch, Type::INT8), (&beacon, Type::INT8)];
             count(all, statement::RAISED, arguments, deadline).await
         }
+        RecordOp::Now => {
+            let rows = short(all, statement::NOW, &[], deadline).await?;
+            let row = rows.first();
+            let row = row.ok_or_else(|| Error::new(ErrorKind::NotReady, "no clock"))?;
+            Ok(Reply::Integer(column(row, 0)?))
+        }
         RecordOp::Apply { journal, seq, write, base } => {
             let applied = journal::apply(all, (*journal, *seq), write, *base, bounds, deadline);
             Ok(Reply::Applied(Box::pin(applied).await?))

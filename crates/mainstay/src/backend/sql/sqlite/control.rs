@@ -51,6 +51,7 @@ pub(super) fn look(connection: &Connection, op: &RecordOp) -> Result<Reply> {
         RecordOp::Dirty { cache, after, limit } => {
             dirty(connection, cache, after.as_ref(), *limit).map(Reply::Dirty)
         }
+        RecordOp::Now => now_us(connection).map(Reply::Integer),
         write => Err(misplaced(write)),
     }
 }
@@ -97,7 +98,9 @@ pub(super) fn write(connection: &Connection, op: &RecordOp, rules: &Rules) -> Re
         RecordOp::Raised { cache, epoch, beacon } => {
             change(connection, RAISED, &[cache, &column(*epoch)?, &now, &column(*beacon)?])?
         }
-        read @ (RecordOp::Lease { .. } | RecordOp::Dirty { .. }) => return Err(misplaced(read)),
+        read @ (RecordOp::Lease { .. } | RecordOp::Dirty { .. } | RecordOp::Now) => {
+            return Err(misplaced(read));
+        }
     };
     Ok(Reply::Integer(i64::try_from(changed).unwrap_or(i64::MAX)))
 }

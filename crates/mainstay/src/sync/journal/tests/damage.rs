@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    super::segment::HEADER,
+    super::{report::SetAside, segment::HEADER},
     crash::{LIMITS, Written, written},
     *,
 };

@@ -68,6 +68,9 @@ pub(in super::super) const LEASE: &str = concat!(
      ORDER BY `key` LIMIT ?) d ON 1 = 1 WHERE c.`cache` = ?"
 );
 
+/// The server's clock.
+pub(in super::super) const NOW: &str = concat!("SELECT ", now_us!());
+
 /// Cache, id, the three terms.
 pub(in super::super) const NEW_CACHE: &str = "INSERT INTO mainstay_cache (`cache`, id, active, epoch, generation, identity, beacon, raised_us, degraded_us, \
      reason, lease_us, mark_us, statement_us) VALUES (?, ?, 0, 0, 0, '', 0, 0, 0, 'never used', ?, ?, ?) \

@@ -11,6 +11,9 @@ pub(in super::super) const LEASE: &str = concat!(
      FROM mainstay_cache WHERE cache = $1"
 );
 
+/// The server's clock.
+pub(in super::super) const NOW: &str = concat!("SELECT ", now_us!());
+
 /// `$1` cache, `$2` id, then the terms: `$3` lease, `$4` mark, `$5` statement.
 pub(in super::super) const NEW_CACHE: &str = "INSERT INTO mainstay_cache (cache, id, active, \
      epoch, generation, identity, beacon, raised_us, degraded_us, reason, lease_us, mark_us, \
