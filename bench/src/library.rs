@@ -87,8 +87,8 @@ pub(crate) async fn redis_get(table: &mut Table, rounds: usize) -> Result<(), Fa
 
 /// Calls a second, and nanoseconds of this process per call.
 #[derive(Clone, Copy)]
-struct Measured {
-    rate: f64,
+pub(crate) struct Measured {
+    pub(crate) rate: f64,
     cpu: f64,
 }
 
@@ -107,7 +107,7 @@ fn push(table: &mut Table, name: &str, ours: &[Measured], reference: &[Measured]
     table.push(row(format!("{name}, CPU a call"), "ns", cpus(ours), cpus(reference), ""));
 }
 
-async fn measure<F>(tasks: usize, task: impl Fn(usize) -> F) -> Result<Measured, Failure>
+pub(crate) async fn measure<F>(tasks: usize, task: impl Fn(usize) -> F) -> Result<Measured, Failure>
 where
     F: Future<Output = Result<usize, Failure>> + Send + 'static,
 {
@@ -132,7 +132,7 @@ fn cpu_time() -> Result<Duration, Failure> {
 }
 
 /// Each task calls for this long.
-const TIME: Duration = Duration::from_millis(700);
+pub(crate) const TIME: Duration = Duration::from_millis(700);
 
 /// Between two looks at the clock.
 const BATCH: usize = 16;
@@ -159,7 +159,7 @@ async fn adapter_gets(adapter: Arc<dyn Backend>, clock: Clock) -> Result<usize, 
     Ok(calls)
 }
 
-async fn raw_gets(mut raw: redis::aio::MultiplexedConnection) -> Result<usize, Failure> {
+pub(crate) async fn raw_gets(mut raw: redis::aio::MultiplexedConnection) -> Result<usize, Failure> {
     let (begun, mut calls) = (Instant::now(), 0);
     while begun.elapsed() < TIME {
         for _ in 0..BATCH {

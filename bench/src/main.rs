@@ -7,6 +7,7 @@
 )]
 
 mod library;
+mod record;
 mod resp;
 mod table;
 
@@ -29,6 +30,9 @@ async fn main() -> Result<(), Failure> {
     }
     if wanted("library") {
         library::redis_get(&mut table, rounds).await?;
+    }
+    if wanted("record") {
+        record::all(&mut table, rounds).await?;
     }
     if wanted("resp") {
         resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;
