@@ -33,8 +33,7 @@ pub fn full() -> Vec<Scenario> {
         Scenario { readers: 2, ..calm("two writers, two readers", two) },
         Scenario { reads: 2, values_vanish: true, ..calm("cas, eviction", [Set, CompareAndSet]) },
         Scenario { reads: 2, values_vanish: true, ..calm("time to live, set", [SetMortal, Set]) },
-        Scenario { mark_evictions: 1, ..calm("evicted mark, two writers", two) },
-        Scenario { mark_evictions: 1, degradations: 1, ..calm("evicted mark, readmission", [Set]) },
+        evicted(Scenario { degradations: 1, ..calm("evicted mark, readmission", [Set]) }),
         calm("three writers", [Set, Delete, Set]),
         Scenario { readers: 2, ..bad("bad link, one writer, two readers", [Set]) },
         bad("bad link, compare-and-set", [Set, CompareAndSet]),
@@ -47,6 +46,10 @@ pub fn full() -> Vec<Scenario> {
         Scenario { restarts: 1, readers: 2, ..bad("restart, two readers", [Set]) },
         Scenario { degradations: 1, attempts: 2, ..calm("readmission, begun anew", two) },
         Scenario { degradations: 1, ..bad("readmission, two writers", two) },
+        evicted(Scenario { reads: 2, strays: true, ..calm("evicted mark, other server", two) }),
+        bounded(evicted(Scenario { degradations: 1, ..bad("evicted mark, bounded", [Set]) })),
+        Scenario { reads: 2, ..bad("bad link, two reads", two) },
+        Scenario { readers: 2, ..bad("bad link, two writers, two readers", two) },
     ]
 }
 
@@ -60,6 +63,10 @@ fn bad<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
 
 fn gone<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
     Scenario { link: Link::Gone, ..calm(name, writes) }
+}
+
+fn evicted(scenario: Scenario) -> Scenario {
+    Scenario { mark_evictions: 1, ..scenario }
 }
 
 fn bounded(scenario: Scenario) -> Scenario {
@@ -91,11 +98,12 @@ pub fn catching(weakening: Weak) -> Scenario {
             Scenario { promise: Promise::Bounded, writes: vec![Set, Delete], ..gone }
         }
         Weak::DrainNotVerified => Scenario { writes: one, strays: true, ..gone },
-        Weak::DirtyRowDeletedUnconditionally
-        | Weak::LeaseWithoutDirtySet
-        | Weak::NoWaitInStrict
-        | Weak::StrictIgnoresAge
-        | Weak::AgeSurvivesDeletion => Scenario { writes: one, ..gone },
+        Weak::LeaseWithoutDirtySet | Weak::NoWaitInStrict | Weak::StrictIgnoresAge => {
+            Scenario { writes: one, ..gone }
+        }
+        Weak::DirtyRowDeletedUnconditionally | Weak::AgeSurvivesDeletion => {
+            Scenario { writes: one, reads: 2, ..gone }
+        }
         Weak::AcknowledgedUnconfirmed | Weak::MadeDirtyWithoutWaiting => evicted,
         Weak::ConfirmedByAnotherServer => Scenario { strays: true, ..evicted },
         Weak::NoSessionFloor => Scenario { promise: Promise::Bounded, writes: one, ..gone },
