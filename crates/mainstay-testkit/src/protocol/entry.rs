@@ -18,7 +18,7 @@ pub(crate) struct Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Marks {
     pub(crate) nonces: u16,
-    /// The newest value that a publish has offered.
+    /// The newest value that stood here or that a publish has offered.
     best: Option<Value>,
     /// Some write may have committed without an offer: nothing may be left behind.
     taint: bool,
@@ -34,20 +34,33 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
-    /// A write announces itself.
+    /// A write announces itself; what stood before is kept behind the mark.
     pub(crate) fn mark(&mut self, nonce: u16) {
-        let mut marks = if let Self::Marked(marks) = *self { marks } else { Marks::default() };
+        let mut marks = match *self {
+            Self::Marked(marks) => marks,
+            Self::Value(kept) => Marks { best: Some(kept), ..Marks::default() },
+            Self::Absent | Self::Token(_) => Marks::default(),
+        };
         marks.nonces |= nonce;
         *self = Self::Marked(marks);
     }
 
-    /// A nonce that is withdrawn or has expired taints: its write may have committed.
-    pub(crate) fn unmark(&mut self, nonce: u16, taints: bool) {
-        if let Self::Marked(marks) = self
-            && marks.nonces & nonce != 0
-        {
-            marks.taint |= taints;
+    /// A nonce is withdrawn. Unless it is clean, its write may have committed, also when its mark is not found any more.
+    pub(crate) fn unmark(&mut self, nonce: u16, clean: bool) {
+        if let Self::Marked(marks) = self {
+            marks.taint |= !clean;
             self.end(nonce);
+        }
+    }
+
+    /// A nonce's time is over: its write may have committed, which taints the others. With the last one the entry goes.
+    pub(crate) fn expire(&mut self, nonce: u16, taints: bool) {
+        let Self::Marked(marks) = self else { return };
+        if marks.nonces == nonce {
+            *self = Self::Absent;
+        } else {
+            marks.nonces &= !nonce;
+            marks.taint |= taints;
         }
     }
 
@@ -63,7 +76,8 @@ impl Entry {
             }
             // My mark was lost: whoever shares the mark must not leave a value that is older than mine.
             Self::Marked(marks) => marks.taint = true,
-            Self::Value(old) if old.version < value.version => *old = value,
+            // It is not known when a lost mark was placed, so the newer value cannot be dated: nothing is left.
+            Self::Value(old) if old.version < value.version => *self = Self::Absent,
             Self::Token(_) => *self = Self::Absent,
             Self::Value(_) | Self::Absent => {}
         }
@@ -96,13 +110,11 @@ impl Entry {
         }
     }
 
-    /// A dirty key: an older value and any token go; marks are tainted, unless that rule is left out.
-    pub(crate) fn drain(&mut self, version: u8, taints: bool) {
+    /// The key was written around the cache: a value or token goes; marks are tainted, unless that rule is left out.
+    pub(crate) fn drain(&mut self, taints: bool) {
         match self {
-            Self::Value(old) if old.version < version => *self = Self::Absent,
-            Self::Token(_) => *self = Self::Absent,
             Self::Marked(marks) => marks.taint |= taints,
-            Self::Value(_) | Self::Absent => {}
+            Self::Value(_) | Self::Token(_) | Self::Absent => *self = Self::Absent,
         }
     }
 }

@@ -2,10 +2,13 @@
 //! It must not know the library: the words are those of chapter 5 of the design, and a reader can lay the two side by side.
 //!
 //! One key, one record (D), one Redis (R). Processes write, read, drain; messages to Redis arrive late or never; leases,
-//! marks, tokens and intents end at any time that the rules allow; a process that stops simply takes no further step.
+//! marks and tokens end at any time that the rules allow; a process that stops simply takes no further step. `entry` is
+//! `mainstay::backend::semantics::copies`; `write` and `control` are `semantics::control` and what `mainstay::sync` and
+//! `mainstay::exec` make of it; docs/adr/0007 says what is left out.
 //! [`explore`] visits all of it and answers with the number of states, or with the shortest [story](Exploration::story)
 //! of how a promise was broken.
 
+mod around;
 mod beacon;
 mod control;
 mod entry;
@@ -40,7 +43,7 @@ struct Protocol {
     weakening: Option<Weakening>,
 }
 
-/// Strict: linearizable per key. Bounded: stale only under a lease that a bypassing write did not wait for. Sessions
+/// Strict: linearizable per key. Bounded: stale only under a lease that a write around Redis did not wait for. Sessions
 /// never go back, no write is applied twice.
 const ANSWERS: &str = "every answer keeps the promise";
 /// Nobody has to know anything for this to be true: no dirty row, no degraded state, then no old copy.
@@ -71,9 +74,9 @@ impl Model for Protocol {
         for by in 0..state.readers.len() {
             self.read_steps(state, by, |step| steps.push(Step::Read(by, step)));
         }
-        steps.extend(
-            (0..state.drains.len()).filter(|by| self.may_drain(state, *by)).map(Step::Drain),
-        );
+        for by in 0..state.drains.len() {
+            self.drain_steps(state, by, |step| steps.push(step));
+        }
         self.control_steps(state, |step| steps.push(Step::Control(step)));
         self.expiries(state, steps);
     }
@@ -84,10 +87,11 @@ impl Model for Protocol {
             Step::Write(by, step) => self.write(&mut next, by, step)?,
             Step::Read(by, step) => self.read(&mut next, by, step)?,
             Step::Drain(by) => self.drain(&mut next, by)?,
+            Step::DrainStrays(by) => self.drain_strays(&mut next, by),
             Step::Control(step) => self.control(&mut next, step),
             Step::MarkExpires(generation, nonce) => {
                 let taints = !self.lacks(Weakening::ExpiryDoesNotTaint);
-                next.entry(generation).unmark(nonce, taints);
+                next.entry(generation).expire(nonce, taints);
             }
             Step::MarkIsEvicted(generation) => {
                 *next.entry(generation) = Entry::Absent;
@@ -98,6 +102,8 @@ impl Model for Protocol {
             }
         }
         self.end_expired_copies(&mut next);
+        let old = next.record.dirty && around::is_old(&next);
+        next.record.aged |= old && self.lacks(Weakening::AgeSurvivesDeletion);
         (next != *last).then_some(next)
     }
 
@@ -112,11 +118,9 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// A write whose mark may have been evicted, and which has not made the key dirty yet.
+    /// A write whose mark may have been evicted, and which has not yet seen to it that nothing older is left.
     fn write_is_unprotected(&self, state: &State) -> bool {
-        let open = |writer: &Writer| {
-            matches!(writer.writing, Writing::Committed(_) | Writing::Confirmed(_))
-        };
+        let open = |writer: &Writer| matches!(writer.writing, Writing::Committed(_));
         self.scenario.mark_evictions > 0 && state.writers.iter().any(open)
     }
 
@@ -146,9 +150,8 @@ impl Protocol {
 
 fn copies_are_true(state: &State) -> bool {
     let (record, redis) = (&state.record, &state.redis);
-    let readable = record.control.active
-        && record.dirty.is_none()
-        && redis.incarnation == record.control.incarnation;
+    let readable =
+        record.control.active && !record.dirty && redis.incarnation == record.control.incarnation;
     let entry = redis.entries[usize::from(record.control.generation)];
     !readable || !matches!(entry, Entry::Value(value) if value.serial != record.row.serial)
 }

@@ -55,6 +55,10 @@ impl Protocol {
                     Reading::Asked { floor, generation, lease: Some(lease) };
             }
             (Step::RedisReplies, Reading::Asked { floor, generation, lease }) => {
+                if lease.is_some_and(|lease| !self.is_met(state, lease.view)) {
+                    state.readers[by].reading = Reading::AtRecord { floor, token: None };
+                    return Some(());
+                }
                 state.readers[by].reading = match *state.entry(generation) {
                     Entry::Value(value) => Reading::Replied { floor, lease, value },
                     Entry::Absent => Reading::Missed { floor, generation },
@@ -74,7 +78,8 @@ impl Protocol {
             (Step::ReadRecord, Reading::AtRecord { floor, token }) => {
                 let value = state.record.row;
                 let fill = &mut state.readers[by].fill;
-                // One late fill is enough: an older one is the more dangerous.
+                // One late fill is enough: an older one is the more dangerous. That there is nothing is not filled.
+                let token = token.filter(|_| !value.deleted);
                 *fill = fill.or(token.map(|(generation, token)| (generation, token, value)));
                 self.answer(state, by, floor, value);
             }
@@ -108,10 +113,19 @@ impl Protocol {
         let right = state.redis.incarnation == control.incarnation
             || self.lacks(Weak::IncarnationOnlyInMemory);
         (control.active && right).then_some(Lease {
-            view: View { epoch: control.epoch, generation: control.generation },
-            dirty: state.record.dirty.is_some(),
+            view: View {
+                epoch: control.epoch,
+                generation: control.generation,
+                incarnation: state.redis.incarnation,
+            },
+            dirty: state.record.dirty,
             excused: false,
         })
+    }
+
+    /// Whether the Redis that answers is the one of this view: who answers a new connection is asked for by name first.
+    pub(super) fn is_met(&self, state: &State, view: View) -> bool {
+        state.redis.incarnation == view.incarnation || self.lacks(Weak::ConnectionNotMet)
     }
 
     fn allows(&self, lease: &Lease) -> bool {

@@ -4,7 +4,7 @@
 /// What a route promises its readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Promise {
-    /// Linearizable per key: a write that bypasses Redis waits for the leases that do not know it.
+    /// Linearizable per key: a write around Redis waits for the leases that do not know it.
     Strict,
     /// Stale for at most one lease, and only while some process cannot reach Redis.
     Bounded,
@@ -28,7 +28,7 @@ pub enum Write {
 pub enum Link {
     /// Marks arrive; publishes may be late or lost.
     Good,
-    /// A mark may be lost or late; its writer goes around Redis or tries again.
+    /// A mark may be lost or late; its writer goes around Redis.
     Bad,
     /// The last writer does not reach Redis; the marks of the others arrive.
     LastGone,
@@ -55,18 +55,16 @@ pub struct Scenario {
     pub link: Link,
     /// How often the whole cache may be degraded without a restart of Redis.
     pub degradations: u8,
-    /// Whether a degraded cache may be readmitted in the same generation.
-    pub warm: bool,
-    /// Whether it may be readmitted in a new one.
-    pub cold: bool,
     /// How often Redis may restart with an old snapshot.
     pub restarts: u8,
     /// Whether values may leave Redis at any time (time to live, eviction).
     pub values_vanish: bool,
     /// How often Redis may evict a mark. Where it may, a write is acknowledged only when its publish has found its mark or
-    /// the key is dirty and the leases have been waited for; and the promise is less: no read that begins after the
+    /// the key has been drained, or is dirty and the leases have been waited for; and the promise is less: no read that begins after the
     /// acknowledgement returns an older version, though reads during the write may disagree.
     pub mark_evictions: u8,
+    /// Whether connections may come to lead to another server than the one that the record means, while that one is read on.
+    pub strays: bool,
     /// How many drains may be under way at once.
     pub drainers: u8,
 }
@@ -83,11 +81,10 @@ impl Scenario {
             attempts: 1,
             link: Link::Good,
             degradations: 0,
-            warm: false,
-            cold: false,
             restarts: 0,
             values_vanish: false,
             mark_evictions: 0,
+            strays: false,
             drainers: 1,
         }
     }

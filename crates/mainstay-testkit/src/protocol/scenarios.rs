@@ -8,43 +8,47 @@ use Write::{CompareAndSet, Delete, Set, SetMortal};
 
 /// Seconds in all; every rule is used in one of them.
 pub fn small() -> Vec<Scenario> {
-    let gone = |scenario| Scenario { link: Link::Gone, ..scenario };
     vec![
         calm("two writers", [Set, Delete]),
         Scenario { reads: 2, values_vanish: true, ..calm("eviction", [Set]) },
         Scenario { readers: 2, ..calm("time to live", [SetMortal]) },
         calm("compare-and-set", [Set, CompareAndSet]),
         bad("bad link", [Set]),
-        Scenario { reads: 2, ..gone(calm("no link", [Set])) },
+        Scenario { reads: 2, ..gone("no link", [Set]) },
         Scenario { link: Link::LastGone, ..calm("one without link", [Set, Delete]) },
-        gone(calm("no link, two writers", [Delete, CompareAndSet])),
-        Scenario { promise: Promise::Bounded, reads: 2, ..bad("bounded", [Set]) },
-        Scenario { degradations: 1, warm: true, cold: true, ..bad("readmission", [Set]) },
-        Scenario { restarts: 1, cold: true, ..calm("restart", [Set]) },
-        Scenario { mark_evictions: 1, reads: 2, ..calm("evicted mark", [Set]) },
+        gone("no link, two writers", [Delete, CompareAndSet]),
+        bounded(Scenario { reads: 2, ..bad("bounded", [Set]) }),
+        Scenario { degradations: 1, ..bad("readmission", [Set]) },
+        bounded(Scenario { degradations: 1, reads: 2, ..gone("bounded, readmission", [Set]) }),
+        Scenario { restarts: 1, ..calm("restart", [Set]) },
+        Scenario { strays: true, ..bad("other server", [Delete]) },
+        Scenario { mark_evictions: 1, reads: 2, strays: true, ..calm("evicted mark", [Set]) },
     ]
 }
 
 /// Minutes in all, the largest last.
 pub fn full() -> Vec<Scenario> {
-    let both = |scenario| Scenario { warm: true, cold: true, reads: 2, ..scenario };
     let two = [Set, Delete];
     vec![
         Scenario { readers: 2, ..calm("two writers, two readers", two) },
         Scenario { reads: 2, values_vanish: true, ..calm("cas, eviction", [Set, CompareAndSet]) },
         Scenario { reads: 2, values_vanish: true, ..calm("time to live, set", [SetMortal, Set]) },
-        Scenario { mark_evictions: 1, reads: 2, ..calm("evicted mark, two writers", two) },
+        evicted(Scenario { degradations: 1, ..calm("evicted mark, readmission", [Set]) }),
         calm("three writers", [Set, Delete, Set]),
         Scenario { readers: 2, ..bad("bad link, one writer, two readers", [Set]) },
         bad("bad link, compare-and-set", [Set, CompareAndSet]),
-        bad("bad link, time to live", [SetMortal, Delete]),
+        bad("bad link, time to live", [SetMortal, CompareAndSet]),
+        Scenario { strays: true, ..bad("bad link, other server", two) },
         Scenario { drainers: 2, ..bad("bad link, two drains", two) },
-        Scenario { promise: Promise::Bounded, ..bad("bounded, two writers", two) },
-        both(Scenario { restarts: 1, degradations: 1, ..bad("restart and degradation", [Set]) }),
-        both(Scenario { degradations: 2, ..bad("warm and cold readmission", [Set]) }),
-        Scenario { degradations: 1, warm: true, ..bad("warm readmission", two) },
-        Scenario { degradations: 1, cold: true, ..bad("cold readmission", two) },
-        Scenario { attempts: 2, reads: 2, ..bad("bad link, retries", two) },
+        bounded(bad("bounded, two writers", two)),
+        bounded(Scenario { degradations: 1, ..bad("bounded, readmission, two writers", two) }),
+        Scenario { restarts: 1, degradations: 1, ..bad("restart and degradation", [Set]) },
+        Scenario { restarts: 1, readers: 2, ..bad("restart, two readers", [Set]) },
+        Scenario { degradations: 1, attempts: 2, ..calm("readmission, begun anew", two) },
+        Scenario { degradations: 1, ..bad("readmission, two writers", two) },
+        evicted(Scenario { reads: 2, strays: true, ..calm("evicted mark, other server", two) }),
+        bounded(evicted(Scenario { degradations: 1, ..bad("evicted mark, bounded", [Set]) })),
+        Scenario { reads: 2, ..bad("bad link, two reads", two) },
         Scenario { readers: 2, ..bad("bad link, two writers, two readers", two) },
     ]
 }
@@ -57,6 +61,18 @@ fn bad<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
     Scenario { link: Link::Bad, ..calm(name, writes) }
 }
 
+fn gone<const N: usize>(name: &'static str, writes: [Write; N]) -> Scenario {
+    Scenario { link: Link::Gone, ..calm(name, writes) }
+}
+
+fn evicted(scenario: Scenario) -> Scenario {
+    Scenario { mark_evictions: 1, ..scenario }
+}
+
+fn bounded(scenario: Scenario) -> Scenario {
+    Scenario { promise: Promise::Bounded, ..scenario }
+}
+
 /// The smallest scenario in which leaving this rule out gives a wrong answer.
 pub fn catching(weakening: Weak) -> Scenario {
     let base = Scenario::calm("for one weakening");
@@ -64,44 +80,43 @@ pub fn catching(weakening: Weak) -> Scenario {
     let gone = Scenario { link: Link::Gone, ..base.clone() };
     let degraded = Scenario { degradations: 1, ..base.clone() };
     let restarted = Scenario { restarts: 1, ..base.clone() };
+    let evicted = Scenario { mark_evictions: 1, writes: vec![Set], reads: 2, ..base.clone() };
     let (one, two) = (vec![Set], vec![Set, Set]);
     match weakening {
         Weak::NoMark => Scenario { writes: one, ..base },
         Weak::FillWithoutToken | Weak::MarkMayExpire => Scenario { writes: one, reads: 2, ..base },
         Weak::TokenReused => Scenario { writes: one, reads: 2, values_vanish: true, ..base },
         Weak::PublishUnconditionally | Weak::NonceReused => Scenario { writes: two, ..base },
+        Weak::MarkNotVerified => Scenario { writes: one, strays: true, ..base },
         Weak::UnknownCommitRetried => Scenario { writes: one, attempts: 2, ..base },
+        Weak::UncleanLeavesValue => Scenario { writes: vec![Delete], ..base },
         Weak::TtlCountsFromStore => Scenario { writes: vec![SetMortal], readers: 2, ..base },
         Weak::JoinsFlightUnderWay => Scenario { writes: one, readers: 2, ..base },
         Weak::ExpiryDoesNotTaint => Scenario { writes: two, ..base },
         Weak::DrainDoesNotTaint => Scenario { writes: two, ..last_gone },
-        Weak::DeleteForgetsVersion => Scenario { writes: vec![Delete, Set], ..last_gone },
-        Weak::DirtyRowDeletedUnconditionally | Weak::DrainUnderOpenIntent => {
-            Scenario { writes: two, ..gone }
+        Weak::DeleteForgetsVersion => {
+            Scenario { promise: Promise::Bounded, writes: vec![Set, Delete], ..gone }
         }
-        Weak::IntentNotChecked | Weak::LeaseWithoutDirtySet | Weak::NoWaitInStrict => {
+        Weak::DrainNotVerified => Scenario { writes: one, strays: true, ..gone },
+        Weak::LeaseWithoutDirtySet | Weak::NoWaitInStrict | Weak::StrictIgnoresAge => {
             Scenario { writes: one, ..gone }
         }
-        Weak::AcknowledgedUnconfirmed => {
-            Scenario { writes: one, mark_evictions: 1, reads: 2, ..base }
+        Weak::DirtyRowDeletedUnconditionally | Weak::AgeSurvivesDeletion => {
+            Scenario { writes: one, reads: 2, ..gone }
         }
+        Weak::AcknowledgedUnconfirmed | Weak::MadeDirtyWithoutWaiting => evicted,
+        Weak::ConfirmedByAnotherServer => Scenario { strays: true, ..evicted },
         Weak::NoSessionFloor => Scenario { promise: Promise::Bounded, writes: one, ..gone },
-        Weak::ColdKeepsIntents => {
-            Scenario { writes: two, reads: 2, degradations: 1, cold: true, drainers: 0, ..gone }
-        }
         Weak::CommitIgnoresEpoch | Weak::ReadmitBeforeCommitsEnd => {
-            Scenario { writes: one, reads: 2, cold: true, ..degraded }
+            Scenario { writes: one, reads: 2, ..degraded }
         }
-        Weak::ReadmitBeforeLeasesEnd => Scenario { writes: one, cold: true, ..degraded },
-        Weak::WarmDropsDirtyRows | Weak::ControlRowNotShared => {
-            Scenario { writes: one, warm: true, ..degraded }
+        Weak::ReadmitBeforeLeasesEnd | Weak::NoWaitInDegraded | Weak::ControlRowNotShared => {
+            Scenario { writes: one, reads: 2, ..degraded }
         }
-        Weak::ColdKeepsGeneration | Weak::RenewedLeaseAccepted => {
-            Scenario { writes: one, cold: true, ..restarted }
-        }
-        Weak::WarmAfterRestart => Scenario { writes: one, warm: true, ..restarted },
-        Weak::IncarnationOnlyInMemory | Weak::LeaseCheckedBeforeReply => {
-            Scenario { writes: one, ..restarted }
-        }
+        Weak::ReadmissionKeepsGeneration
+        | Weak::RenewedLeaseAccepted
+        | Weak::IncarnationOnlyInMemory
+        | Weak::ConnectionNotMet
+        | Weak::LeaseCheckedBeforeReply => Scenario { writes: one, ..restarted },
     }
 }

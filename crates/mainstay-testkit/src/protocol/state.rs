@@ -9,10 +9,11 @@ use super::scenario::Scenario;
 pub(crate) struct Record {
     pub(crate) row: Value,
     pub(crate) control: Control,
-    /// The dirty row of the key: the newest version written around Redis, 0 when there is none yet.
-    pub(crate) dirty: Option<u8>,
-    /// The writers that have announced a write around Redis; a bit each.
-    pub(crate) intents: u8,
+    /// Whether the key has a dirty row. Its number is only ever compared with the one that a drain has read: see `Draining`.
+    /// Its age is what the leases know: those that were granted since it was made have it in their dirty set.
+    pub(crate) dirty: bool,
+    /// Some dirty row has been old enough: only for the weakening in which that outlives the row.
+    pub(crate) aged: bool,
     /// The version that has outlived its time, if any.
     pub(crate) expired: Option<u8>,
 }
@@ -34,11 +35,12 @@ pub(crate) struct Redis {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// What a process learnt of the control row when it set out.
+/// What a process learnt of the control row when it set out, and which Redis its connection led to then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     pub(crate) epoch: u8,
     pub(crate) generation: u8,
+    pub(crate) incarnation: u8,
 }
 
 /// How far a write has come.
@@ -51,20 +53,16 @@ pub(crate) enum Writing {
     Marked(View),
     /// Its statement has compared epoch and deadline; the commit is not visible yet.
     Committing(View),
-    /// Redis did not answer, or the cache is degraded.
-    Bypassing,
-    /// Dirty row and intent are committed.
-    Announced,
-    /// Every lease that does not know the dirty row has ended.
-    Waited,
+    /// Redis did not answer or is not known to be the right one, or the cache is degraded: the commit goes around it, and
+    /// is sent again until it is performed.
+    Around,
     /// In a transaction that has seen the cache degraded.
     InDegraded,
     /// Visible in the record, not acknowledged.
     Committed(Value),
-    /// Its publish has found its mark.
+    /// The same, and nothing older can be read: its publish has found its mark, or it has drained the key, or the key is
+    /// dirty and known to be.
     Confirmed(Value),
-    /// Its publish has not: the key has been made dirty.
-    Unconfirmed(Value),
     Done,
 }
 
@@ -76,7 +74,8 @@ pub(crate) struct Writer {
     /// What a compare-and-set expects.
     pub(crate) expected: u8,
     pub(crate) late_mark: Option<(u8, u16)>,
-    pub(crate) late_unmark: Option<(u8, u16)>,
+    /// The last: whether it is clean.
+    pub(crate) late_unmark: Option<(u8, u16, bool)>,
     pub(crate) publish: Option<(u8, u16, Value)>,
 }
 
@@ -137,12 +136,13 @@ pub(crate) struct Reader {
     pub(crate) session_serial: u8,
 }
 
-/// A drain under way.
+/// A drain under way. `same`: the dirty row still is the one that was read. A row's number rises with each write around
+/// the cache and is never used again, so this is all that comparing numbers can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Draining {
     Idle,
-    Selected { version: u8, generation: u8 },
-    Drained { version: u8 },
+    Selected { same: bool, generation: u8 },
+    Drained { same: bool },
 }
 
 /// What went wrong.
@@ -203,7 +203,7 @@ impl State {
         let mut entries = vec![Entry::Absent; generations];
         entries[0] = entry;
         Self {
-            record: Record { row: FIRST, control, dirty: None, intents: 0, expired: None },
+            record: Record { row: FIRST, control, dirty: false, aged: false, expired: None },
             redis: Redis { incarnation: 0, entries },
             writers: vec![writer; scenario.writes.len()],
             readers: vec![reader; scenario.readers.into()],
@@ -219,8 +219,34 @@ impl State {
         &mut self.redis.entries[usize::from(generation)]
     }
 
+    /// Makes the key dirty, or raises the number of its row.
+    pub(crate) fn make_dirty(&mut self) {
+        self.record.dirty = true;
+        self.outdate_drains();
+    }
+
+    /// The dirty row is deleted.
+    pub(crate) fn make_clean(&mut self) {
+        self.record.dirty = false;
+        self.outdate_drains();
+    }
+
+    /// The row that drains have read is no more.
+    fn outdate_drains(&mut self) {
+        for drain in &mut self.drains {
+            if let Draining::Selected { same, .. } | Draining::Drained { same } = drain {
+                *same = false;
+            }
+        }
+    }
+
+    /// Staleness is allowed until these leases end.
+    pub(crate) fn excuse(&mut self, which: impl Fn(&Lease) -> bool) {
+        self.leases().filter(|lease| which(lease)).for_each(|lease| lease.excused = true);
+    }
+
     /// Every lease under which a value may still be served: held, or asked under by a read in flight.
-    pub(crate) fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
+    fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
         self.readers.iter_mut().flat_map(|reader| {
             let asked = match &mut reader.reading {
                 Reading::Asked { lease, .. } | Reading::Replied { lease, .. } => lease.as_mut(),

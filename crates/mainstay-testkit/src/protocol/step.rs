@@ -7,6 +7,7 @@ pub(crate) enum Step {
     Write(usize, WriteStep),
     Read(usize, ReadStep),
     Drain(usize),
+    DrainStrays(usize),
     Control(ControlStep),
     MarkExpires(u8, u16),
     TokenExpires(u8),
@@ -19,23 +20,22 @@ pub(crate) enum Step {
 pub(crate) enum WriteStep {
     Begin,
     Mark,
-    MarkTimesOutAndBypass,
-    MarkTimesOutAndRetry,
+    MarkStrays,
+    MarkTimesOut,
     MarkArrivesLate,
     UnmarkArrives,
     Check,
     GiveUp,
     Commit,
     Abort,
+    Repeat,
     RetryUnknown,
     PublishArrives,
+    DrainArrives,
+    DrainStrays,
     MakeDirty,
     Acknowledge,
-    Announce,
-    Wait,
-    BypassCommit,
-    IntentExpires,
-    OpenInDegraded,
+    SendAround,
     CommitInDegraded,
 }
 
@@ -59,8 +59,7 @@ pub(crate) enum ReadStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ControlStep {
     Degrade,
-    ReadmitWarm,
-    ReadmitCold,
+    Readmit,
     RedisRestarts,
     RecordExpires,
 }

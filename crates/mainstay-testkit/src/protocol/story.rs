@@ -19,6 +19,7 @@ pub(super) fn line(protocol: &Protocol, before: &State, step: Step, after: &Stat
         Step::Write(by, step) => writing(protocol, before, by, step, after),
         Step::Read(by, step) => format!("Reader {by} {}.", reading(before, by, step, after)),
         Step::Drain(by) => format!("Drain {by} {}.", draining(before, by, after)),
+        Step::DrainStrays(by) => format!("Drain {by} reaches another server."),
         Step::Control(step) => control(step, after),
         Step::MarkExpires(generation, nonce) => format!(
             "The mark {} expires; Redis{} {}.",
@@ -72,25 +73,24 @@ fn writing(
     let now = |generation: u8| format!("Redis{} {}", place(generation), redis(after, generation));
     let retried = if is.writing == Writing::Idle { "will try again" } else { "gives up" };
     let did = match step {
-        WriteStep::Begin if is.writing == Writing::Bypassing => {
-            format!("begins a {what}: the cache is degraded")
+        WriteStep::Begin if is.writing == Writing::Around => {
+            format!("begins a {what}: the cache is degraded or another server")
         }
         WriteStep::Begin => format!("begins a {what}, epoch {}", after.record.control.epoch),
         WriteStep::Mark => match is.writing {
             Writing::Marked(view) => format!("marks; {}", now(view.generation)),
-            _ => "marks".to_owned(),
+            _ => "marks in a Redis that has restarted: it goes around Redis".to_owned(),
         },
-        WriteStep::MarkTimesOutAndBypass => {
-            "gets no reply to its mark: it goes around Redis".to_owned()
-        }
-        WriteStep::MarkTimesOutAndRetry => format!("gets no reply to its mark and {retried}"),
+        WriteStep::MarkStrays => "marks, but in another server".to_owned(),
+        WriteStep::MarkTimesOut => "gets no reply to its mark: it goes around Redis".to_owned(),
         WriteStep::MarkArrivesLate => {
             let at = was.late_mark.map_or(0, |(generation, _)| generation);
             return format!("A late mark of writer {by} arrives; {}.", now(at));
         }
         WriteStep::UnmarkArrives => {
-            let at = was.late_unmark.map_or(0, |(generation, _)| generation);
-            return format!("The unmark of writer {by} arrives; {}.", now(at));
+            let (at, _, clean) = was.late_unmark.unwrap_or_default();
+            let kind = if clean { "clean" } else { "unclean" };
+            return format!("The {kind} unmark of writer {by} arrives; {}.", now(at));
         }
         WriteStep::Check if matches!(is.writing, Writing::Committing(_)) => {
             "sends its statement, which finds epoch and deadline good".to_owned()
@@ -98,29 +98,25 @@ fn writing(
         WriteStep::Check => format!("is refused, for the epoch has moved; it {retried}"),
         WriteStep::GiveUp => "stops before its commit".to_owned(),
         WriteStep::Commit => format!("commits{}", committed(is.writing)),
-        WriteStep::Abort => "has its statement rolled back".to_owned(),
+        WriteStep::Abort => "has its statement rolled back and gives up".to_owned(),
+        WriteStep::Repeat => "has its statement rolled back and sends it again".to_owned(),
         WriteStep::RetryUnknown => format!("gets no reply to its commit and {retried}"),
         WriteStep::PublishArrives => {
             let at = was.publish.map_or(0, |(generation, _, _)| generation);
             return format!("The publish of writer {by} arrives; {}.", now(at));
         }
+        WriteStep::DrainArrives => "drains the key for its own write".to_owned(),
+        WriteStep::DrainStrays => "drains the key, but in another server".to_owned(),
         WriteStep::MakeDirty => {
             "has no word that its publish found its mark: it makes the key dirty".to_owned()
         }
         WriteStep::Acknowledge => "is acknowledged".to_owned(),
-        WriteStep::Announce => "makes the key dirty and announces its intent".to_owned(),
-        WriteStep::Wait => "has waited for the leases that do not know it".to_owned(),
-        WriteStep::BypassCommit if is.writing == Writing::Bypassing => {
-            "finds its intent gone and begins again".to_owned()
-        }
-        WriteStep::BypassCommit => format!("commits around Redis{}", committed(is.writing)),
-        WriteStep::IntentExpires => return format!("The intent of writer {by} expires."),
-        WriteStep::OpenInDegraded => {
-            "sees that the cache is degraded and nobody reads Redis".to_owned()
-        }
-        WriteStep::CommitInDegraded => {
-            format!("commits value and dirty row together{}", committed(is.writing))
-        }
+        WriteStep::SendAround => match is.writing {
+            Writing::Around => "makes the key dirty and has to wait".to_owned(),
+            Writing::InDegraded => "is let in: the cache is degraded".to_owned(),
+            writing => format!("commits around Redis{}", committed(writing)),
+        },
+        WriteStep::CommitInDegraded => format!("commits, degraded,{}", committed(is.writing)),
     };
     format!("Writer {by} {did}.")
 }
@@ -136,7 +132,7 @@ fn kind(write: Write) -> &'static str {
 
 fn committed(writing: Writing) -> String {
     match writing {
-        Writing::Committed(written) => format!(" {}", value(written)),
+        Writing::Committed(written) | Writing::Confirmed(written) => format!(" {}", value(written)),
         _ => " nothing: the version is another".to_owned(),
     }
 }
@@ -188,10 +184,8 @@ fn draining(before: &State, by: usize, after: &State) -> String {
         (Draining::Selected { generation, .. }, _) => {
             format!("reaches Redis{}, which {}", place(generation), redis(after, generation))
         }
-        (_, Draining::Selected { version, .. }) => {
-            format!("finds the dirty row, version {version}")
-        }
-        _ if after.record.dirty.is_none() => "deletes the dirty row".to_owned(),
+        (_, Draining::Selected { .. }) => "finds the dirty row".to_owned(),
+        _ if !after.record.dirty => "deletes the dirty row".to_owned(),
         _ => "leaves the dirty row, which has changed".to_owned(),
     }
 }
@@ -200,11 +194,8 @@ fn control(step: ControlStep, after: &State) -> String {
     let control = after.record.control;
     match step {
         ControlStep::Degrade => format!("The cache is degraded: epoch {}.", control.epoch),
-        ControlStep::ReadmitWarm => {
-            format!("The cache is readmitted warm: epoch {}.", control.epoch)
-        }
-        ControlStep::ReadmitCold => format!(
-            "The cache is readmitted cold: epoch {}, generation {}.",
+        ControlStep::Readmit => format!(
+            "The cache is readmitted: epoch {}, generation {}.",
             control.epoch, control.generation
         ),
         ControlStep::RedisRestarts => {

@@ -1,8 +1,9 @@
-//! The write of chapter 5: mark, commit, publish, acknowledge; around Redis: announce, wait, commit.
-//! It must not know how reads are served.
+//! The write under a mark: mark, commit, publish or take back, acknowledge. `mainstay::exec::write`, `sync::mark`.
+//! It must not know how reads are served, nor how a write goes around Redis.
 
 use super::Protocol;
-use super::scenario::{Link, Promise, Write};
+use super::entry::{Entry, Value};
+use super::scenario::{Link, Write};
 use super::state::{State, View, Writing, Wrong};
 use super::step::WriteStep as Step;
 use super::weakening::Weakening as Weak;
@@ -18,11 +19,11 @@ impl Protocol {
                 if reaches {
                     may(Step::Mark);
                 }
-                if fails && writer.late_mark.is_none() {
-                    may(Step::MarkTimesOutAndBypass);
-                    if self.may_retry(state, by) {
-                        may(Step::MarkTimesOutAndRetry);
-                    }
+                if reaches && self.scenario.strays {
+                    may(Step::MarkStrays);
+                }
+                if fails {
+                    may(Step::MarkTimesOut);
                 }
             }
             Writing::Marked(_) => {
@@ -32,27 +33,18 @@ impl Protocol {
             Writing::Committing(_) => {
                 may(Step::Commit);
                 may(Step::Abort);
+                may(Step::Repeat);
             }
-            Writing::Bypassing => {
-                may(Step::Announce);
-                if !state.record.control.active && !state.any_lease(|_| true) {
-                    may(Step::OpenInDegraded);
-                }
-            }
-            Writing::Announced if self.may_bypass(state) => may(Step::Wait),
-            Writing::Waited => may(Step::BypassCommit),
+            Writing::Around => may(Step::SendAround),
             Writing::InDegraded => may(Step::CommitInDegraded),
             Writing::Committed(_) => {
-                let awaits_publish =
-                    self.scenario.mark_evictions > 0 && !self.lacks(Weak::AcknowledgedUnconfirmed);
-                may(if awaits_publish { Step::MakeDirty } else { Step::Acknowledge });
+                self.settling_steps(&mut may);
                 if self.lacks(Weak::UnknownCommitRetried) && self.may_retry(state, by) {
                     may(Step::RetryUnknown);
                 }
             }
             Writing::Confirmed(_) => may(Step::Acknowledge),
-            Writing::Unconfirmed(_) if self.may_bypass(state) => may(Step::Acknowledge),
-            Writing::Announced | Writing::Unconfirmed(_) | Writing::Done => {}
+            Writing::Done => {}
         }
         if writer.late_mark.is_some() {
             may(Step::MarkArrivesLate);
@@ -63,59 +55,61 @@ impl Protocol {
         if writer.publish.is_some() {
             may(Step::PublishArrives);
         }
-        if state.record.intents & bit(by) != 0 {
-            may(Step::IntentExpires);
+    }
+
+    /// After a commit under a mark. Where marks can be evicted, the copies follow before the acknowledgement.
+    fn settling_steps(&self, may: &mut impl FnMut(Step)) {
+        if self.scenario.mark_evictions == 0 || self.lacks(Weak::AcknowledgedUnconfirmed) {
+            may(Step::Acknowledge);
+            return;
+        }
+        may(Step::DrainArrives);
+        may(Step::MakeDirty);
+        if self.scenario.strays && self.lacks(Weak::ConfirmedByAnotherServer) {
+            may(Step::DrainStrays);
         }
     }
 
     /// Carries one step out; `None` when nothing can come of it.
     pub(super) fn write(&self, state: &mut State, by: usize, step: Step) -> Option<()> {
-        let nonce = Self::nonce(state, by);
         let writing = state.writers[by].writing;
         state.writers[by].writing = match (step, writing) {
             (Step::Begin, _) => self.begin(state, by),
-            (Step::Mark, Writing::Ready(view)) => {
-                if !self.lacks(Weak::NoMark) {
-                    state.entry(view.generation).mark(nonce);
-                    if self.lacks(Weak::NonceReused) {
-                        state.writers[by].late_mark = Some((view.generation, nonce));
-                    }
-                }
+            (Step::Mark, Writing::Ready(view)) => self.mark(state, by, view),
+            (Step::MarkStrays, Writing::Ready(view)) if self.lacks(Weak::MarkNotVerified) => {
                 Writing::Marked(view)
             }
-            (Step::MarkTimesOutAndBypass, Writing::Ready(view)) => {
-                self.leave_mark_behind(state, by, view);
-                Writing::Bypassing
-            }
-            (Step::MarkTimesOutAndRetry, Writing::Ready(view)) => {
-                self.leave_mark_behind(state, by, view);
-                self.retry(state, by)
+            (Step::MarkStrays, _) => Writing::Around,
+            (Step::MarkTimesOut, Writing::Ready(view)) => {
+                // A mark without a reply may still arrive.
+                let late = (view.generation, Self::nonce(state, by));
+                state.writers[by].late_mark = (self.scenario.link == Link::Bad).then_some(late);
+                Writing::Around
             }
             (Step::Check, Writing::Marked(view)) => self.check(state, by, view),
             (Step::Commit, Writing::Committing(view)) => self.commit(state, by, view),
-            (Step::GiveUp | Step::Abort, _) => Writing::Done,
-            (Step::MakeDirty, Writing::Committed(value)) => {
-                let dirty = state.record.dirty.unwrap_or(0);
-                state.record.dirty = Some(dirty.max(value.version));
-                Writing::Unconfirmed(value)
+            (Step::Abort, Writing::Committing(view)) => {
+                self.take_back(state, by, view, true);
+                Writing::Done
             }
-            (
-                Step::Acknowledge,
-                Writing::Committed(value) | Writing::Confirmed(value) | Writing::Unconfirmed(value),
-            ) => {
+            (Step::Repeat, Writing::Committing(view)) => Writing::Marked(view),
+            (Step::GiveUp, _) => Writing::Done,
+            (Step::DrainArrives, Writing::Committed(value)) => {
+                let writer = &state.writers[by];
+                let published = writer.publish.map(|(generation, ..)| generation);
+                let unmarked = writer.late_unmark.map(|(generation, ..)| generation);
+                state.entry(published.or(unmarked)?).drain(!self.lacks(Weak::DrainDoesNotTaint));
+                Writing::Confirmed(value)
+            }
+            (Step::DrainStrays, Writing::Committed(value)) => Writing::Confirmed(value),
+            (Step::MakeDirty, Writing::Committed(value)) => self.make_dirty(state, value),
+            (Step::Acknowledge, Writing::Committed(value) | Writing::Confirmed(value)) => {
                 state.witness.seen = state.witness.seen.max(value.serial);
                 self.remember(state, by, value);
                 Writing::Done
             }
             (Step::RetryUnknown, _) => self.retry(state, by),
-            (Step::Announce, _) => {
-                state.record.dirty.get_or_insert(0);
-                state.record.intents |= bit(by);
-                Writing::Announced
-            }
-            (Step::Wait, _) => Writing::Waited,
-            (Step::BypassCommit, _) => self.bypass(state, by),
-            (Step::OpenInDegraded, _) => Writing::InDegraded,
+            (Step::SendAround, _) => self.send_around(state, by)?,
             (Step::CommitInDegraded, _) => self.commit_in_degraded(state, by),
             (late, _) => {
                 self.deliver(state, by, late)?;
@@ -135,27 +129,37 @@ impl Protocol {
         }
     }
 
-    /// A mark without a reply may still arrive.
-    fn leave_mark_behind(&self, state: &mut State, by: usize, view: View) {
-        let nonce = Self::nonce(state, by);
-        let bad = self.scenario.link == Link::Bad;
-        state.writers[by].late_mark = bad.then_some((view.generation, nonce));
-    }
-
+    /// Nothing is marked unless the right Redis is known to be there.
     fn begin(&self, state: &mut State, by: usize) -> Writing {
         if self.scenario.writes[by] == Write::CompareAndSet && state.writers[by].expected == 0 {
             state.writers[by].expected = state.record.row.version;
         }
-        let control = state.record.control;
-        if control.active {
-            Writing::Ready(View { epoch: control.epoch, generation: control.generation })
+        let (control, incarnation) = (state.record.control, state.redis.incarnation);
+        if !control.active || incarnation != control.incarnation {
+            return Writing::Around;
+        }
+        Writing::Ready(View { epoch: control.epoch, generation: control.generation, incarnation })
+    }
+
+    /// After the reply: a mark counts only if the Redis that has answered still is the one of the view.
+    fn mark(&self, state: &mut State, by: usize, view: View) -> Writing {
+        let nonce = Self::nonce(state, by);
+        if !self.lacks(Weak::NoMark) {
+            state.entry(view.generation).mark(nonce);
+            if self.lacks(Weak::NonceReused) {
+                state.writers[by].late_mark = Some((view.generation, nonce));
+            }
+        }
+        let right = state.redis.incarnation == view.incarnation;
+        if right || self.lacks(Weak::MarkNotVerified) {
+            Writing::Marked(view)
         } else {
-            Writing::Bypassing
+            Writing::Around
         }
     }
 
-    /// A mark, an unmark or a publish that reaches Redis at last, or an intent whose time is over. Unmark and publish may
-    /// arrive again and again; a mark may not.
+    /// A mark, an unmark or a publish that reaches Redis at last. Unmark and publish may arrive again and again; a mark
+    /// may not.
     fn deliver(&self, state: &mut State, by: usize, step: Step) -> Option<()> {
         match step {
             Step::MarkArrivesLate => {
@@ -163,24 +167,28 @@ impl Protocol {
                 state.entry(generation).mark(nonce);
             }
             Step::UnmarkArrives => {
-                let (generation, nonce) = state.writers[by].late_unmark?;
-                state.entry(generation).unmark(nonce, true);
+                let (generation, nonce, clean) = state.writers[by].late_unmark?;
+                state.entry(generation).unmark(nonce, clean);
             }
             Step::PublishArrives => {
                 let (generation, nonce, value) = state.writers[by].publish?;
                 if self.lacks(Weak::PublishUnconditionally) {
-                    *state.entry(generation) = super::entry::Entry::Value(value);
-                } else if state.entry(generation).publish(nonce, value)
-                    && self.scenario.mark_evictions > 0
-                    && state.writers[by].writing == Writing::Committed(value)
-                {
-                    state.writers[by].writing = Writing::Confirmed(value);
+                    *state.entry(generation) = Entry::Value(value);
+                } else if state.entry(generation).publish(nonce, value) {
+                    self.confirm(state, by, value);
                 }
             }
-            Step::IntentExpires => state.record.intents &= !bit(by),
             _ => return None,
         }
         Some(())
+    }
+
+    /// Its publish has found its mark; only where marks can be evicted does anybody wait for that.
+    fn confirm(&self, state: &mut State, by: usize, value: Value) {
+        let writing = &mut state.writers[by].writing;
+        if self.scenario.mark_evictions > 0 && *writing == Writing::Committed(value) {
+            *writing = Writing::Confirmed(value);
+        }
     }
 
     /// The marked statement compares the epoch; one that is refused takes its mark back.
@@ -189,61 +197,37 @@ impl Protocol {
         if control.active && control.epoch == view.epoch || self.lacks(Weak::CommitIgnoresEpoch) {
             return Writing::Committing(view);
         }
-        state.writers[by].late_unmark = Some((view.generation, Self::nonce(state, by)));
+        self.take_back(state, by, view, true);
         self.retry(state, by)
     }
 
-    /// The marked statement becomes visible.
+    /// The marked statement becomes visible. A whole value is published; a write that has none to offer takes its mark
+    /// back uncleanly, one whose condition failed cleanly.
     fn commit(&self, state: &mut State, by: usize, view: View) -> Writing {
         let nonce = Self::nonce(state, by);
-        let committed = self.apply(state, by);
-        let writer = &mut state.writers[by];
-        if let Writing::Committed(value) = committed {
-            writer.publish = Some((view.generation, nonce, value));
+        let Some(value) = self.apply(state, by) else {
+            self.take_back(state, by, view, true);
+            return Writing::Done;
+        };
+        if value.deleted {
+            self.take_back(state, by, view, self.lacks(Weak::UncleanLeavesValue));
         } else {
-            writer.late_unmark = Some((view.generation, nonce));
+            state.writers[by].publish = Some((view.generation, nonce, value));
         }
-        committed
+        Writing::Committed(value)
     }
 
-    /// Strict: every lease that does not know the dirty row has ended. A bounded write does not wait.
-    fn may_bypass(&self, state: &State) -> bool {
-        let unaware = state.any_lease(|lease| !lease.dirty);
-        self.scenario.promise == Promise::Bounded || self.lacks(Weak::NoWaitInStrict) || !unaware
-    }
-
-    /// One transaction: the intent still stands, the value, the dirty row's version, the end of the intent.
-    fn bypass(&self, state: &mut State, by: usize) -> Writing {
-        let stands = state.record.dirty.is_some() && state.record.intents & bit(by) != 0;
-        if !stands && !self.lacks(Weak::IntentNotChecked) {
-            return Writing::Bypassing;
-        }
-        if self.scenario.promise == Promise::Bounded {
-            state.leases().filter(|lease| !lease.dirty).for_each(|lease| lease.excused = true);
-        }
-        let committed = self.apply(state, by);
-        state.record.intents &= !bit(by);
-        if let (Some(version), Writing::Committed(value)) = (&mut state.record.dirty, committed) {
-            *version = value.version;
-        }
-        committed
-    }
-
-    /// Nobody reads Redis: value and dirty row in one transaction, which holds the control row shared.
-    fn commit_in_degraded(&self, state: &mut State, by: usize) -> Writing {
-        let committed = self.apply(state, by);
-        if let Writing::Committed(value) = committed {
-            state.record.dirty = Some(value.version);
-        }
-        committed
+    fn take_back(&self, state: &mut State, by: usize, view: View, clean: bool) {
+        let nonce = Self::nonce(state, by);
+        state.writers[by].late_unmark = Some((view.generation, nonce, clean));
     }
 
     /// The row changes, unless its version is not the one that a compare-and-set expects.
-    fn apply(&self, state: &mut State, by: usize) -> Writing {
+    pub(super) fn apply(&self, state: &mut State, by: usize) -> Option<Value> {
         let (write, expected) = (self.scenario.writes[by], state.writers[by].expected);
         let row = &mut state.record.row;
         if write == Write::CompareAndSet && row.version != expected {
-            return Writing::Done;
+            return None;
         }
         row.version += 1;
         row.serial += 1;
@@ -257,7 +241,7 @@ impl Protocol {
             state.witness.wrong = Some(Wrong::AppliedTwice { writer: small(by) });
         }
         state.witness.applied |= bit(by);
-        Writing::Committed(value)
+        Some(value)
     }
 
     fn may_retry(&self, state: &State, by: usize) -> bool {
