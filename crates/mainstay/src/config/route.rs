@@ -114,17 +114,16 @@ impl RouteConfig {
         {
             return Err(invalid(path, &format!("names `{twice}` twice")));
         }
-        if self.on_record_down == OnRecordDown::Journal && self.record.is_none() {
-            return Err(invalid(
-                &format!("{path}.on_record_down"),
-                "is for routes with a `record`; a failover route writes to the next backend",
-            ));
-        }
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) || self.ttl_max.values().any(Duration::is_zero)
         {
             return Err(invalid(path, "a TTL is above 0"));
         }
         self.validate_memory(path)?;
+        self.validate_strict(path)?;
+        self.validate_journal(path)
+    }
+
+    fn validate_strict(&self, path: &str) -> Result<()> {
         let strict = self.consistency == Consistency::Strict;
         if strict && self.record.is_none() {
             return Err(invalid(
@@ -136,6 +135,22 @@ impl RouteConfig {
             return Err(invalid(
                 path,
                 "is `strict`: it never serves stale; leave `stale_if_error` out",
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_journal(&self, path: &str) -> Result<()> {
+        if self.on_record_down == OnRecordDown::Journal && self.record.is_none() {
+            return Err(invalid(
+                &format!("{path}.on_record_down"),
+                "is for routes with a `record`; a failover route writes to the next backend",
+            ));
+        }
+        if self.on_record_down == OnRecordDown::Journal && self.consistency == Consistency::Strict {
+            return Err(invalid(
+                &format!("{path}.on_record_down"),
+                "is for `bounded` routes: others do not see what waits in a journal, nor wait for it; leave one of the two out",
             ));
         }
         Ok(())

@@ -126,3 +126,23 @@ fn no_form_of_output_shows_the_password() {
     let config = with_backend("db", BackendConfig::at("postgres://app:hunter2@db/app?x=hunter2"));
     assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
 }
+
+#[test]
+fn a_strict_route_refuses_what_would_break_its_promise() {
+    let record = RouteConfig {
+        record: Some("db".into()),
+        consistency: Consistency::Strict,
+        ..RouteConfig::default()
+    };
+    assert!(record.validate("route[0]", |_| true).is_ok());
+    let journal = RouteConfig { on_record_down: OnRecordDown::Journal, ..record.clone() };
+    let stale = RouteConfig { stale_if_error: Some(Duration::from_secs(1)), ..record.clone() };
+    let memory = RouteConfig { cache: vec![Config::MEMORY.to_owned()], ..record.clone() };
+    let failover = RouteConfig { record: None, backends: vec!["db".into()], ..record };
+    for (route, word) in
+        [(journal, "on_record_down"), (stale, "stale"), (memory, "memory"), (failover, "failover")]
+    {
+        let error = route.validate("route[0]", |_| true).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}

@@ -25,6 +25,7 @@ mod attempt;
 mod batch;
 pub(crate) mod count;
 mod fill;
+mod guarded;
 mod hedge;
 mod journal;
 mod many;

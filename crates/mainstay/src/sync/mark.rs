@@ -80,13 +80,15 @@ impl Mark {
         copy: Option<CopyValue>,
     ) -> bool {
         let drain = CopyOp::Drain { keys: self.keys.clone() };
-        let published = copy.is_some();
+        let (published, view) = (copy.is_some(), Arc::clone(&self.view));
         let reply = call(road, domain, &Op::Copy(self.ending(copy))).await;
-        match reply.map(Reply::into_flags) {
+        let confirmed = match reply.map(Reply::into_flags) {
             Ok(Ok(stood)) if published && stood.iter().all(|stood| *stood) => true,
             // What a reader filled while no mark stood is older than the write.
             _ => call(road, domain, &Op::Copy(drain)).await.is_ok(),
-        }
+        };
+        // Another server's word confirms nothing.
+        confirmed && knows(road, domain, &view)
     }
 
     fn ending(self, copy: Option<CopyValue>) -> CopyOp {
