@@ -69,7 +69,8 @@ pub enum EventKind {
     },
     /// The copies of a cache as a whole, for every process: this one has declared it.
     Copies {
-        /// `degraded`: nobody reads them; `readmitted`: begun anew; `inconsistent`: some were found wrong.
+        /// `degraded`: nobody reads them; `readmitted`: begun anew; `refilled`: hot keys were read again; `inconsistent`:
+        /// some were found wrong; `evictable`: the marks among them may be evicted.
         state: &'static str,
     },
     /// Writes of a record wait in the journal.
@@ -112,7 +113,7 @@ impl EventKind {
             Self::Connection { connected, .. } => !connected,
             Self::StuckReset { .. } => true,
             Self::Lifecycle { to, .. } => !matches!(*to, "up" | "warming"),
-            Self::Copies { state } => *state != "readmitted",
+            Self::Copies { state } => !matches!(*state, "readmitted" | "refilled"),
             Self::Journal { state, .. } => matches!(*state, "waiting" | "dead_letter"),
             Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
         }

@@ -1,5 +1,5 @@
 //! `config`: writes, checks and shows the configuration, and prints its schema.
-//! It must not connect to anything.
+//! It must not connect to anything, but for `check --probe`.
 
 use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
@@ -14,17 +14,27 @@ use crate::{
     setup,
 };
 
+mod probe;
+
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Write a commented configuration file; never over one that exists
     Init(Init),
     /// Say whether the configuration is valid, and everything that is wrong with it
-    Check,
+    Check(Check),
     /// Show the effective configuration, secrets left out
     Show(Show),
     /// Print the JSON Schema of the file
     Schema,
+}
+
+/// How far to look.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Connect to every backend as `serve` would, and say what is wrong with each
+    #[arg(long)]
+    probe: bool,
 }
 
 /// Where to write.
@@ -47,7 +57,8 @@ impl Config {
     pub(crate) fn run(self, common: &Common, output: Output) -> Result<Exit, Failure> {
         match self {
             Config::Init(init) => init.run(output),
-            Config::Check => check(common, output),
+            Config::Check(Check { probe: true }) => probe::run(&setup::load(common, &[])?, output),
+            Config::Check(Check { probe: false }) => check(common, output),
             Config::Show(show) => show.run(&setup::load(common, &[])?, output),
             Config::Schema => {
                 output.line(&serde_json::to_string_pretty(&config::schema())?)?;

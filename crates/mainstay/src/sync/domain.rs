@@ -190,8 +190,9 @@ impl Domain {
         self.evicts.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_evicts(&self, evicts: bool) {
-        self.evicts.store(evicts, Ordering::Relaxed);
+    /// Whether that is news.
+    pub(crate) fn set_evicts(&self, evicts: bool) -> bool {
+        self.evicts.swap(evicts, Ordering::Relaxed) != evicts
     }
 
     /// Whether this read is in the share of reads that a cache takes while it warms up.

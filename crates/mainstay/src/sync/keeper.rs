@@ -76,8 +76,12 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
         raise = false;
         beacon = ask_cache(road, domain, &row.control, raise).await.ok();
     }
-    if let Some(beacon) = &beacon {
-        domain.set_evicts(beacon.evicts);
+    if let Some(beacon) = &beacon
+        && domain.set_evicts(beacon.evicts)
+        && beacon.evicts
+    {
+        let text = "maxmemory with an evicting policy: writes wait for the cache, strict routes read from the record";
+        road.nodes[domain.cache].publish(EventKind::Copies { state: "evictable" }, text);
     }
     let ahead_ms = beacon.as_ref().map_or(0, |beacon| beacon.now_ms - road.clock.unix_ms());
     let wait = View::new(row.clone(), None, heard).readmit_wait();

@@ -1,9 +1,12 @@
 //! Nothing is there at the start; and Redis alone, which memory stands in for.
 
-use mainstay_testkit::servers::Redis;
+use mainstay_testkit::servers::{Redis, RedisOptions};
 
 use super::until_ill;
-use crate::process::Mainstay;
+use crate::{
+    process::Mainstay,
+    support::{Run, Scratch},
+};
 
 #[tokio::test]
 async fn with_everything_missing_it_starts_and_names_each_backend_and_its_reason() {
@@ -55,4 +58,31 @@ async fn memory_stands_in_for_redis_alone_and_what_it_took_is_discarded() {
     mainstay.wait_for("redis", "down").await;
     assert_eq!(client.text(&["GET", "volatile"]).await, "(nil)");
     mainstay.terminate().await;
+}
+
+/// `config check --probe` before this Redis, with a route of this consistency.
+async fn probe(redis: &str, consistency: &str) -> Run {
+    let scratch = Scratch::new();
+    let file = format!(
+        "[backends.redis]\nurl = \"{redis}\"\n[backends.db]\nurl = \"sqlite:./db\"\n\
+         [[route]]\nprefix = \"s:\"\ncache = [\"redis\"]\nrecord = \"db\"\nconsistency = \"{consistency}\"\n"
+    );
+    scratch.write("mainstay.toml", &file);
+    let mut command = scratch.command(&["config", "check", "--probe"]);
+    tokio::task::spawn_blocking(move || Run::of(&mut command)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_probe_connects_and_says_which_promise_cannot_be_kept_where() {
+    let options =
+        RedisOptions { max_memory: Some((64 << 20, "allkeys-lru")), ..RedisOptions::default() };
+    let evicting = Redis::start_with(options).await.unwrap();
+    let run = probe(&evicting.url(), "bounded").await;
+    assert_eq!((run.code, &*run.stdout), (Some(0), "every backend answers\n"), "{run:?}");
+    let run = probe(&evicting.url(), "strict").await;
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stdout.contains("route `s:` is strict, and redis may evict marks"), "{run:?}");
+    let run = probe("redis://127.0.0.1:1", "bounded").await;
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stdout.contains("redis is down") && run.stdout.contains("refused"), "{run:?}");
 }
