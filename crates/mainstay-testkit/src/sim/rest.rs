@@ -1,0 +1,122 @@
+//! The end of a run: everything is mended, and after a while everything has to be as if nothing had happened.
+//! It must not know what had.
+
+use std::{sync::Arc, time::Duration};
+
+use mainstay::{Op, Reply, backend::semantics::copies};
+
+use super::{
+    client::{Client, keys, value_of, version},
+    fleet::Fleet,
+    nemesis::copy_of,
+    process::Process,
+    servers::perform,
+    world::World,
+};
+use crate::history::MarkKind;
+
+/// How long the fleet may take to recover: reconnection and breakers wait some seconds, the quarantine of a flapping
+/// backend up to 30.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
+/// How long a message may be under way, and a token stand.
+const REST: Duration = Duration::from_millis(5_500);
+
+/// Mends everything and waits; what has not become well.
+pub(super) async fn bring(world: &Arc<World>, fleet: &Fleet) -> Vec<String> {
+    fleet.finished().await;
+    world.heal();
+    for index in 0..world.plan.processes {
+        fleet.restart(world, index).await;
+    }
+    fleet.finished().await;
+    let processes = fleet.processes();
+    let mut problems = Vec::new();
+    problems.extend(recover(world, &processes).await);
+    world.history.mark(MarkKind::Recovered, world.now());
+    // Whatever is still under way arrives, every mark and every token of it ends, and copies take all reads again.
+    tokio::time::sleep(REST + world.plan.mark).await;
+    problems.extend(recover(world, &processes).await);
+    problems.extend(last_reads(world, &processes).await);
+    problems.extend(unexplained(world));
+    last_states(world);
+    problems
+}
+
+async fn recover(world: &World, processes: &[Process]) -> Option<String> {
+    let limit = world.clock().now() + RECOVERY_MAX;
+    loop {
+        let (active, dirty) =
+            world.state().control().map_or((false, 0), |(row, dirty)| (row.active, dirty.len()));
+        if active && dirty == 0 && processes.iter().all(Process::is_ready) {
+            return None;
+        }
+        if world.clock().now() >= limit {
+            let who: Vec<String> = processes
+                .iter()
+                .filter(|process| !process.is_ready())
+                .map(Process::complaint)
+                .collect();
+            let text = format!("no recovery in {RECOVERY_MAX:?}: active {active}, {dirty} dirty");
+            return Some(format!("{text}; {}", who.join("; ")));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Everybody reads everything; the second time from copies.
+async fn last_reads(world: &Arc<World>, processes: &[Process]) -> Option<String> {
+    let mut copies = 0;
+    for round in 0..2 {
+        for process in processes {
+            let slot = 90 + round;
+            copies = Client::new(world, process, slot).read_all().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let held = {
+        let state = world.state();
+        let there = |key: &String| read(state.record.memory(), &get(key.as_str().into())).is_some();
+        keys(&world.plan).iter().filter(|key| there(key)).count()
+    };
+    let read_copies = !(world.plan.evicts && world.plan.strict);
+    (read_copies && copies < held)
+        .then(|| format!("{copies} of {held} keys are read from copies after the recovery"))
+}
+
+/// What the fleet did without a reason, or did not do.
+fn unexplained(world: &World) -> Vec<String> {
+    let state = world.state();
+    let mut problems = Vec::new();
+    if let Some(since) = state.doubts.unnoticed() {
+        problems.push(format!("nobody noticed that Redis had lost data at {since} us"));
+    }
+    if state.degraded > 0 && !world.plan.forgets() && !state.overflowed {
+        problems.push(format!("the cache was degraded {} times for nothing", state.degraded));
+    }
+    problems
+}
+
+/// What both servers hold.
+fn last_states(world: &World) {
+    let (now, state) = (world.now(), world.state());
+    let Some((row, _)) = state.control() else { return };
+    for key in keys(&world.plan) {
+        let record = read(state.record.memory(), &get(key.as_str().into()));
+        let seen = record.as_ref().and_then(|record| record.version).map(version);
+        world.history.final_record(&key, record.as_ref().map(value_of), seen, now);
+        let copy = read(state.redis.memory(), &get(copy_of(&row, &key)));
+        let copy = match copy.map(|copy| copies::read(copy.value)) {
+            Some(copies::Seen::Value { version: held, .. }) => Some(version(held)),
+            _ => None,
+        };
+        world.history.final_copy("redis", &key, copy);
+    }
+}
+
+fn get(key: mainstay::Key) -> Op {
+    Op::Get { key, with_ttl: false }
+}
+
+fn read(server: &mainstay::backend::memory::Memory, op: &Op) -> Option<mainstay::Record> {
+    perform(server, op).and_then(Reply::into_record).ok().flatten()
+}
