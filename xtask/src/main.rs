@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | scenario | model | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | model | sim | gen-docs`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
@@ -7,6 +7,7 @@ mod docs;
 mod install;
 mod model;
 mod scenario;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -20,6 +21,7 @@ cargo xtask tidy             the rules of the source tree
 cargo xtask bench            the benchmarks, in release mode
 cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
 cargo xtask model            the cache protocol in every state; --weakenings: only what each missing rule leads to
+cargo xtask sim              the library in a simulated world; --seed N --runs M; --mutations: what each mechanism is for
 cargo xtask gen-docs         generated pages";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&root(), rest),
         "scenario" => scenario::run(&root(), rest),
         "model" => model::run(&root(), rest),
+        "sim" => sim::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -15,6 +15,8 @@ struct Doubt {
     floor: Micros,
     /// One lease after the control row was degraded; `None`: it has not been.
     until: Option<Micros>,
+    /// How long it took until somebody noticed.
+    took: Option<Micros>,
 }
 
 /// All of one run.
@@ -25,13 +27,14 @@ impl Doubts {
     /// Redis is now what it was at `state`.
     pub(super) fn begin(&mut self, now: Micros, state: Micros) {
         let floor = self.floor(state, state).unwrap_or(state).min(state);
-        self.0.push(Doubt { from: now, floor, until: None });
+        self.0.push(Doubt { from: now, floor, until: None, took: None });
     }
 
     /// The control row was degraded.
     pub(super) fn noticed(&mut self, now: Micros, lease: Micros) {
         for doubt in self.0.iter_mut().filter(|doubt| doubt.until.is_none()) {
             doubt.until = Some(now + lease);
+            doubt.took = Some(now - doubt.from);
         }
     }
 
@@ -41,6 +44,11 @@ impl Doubts {
             doubt.from <= to && doubt.until.is_none_or(|until| from <= until)
         };
         self.0.iter().filter(within).map(|doubt| doubt.floor).min()
+    }
+
+    /// The longest time that it took until somebody noticed.
+    pub(super) fn longest(&self) -> Micros {
+        self.0.iter().filter_map(|doubt| doubt.took).max().unwrap_or(0)
     }
 
     /// Those that nobody has noticed: since when.

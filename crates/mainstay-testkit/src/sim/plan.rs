@@ -104,6 +104,9 @@ pub struct Noise {
     pub refused: u32,
 }
 
+/// For a connection, its first probe and the questions of two looks.
+const DETECTION_SLACK: Duration = Duration::from_millis(1_000);
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -173,6 +176,15 @@ impl Plan {
             noise: noise(&mut dice),
             faults: Vec::new(),
         };
+        if dice.permille(100) {
+            plan.noise = Noise::default();
+            let mut alone = fault(&plan, &mut dice);
+            while !alone.kind.forgets() {
+                alone.kind = kind(&plan, &mut dice);
+            }
+            plan.faults.push(alone);
+            return Self { evicts: false, dirty_max: 1_000, ..plan };
+        }
         for _ in 0..dice.below(7) {
             let fault = fault(&plan, &mut dice);
             plan.faults.push(fault);
@@ -184,7 +196,20 @@ impl Plan {
         plan
     }
 
-    /// Whether something happens that gives copies away that Redis had confirmed.
+    /// Whether nothing but one loss of data happens.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.noise == Noise::default() && self.faults.len() == 1 && self.forgets()
+    }
+
+    /// Within this a loss of data is noticed when nothing else goes wrong: a process looks three times a lease (give or
+    /// take 10 %), connects anew, and looks again.
+    #[must_use]
+    pub fn detection_us(&self) -> u64 {
+        u64::try_from((self.lease.mul_f64(0.4) + DETECTION_SLACK).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether something happens that takes back what Redis had confirmed.
     #[must_use]
     pub fn forgets(&self) -> bool {
         self.faults.iter().any(|fault| fault.kind.forgets())

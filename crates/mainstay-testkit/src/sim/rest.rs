@@ -90,6 +90,10 @@ fn unexplained(world: &World) -> Vec<String> {
     if let Some(since) = state.doubts.unnoticed() {
         problems.push(format!("nobody noticed that Redis had lost data at {since} us"));
     }
+    let longest = state.doubts.longest();
+    if world.plan.is_calm() && longest > world.plan.detection_us() {
+        problems.push(format!("a loss of data was noticed only after {longest} us"));
+    }
     if state.degraded > 0 && !world.plan.forgets() && !state.overflowed {
         problems.push(format!("the cache was degraded {} times for nothing", state.degraded));
     }

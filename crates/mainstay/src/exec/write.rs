@@ -58,6 +58,10 @@ async fn guarded(
 ) -> Result<Reply> {
     let keys = keys_of(op);
     let mut around = false;
+    if route.consistency == Consistency::Strict && domain.view().is_none() {
+        // How long a write around the cache has to wait is not known yet, and may be far less than the longest.
+        domain.look_again(deadline).await;
+    }
     for _ in 0..ROUNDS_MAX {
         let mark = match around {
             true => None,
@@ -66,7 +70,7 @@ async fn guarded(
         around |= mark.is_none();
         let under = match &mark {
             Some(mark) => mark.under(),
-            None => beside(road, route, domain, &keys),
+            None => beside(road, route, domain, &keys, deadline),
         };
         match send_guarded(road, domain, op, under, deadline).await {
             Ok(Committed::Done(reply)) => {
@@ -93,13 +97,15 @@ async fn guarded(
 }
 
 /// What protects a write around the cache.
-fn beside(road: &Road, route: &Route, domain: &Domain, keys: &[Key]) -> Under {
-    domain.note_around(keys, road.clock.now());
+fn beside(road: &Road, route: &Route, domain: &Domain, keys: &[Key], deadline: Deadline) -> Under {
+    let now = road.clock.now();
+    domain.note_around(keys, now);
     let known_for = match route.consistency {
         Consistency::Bounded => None,
         Consistency::Strict => Some(domain.known_for()),
     };
-    let open_for = known_for.unwrap_or_default() + OPEN_SLACK;
+    // Rows that nobody waits for any more must not keep their keys from being drained.
+    let open_for = known_for.unwrap_or_default().min(deadline.left(now)) + OPEN_SLACK;
     Under::Around { known_for, open_for }
 }
 
