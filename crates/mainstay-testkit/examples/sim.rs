@@ -81,7 +81,11 @@ fn histories(first: u64, runs: u64) -> bool {
         }
         if news.elapsed() >= NEWS_EVERY {
             news = Instant::now();
-            println!("    {} histories, {failed} broken, {:.0} s", seed + 1 - first, begun.elapsed().as_secs_f64());
+            println!(
+                "    {} histories, {failed} broken, {:.0} s",
+                seed + 1 - first,
+                begun.elapsed().as_secs_f64()
+            );
         }
     }
     let took = begun.elapsed().as_secs_f64();
@@ -106,7 +110,9 @@ fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
         if let Some(broken) = run(&plan, Some(weakness)).broken() {
             let took = begun.elapsed().as_secs_f64();
             let runs = seed + 1 - arguments.seed;
-            println!("{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}");
+            println!(
+                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}"
+            );
             if arguments.only.is_some() {
                 tell(&plan, Some(weakness));
             }

@@ -55,13 +55,15 @@ impl Client {
         }
     }
 
-    /// Reads every key; the copies that answered.
-    pub(super) async fn read_all(&mut self) -> usize {
-        let mut copies = 0;
+    /// Reads every key; those that no copy answered.
+    pub(super) async fn read_all(&mut self) -> Vec<String> {
+        let mut missing = keys(&self.world.plan);
         for key in keys(&self.world.plan) {
-            copies += usize::from(self.get(&key).await);
+            if self.get(&key).await {
+                missing.retain(|other| *other != key);
+            }
         }
-        copies
+        missing
     }
 
     async fn ask(&mut self) {

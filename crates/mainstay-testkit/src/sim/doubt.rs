@@ -40,9 +40,8 @@ impl Doubts {
 
     /// What a read of a copy, from `from` to `to`, need not have seen: everything acknowledged since then.
     pub(super) fn floor(&self, from: Micros, to: Micros) -> Option<Micros> {
-        let within = |doubt: &&Doubt| {
-            doubt.from <= to && doubt.until.is_none_or(|until| from <= until)
-        };
+        let within =
+            |doubt: &&Doubt| doubt.from <= to && doubt.until.is_none_or(|until| from <= until);
         self.0.iter().filter(within).map(|doubt| doubt.floor).min()
     }
 

@@ -221,9 +221,10 @@ impl FaultKind {
     #[must_use]
     pub fn forgets(&self) -> bool {
         match self {
-            Self::Empty { .. } | Self::Old { .. } | Self::Promote { .. } | Self::RollBack { .. } => {
-                true
-            }
+            Self::Empty { .. }
+            | Self::Old { .. }
+            | Self::Promote { .. }
+            | Self::RollBack { .. } => true,
             Self::Cut { .. }
             | Self::Hang(_)
             | Self::Errors(_)

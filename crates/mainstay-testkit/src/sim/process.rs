@@ -83,7 +83,10 @@ impl Process {
     pub(super) fn complaint(&self) -> String {
         let status = self.storage.status();
         let caches = status.caches.iter().map(|cache| {
-            format!("process {}: {} {} dirty: {}", self.index, cache.phase, cache.dirty_keys, cache.reason)
+            format!(
+                "process {}: {} {} dirty: {}",
+                self.index, cache.phase, cache.dirty_keys, cache.reason
+            )
         });
         caches.chain([status.sentence.clone()]).collect::<Vec<_>>().join("; ")
     }

@@ -172,7 +172,8 @@ fn on_record(
         (_, RecordOp::Lease { .. }) => {
             let mut row = ask(server, op)?.into_lease()?;
             match weakness {
-                Weakness::LeaseWithoutDirtySet => row.dirty.clear(),
+                // Some key, so that the real ones are drained as ever.
+                Weakness::LeaseWithoutDirtySet => row.dirty.fill(Key::from("of nobody")),
                 Weakness::ColdKeepsGeneration => {
                     row.control.generation = row.control.generation.min(1);
                 }
@@ -181,14 +182,18 @@ fn on_record(
             }
             Ok(Reply::Lease(row))
         }
-        (Weakness::NoWaitInStrict, RecordOp::Commit { cache, write, under: Under::Around { open_for, .. } }) => {
+        (
+            Weakness::NoWaitInStrict,
+            RecordOp::Commit { cache, write, under: Under::Around { open_for, .. } },
+        ) => {
             let under = Under::Around { known_for: None, open_for: *open_for };
             let commit = RecordOp::Commit { cache: cache.clone(), write: write.clone(), under };
             ask(server, &Op::Record(commit))
         }
-        (Weakness::CommitIgnoresEpoch, RecordOp::Commit { write, under: Under::Mark { .. }, .. }) => {
-            Ok(Reply::Committed(Committed::Done(Box::new(ask(server, write)?))))
-        }
+        (
+            Weakness::CommitIgnoresEpoch,
+            RecordOp::Commit { write, under: Under::Mark { .. }, .. },
+        ) => Ok(Reply::Committed(Committed::Done(Box::new(ask(server, write)?)))),
         (
             Weakness::CommitIgnoresDeadline,
             RecordOp::Commit { cache, write, under: Under::Mark { epoch, .. } },
