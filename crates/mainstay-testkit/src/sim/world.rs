@@ -2,12 +2,15 @@
 //! It must not know what the clients do.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use mainstay::{Clock, Instant, Op, Reply, Result, Tasks, op::RecordOp};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{
     dice::Dice,
@@ -30,7 +33,14 @@ pub(super) struct World {
     clock: Clock,
     state: Mutex<State>,
     /// How many faults hold each server.
-    hangs: [watch::Sender<u32>; 2],
+    hangs: [Hangs; 2],
+}
+
+/// Woken in the order in which they came: a `watch` wakes at random.
+#[derive(Debug, Default)]
+struct Hangs {
+    faults: AtomicU32,
+    ended: Notify,
 }
 
 /// What changes.
@@ -88,7 +98,7 @@ impl World {
             begun: clock.now(),
             clock,
             state: Mutex::new(state),
-            hangs: [watch::Sender::new(0), watch::Sender::new(0)],
+            hangs: [Hangs::default(), Hangs::default()],
         })
     }
 
@@ -138,20 +148,25 @@ impl World {
 
     /// Holds a server, or lets it go.
     pub(super) fn hang(&self, site: Site, on: bool) {
-        self.hangs[place(site)]
-            .send_modify(|hangs| *hangs = if on { *hangs + 1 } else { hangs.saturating_sub(1) });
+        let hangs = &self.hangs[place(site)];
+        let now = hangs.faults.load(Ordering::Relaxed);
+        hangs.set(if on { now + 1 } else { now.saturating_sub(1) });
     }
 
     /// Whether it is held.
     pub(super) fn hangs(&self, site: Site) -> bool {
-        *self.hangs[place(site)].borrow() > 0
+        self.hangs[place(site)].faults.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until the server goes on.
     pub(super) async fn goes_on(&self, site: Site) {
-        let mut hangs = self.hangs[place(site)].subscribe();
-        // The sender lives as long as the world.
-        drop(hangs.wait_for(|hangs| *hangs == 0).await);
+        loop {
+            let ended = self.hangs[place(site)].ended.notified();
+            if !self.hangs(site) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Everything is mended, for good.
@@ -166,7 +181,7 @@ impl World {
             state.redis.unite();
         }
         for hangs in &self.hangs {
-            hangs.send_replace(0);
+            hangs.set(0);
         }
         self.history.mark(MarkKind::Healed, self.now());
     }
@@ -192,6 +207,13 @@ impl World {
             state.heard(op, &reply, now);
         }
         Some(reply)
+    }
+}
+
+impl Hangs {
+    fn set(&self, faults: u32) {
+        self.faults.store(faults, Ordering::Relaxed);
+        self.ended.notify_waiters();
     }
 }
 

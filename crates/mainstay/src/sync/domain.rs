@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{audit::Sample, phase::Lifecycle, verdict::Watch, view::View};
 use crate::{
@@ -57,7 +57,9 @@ pub(crate) struct Domain {
     /// Looks that have begun.
     begun: AtomicU64,
     /// The number of the last that has ended.
-    ended: watch::Sender<u64>,
+    ended: AtomicU64,
+    /// Wakes who waits for that, in the order in which they came.
+    looked: Notify,
 }
 
 /// What has happened since the start.
@@ -120,7 +122,8 @@ impl Domain {
             renew: Notify::new(),
             drain: Notify::new(),
             begun: AtomicU64::new(0),
-            ended: watch::Sender::new(0),
+            ended: AtomicU64::new(0),
+            looked: Notify::new(),
         }
     }
 
@@ -245,18 +248,22 @@ impl Domain {
 
     /// It has ended.
     pub(crate) fn end_look(&self, number: u64) {
-        self.ended.send_replace(number);
+        self.ended.store(number, Ordering::Release);
+        self.looked.notify_waiters();
     }
 
     /// Waits for a look that begins after this call; at most until the deadline. Late is no harm: the caller goes by
     /// what there is.
     pub(crate) async fn look_again(&self, deadline: Deadline) {
         let enough = self.begun.load(Ordering::Acquire) + 1;
-        let mut ended = self.ended.subscribe();
-        while *ended.borrow_and_update() < enough {
+        loop {
+            // Hears of every look that ends from here on.
+            let looked = self.looked.notified();
+            if self.ended.load(Ordering::Acquire) >= enough {
+                return;
+            }
             self.renew.notify_one();
-            let changed = tokio::time::timeout_at(deadline.instant(), ended.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
+            if tokio::time::timeout_at(deadline.instant(), looked).await.is_err() {
                 return;
             }
         }
@@ -264,12 +271,13 @@ impl Domain {
 
     /// Waits until copies may be read.
     pub(crate) async fn first_lease(&self, clock: &Clock) {
-        let mut ended = self.ended.subscribe();
-        while !self.may_read(clock) {
-            self.want_look();
-            if ended.changed().await.is_err() {
+        loop {
+            let looked = self.looked.notified();
+            if self.may_read(clock) {
                 return;
             }
+            self.want_look();
+            looked.await;
         }
     }
 
