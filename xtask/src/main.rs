@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | scenario | chaos | model | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | chaos | model | sim | gen-docs`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
@@ -8,6 +8,7 @@ mod docs;
 mod install;
 mod model;
 mod scenario;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -23,6 +24,7 @@ cargo xtask scenario         the whole outage scenario on real servers, in relea
 cargo xtask chaos [--for 10m] [--runs N] [--seed N] [--record postgres|mariadb|sqlite] [--consistency strict|bounded] [--fault WORDS]
                              real processes under faults, in release mode; the history of each run is judged
 cargo xtask model            the cache protocol in every state; --weakenings: only what each missing rule leads to
+cargo xtask sim              the library in a simulated world; --seed N --runs M; --mutations: what each mechanism is for
 cargo xtask gen-docs         generated pages";
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "scenario" => scenario::run(&root(), rest),
         "chaos" => chaos::run(&root(), rest),
         "model" => model::run(&root(), rest),
+        "sim" => sim::run(&root(), rest),
         "gen-docs" => docs::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

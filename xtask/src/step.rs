@@ -21,12 +21,17 @@ impl Step {
 
     /// Runs it; the error is its exit code.
     pub(crate) fn run(&self, root: &Path) -> Result<(), ExitCode> {
+        self.run_with(root, &[])
+    }
+
+    /// Runs it with more arguments; the error is its exit code.
+    pub(crate) fn run_with(&self, root: &Path, more: &[String]) -> Result<(), ExitCode> {
         timed(self.command, || {
             let mut words = self.command.split(' ');
             let program = words.next().unwrap_or_default();
             let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
             let mut command = Command::new(if program == "cargo" { &cargo } else { program });
-            command.args(words).envs(self.environment.iter().copied()).current_dir(root);
+            command.args(words).args(more).envs(self.environment.iter().copied()).current_dir(root);
             match command.status() {
                 Ok(status) if status.success() => Ok(()),
                 Ok(status) => {

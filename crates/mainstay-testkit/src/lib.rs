@@ -9,6 +9,7 @@
 //! - [`load`]: a closed-loop load over RESP that checks what it reads.
 //! - [`model`]: the smallest backend that does.
 //! - [`protocol`]: how caches are kept true, as a model that is explored in every state.
+//! - [`sim`]: the whole library, several processes of it, in a simulated world.
 #![warn(missing_docs)]
 
 pub mod chaos;
@@ -20,3 +21,4 @@ pub mod model;
 pub mod protocol;
 pub mod proxy;
 pub mod servers;
+pub mod sim;

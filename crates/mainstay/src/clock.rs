@@ -14,6 +14,8 @@ pub struct Clock(Arc<Origin>);
 struct Origin {
     instant: Instant,
     unix_ms: i64,
+    /// Whether the machine's sleep counts: not on a clock that a test or a simulation has set.
+    sleeps: bool,
 }
 
 impl Clock {
@@ -28,13 +30,17 @@ impl Clock {
             std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let unix_ms =
             since_epoch.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
-        Self::starting_at(unix_ms)
+        Self::from(unix_ms, true)
     }
 
-    /// A clock whose wall time starts here, for tests and simulations.
-    #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+    /// A clock whose wall time starts here and whose machine never sleeps, for tests and simulations.
     pub fn starting_at(unix_ms: i64) -> Self {
-        Self(Arc::new(Origin { instant: Instant::now(), unix_ms }))
+        Self::from(unix_ms, false)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+    fn from(unix_ms: i64, sleeps: bool) -> Self {
+        Self(Arc::new(Origin { instant: Instant::now(), unix_ms, sleeps }))
     }
 
     /// Now, monotonic.
@@ -60,7 +66,7 @@ impl Clock {
     /// leases that others count on do not. Only the difference between two answers means something. Zero where the
     /// system has no such clock.
     pub fn suspended(&self) -> Duration {
-        suspended()
+        if self.0.sleeps { suspended() } else { Duration::ZERO }
     }
 
     /// A deadline this far away.

@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
-
 use super::{L1, era::Era};
 use crate::{
     backend::{Feed, Told},
@@ -12,7 +10,10 @@ use crate::{
     error::Result,
     exec::{Road, refill},
     guard::backoff,
-    sync::{domain::Domain, view::View},
+    sync::{
+        domain::{Domain, Looks},
+        view::View,
+    },
 };
 
 /// Time for the beginning of a feed.
@@ -35,9 +36,7 @@ pub(crate) async fn keep(road: Arc<Road>, id: usize) {
     loop {
         let Some(view) = followable(&road, domain) else {
             l1.close("the cache is not read now".to_owned());
-            if looks.changed().await.is_err() {
-                return;
-            }
+            looks.changed().await;
             continue;
         };
         let before = generation.replace(view.control.generation);
@@ -79,17 +78,14 @@ async fn follow(
     l1: &L1,
     view: &View,
     mut feed: Box<dyn Feed>,
-    looks: &mut watch::Receiver<u64>,
+    looks: &mut Looks<'_>,
 ) -> Ended {
     let era = l1.open(view.control.generation);
     let mut useful = false;
     loop {
         let gap = tokio::select! {
             biased;
-            changed = looks.changed() => match changed {
-                Ok(()) => other_copies(domain, view),
-                Err(_) => Some("closed".to_owned()),
-            },
+            () = looks.changed() => other_copies(domain, view),
             told = feed.next() => {
                 useful |= told.is_ok();
                 told.map_or_else(|error| Some(error.to_string()), |told| take_in(road, domain, l1, &era, view, told))

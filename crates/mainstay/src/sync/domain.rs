@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{audit::Sample, phase::Lifecycle, verdict::Watch, view::View};
 use crate::{
@@ -57,7 +57,9 @@ pub(crate) struct Domain {
     /// Looks that have begun.
     begun: AtomicU64,
     /// The number of the last that has ended.
-    ended: watch::Sender<u64>,
+    ended: AtomicU64,
+    /// Wakes who waits for that, in the order in which they came.
+    looked: Notify,
 }
 
 /// What has happened since the start.
@@ -120,7 +122,8 @@ impl Domain {
             renew: Notify::new(),
             drain: Notify::new(),
             begun: AtomicU64::new(0),
-            ended: watch::Sender::new(0),
+            ended: AtomicU64::new(0),
+            looked: Notify::new(),
         }
     }
 
@@ -246,36 +249,41 @@ impl Domain {
 
     /// It has ended.
     pub(crate) fn end_look(&self, number: u64) {
-        self.ended.send_replace(number);
+        self.ended.store(number, Ordering::Release);
+        self.looked.notify_waiters();
     }
 
     /// Waits for a look that begins after this call; at most until the deadline. Late is no harm: the caller goes by
     /// what there is.
     pub(crate) async fn look_again(&self, deadline: Deadline) {
         let enough = self.begun.load(Ordering::Acquire) + 1;
-        let mut ended = self.ended.subscribe();
-        while *ended.borrow_and_update() < enough {
+        loop {
+            // Hears of every look that ends from here on.
+            let looked = self.looked.notified();
+            if self.ended.load(Ordering::Acquire) >= enough {
+                return;
+            }
             self.renew.notify_one();
-            let changed = tokio::time::timeout_at(deadline.instant(), ended.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
+            if tokio::time::timeout_at(deadline.instant(), looked).await.is_err() {
                 return;
             }
         }
     }
 
     /// Says when a look has ended.
-    pub(crate) fn looks(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
+    pub(crate) fn looks(&self) -> Looks<'_> {
+        Looks { domain: self, seen: self.ended.load(Ordering::Acquire) }
     }
 
     /// Waits until copies may be read.
     pub(crate) async fn first_lease(&self, clock: &Clock) {
-        let mut ended = self.ended.subscribe();
-        while !self.may_read(clock) {
-            self.want_look();
-            if ended.changed().await.is_err() {
+        loop {
+            let looked = self.looked.notified();
+            if self.may_read(clock) {
                 return;
             }
+            self.want_look();
+            looked.await;
         }
     }
 
@@ -287,6 +295,28 @@ impl Domain {
     /// Waits until there are.
     pub(crate) async fn drain_wanted(&self) {
         self.drain.notified().await;
+    }
+}
+
+/// The looks that end from some moment on.
+#[derive(Debug)]
+pub(crate) struct Looks<'a> {
+    domain: &'a Domain,
+    seen: u64,
+}
+
+impl Looks<'_> {
+    /// Waits for one that has not been seen. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            let looked = self.domain.looked.notified();
+            let ended = self.domain.ended.load(Ordering::Acquire);
+            if ended != self.seen {
+                self.seen = ended;
+                return;
+            }
+            looked.await;
+        }
     }
 }
 

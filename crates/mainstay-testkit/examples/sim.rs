@@ -1,0 +1,124 @@
+//! Runs simulations of the whole library, one seed after the other. Started by `cargo xtask sim`.
+//! `--seed N` is the first seed, `--runs M` how many, `--mutations` leaves each mechanism out in turn and has to notice.
+#![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
+#![expect(clippy::disallowed_methods, reason = "a command line takes real time")]
+
+use mainstay_testkit::sim::{Plan, Weakness, run, shrink};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const NEWS_EVERY: Duration = Duration::from_secs(10);
+/// Within so many histories each mutation has to be noticed.
+const MUTATION_RUNS: u64 = 2_000;
+
+struct Arguments {
+    seed: u64,
+    runs: u64,
+    mutations: bool,
+    only: Option<Weakness>,
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            println!("{problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let sound = match (arguments.mutations, arguments.only) {
+        (false, None) => histories(arguments.seed, arguments.runs),
+        (_, Some(weakness)) => mutation(weakness, &arguments),
+        (true, None) => {
+            let caught = Weakness::ALL.map(|weakness| mutation(weakness, &arguments));
+            caught.into_iter().all(|caught| caught)
+        }
+    };
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments { seed: 0, runs: 0, mutations: false, only: None };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        let number = |text: String| text.parse().map_err(|_| format!("{text} is no number"));
+        match word.as_str() {
+            "--seed" => arguments.seed = number(value()?)?,
+            "--runs" => arguments.runs = number(value()?)?,
+            "--mutations" => arguments.mutations = true,
+            "--mutation" => {
+                let name = value()?;
+                let named = |weakness: &Weakness| format!("{weakness:?}") == name;
+                let found = Weakness::ALL.into_iter().find(named);
+                arguments.only = Some(found.ok_or_else(|| format!("there is no {name}"))?);
+            }
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    if arguments.runs == 0 {
+        let all = arguments.mutations || arguments.only.is_some();
+        arguments.runs = if all { MUTATION_RUNS } else { 2_000 };
+    }
+    Ok(arguments)
+}
+
+fn histories(first: u64, runs: u64) -> bool {
+    let begun = Instant::now();
+    let (mut news, mut failed, mut calls, mut messages) = (begun, 0, 0, 0);
+    for seed in first..first + runs {
+        let outcome = run(&Plan::of(seed), None);
+        calls += outcome.calls;
+        messages += outcome.messages;
+        if runs == 1 {
+            println!("{}{outcome}hash {:016x}", Plan::of(seed), outcome.hash);
+        }
+        if let Some(broken) = outcome.broken() {
+            failed += 1;
+            println!("seed {seed} is broken: {broken:?}");
+            if failed <= 3 {
+                tell(&Plan::of(seed), None);
+            }
+        }
+        if news.elapsed() >= NEWS_EVERY {
+            news = Instant::now();
+            println!(
+                "    {} histories, {failed} broken, {:.0} s",
+                seed + 1 - first,
+                begun.elapsed().as_secs_f64()
+            );
+        }
+    }
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "{runs} histories, {failed} broken, {calls} calls, {messages} messages, {took:.1} s: {:.0} histories a minute",
+        runs as f64 * 60.0 / took
+    );
+    failed == 0
+}
+
+/// The smallest plan that fails in the same way, and its history.
+fn tell(plan: &Plan, weakness: Option<Weakness>) {
+    if let Some((small, outcome)) = shrink(plan, weakness) {
+        println!("the shortest that was found, of {} calls:\n{small}{outcome}", outcome.calls);
+    }
+}
+
+fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
+    let begun = Instant::now();
+    for seed in arguments.seed..arguments.seed + arguments.runs {
+        let plan = Plan::of(seed);
+        if let Some(broken) = run(&plan, Some(weakness)).broken() {
+            let took = begun.elapsed().as_secs_f64();
+            let runs = seed + 1 - arguments.seed;
+            println!(
+                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}"
+            );
+            if arguments.only.is_some() {
+                tell(&plan, Some(weakness));
+            }
+            return true;
+        }
+    }
+    println!("{weakness:?}: NOT caught by {} histories", arguments.runs);
+    false
+}

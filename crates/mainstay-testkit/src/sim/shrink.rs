@@ -1,0 +1,89 @@
+//! Makes a plan that fails as small as it can and still fails in the same way.
+//! It must not know why it fails.
+
+use super::{Broken, Noise, Outcome, Plan, Weakness, run};
+
+/// Runs that one shrinking may take.
+const RUNS_MAX: usize = 400;
+
+/// The smallest plan that was found, and what comes of it.
+#[must_use]
+pub fn shrink(plan: &Plan, weakness: Option<Weakness>) -> Option<(Plan, Outcome)> {
+    let outcome = run(plan, weakness);
+    let broken = outcome.broken()?;
+    let mut best = (plan.clone(), outcome);
+    let mut runs = 0;
+    loop {
+        let mut better = None;
+        for candidate in candidates(&best.0, &best.1) {
+            if runs >= RUNS_MAX {
+                return Some(best);
+            }
+            runs += 1;
+            let outcome = run(&candidate, weakness);
+            if fails_alike(&outcome, broken) {
+                better = Some((candidate, outcome));
+                break;
+            }
+        }
+        match better {
+            Some(found) => best = found,
+            None => return Some(best),
+        }
+    }
+}
+
+fn fails_alike(outcome: &Outcome, broken: Broken) -> bool {
+    match broken {
+        Broken::Promise(promise) => outcome.report.seen(promise) > 0,
+        Broken::Recovery => !outcome.problems.is_empty(),
+    }
+}
+
+/// Smaller plans, the boldest first.
+fn candidates(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
+    let mut all = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Plan)| {
+        let mut smaller = plan.clone();
+        change(&mut smaller);
+        if smaller != *plan {
+            all.push(smaller);
+        }
+    };
+    if let Some(at) = outcome.violated_at {
+        let needed = at / 1_000 + 1;
+        if needed + 200 < plan.work_ms {
+            with(&|plan| plan.work_ms = needed);
+        }
+    }
+    with(&|plan| plan.faults.clear());
+    for index in 0..plan.faults.len() {
+        with(&|plan| {
+            plan.faults.remove(index);
+        });
+    }
+    with(&|plan| plan.noise = Noise::default());
+    with(&|plan| plan.processes = (plan.processes - 1).max(1));
+    with(&|plan| plan.clients = (plan.clients - 1).max(1));
+    with(&|plan| plan.keys = 1);
+    with(&|plan| plan.counters = 1);
+    with(&|plan| plan.work_ms = plan.work_ms * 3 / 4);
+    with(&|plan| plan.calls = plan.calls * 2 / 3);
+    with(&|plan| plan.noise.late = 0);
+    with(&|plan| plan.noise.slow = 0);
+    with(&|plan| plan.noise.lost = 0);
+    with(&|plan| plan.noise.refused = 0);
+    all.retain(sound);
+    all
+}
+
+/// Whether every process that a fault names exists.
+fn sound(plan: &Plan) -> bool {
+    use super::FaultKind::{Crash, Cut, Promote};
+    plan.faults.iter().all(|fault| match fault.kind {
+        Cut { process, .. } | Crash { process } | Promote { split: Some(process), .. } => {
+            process < plan.processes
+        }
+        _ => true,
+    })
+}
