@@ -1,5 +1,5 @@
 //! Runs simulations of the whole library, one seed after the other. Started by `cargo xtask sim`.
-//! `--seed N` is the first seed, `--runs M` how many, `--mutations` leaves each mechanism out in turn and has to notice.
+//! `--seed N` is the first seed, `--runs M` how many, `--rough` makes what is rare common, `--mutations` leaves each mechanism out in turn and has to notice.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a command line takes real time")]
 
@@ -15,6 +15,7 @@ struct Arguments {
     seed: u64,
     runs: u64,
     mutations: bool,
+    rough: bool,
     only: Option<Weakness>,
 }
 
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         }
     };
     let sound = match (arguments.mutations, arguments.only) {
-        (false, None) => histories(arguments.seed, arguments.runs),
+        (false, None) => histories(arguments.seed, arguments.runs, arguments.rough),
         (_, Some(weakness)) => mutation(weakness, &arguments),
         (true, None) => {
             let caught = Weakness::ALL.map(|weakness| mutation(weakness, &arguments));
@@ -38,13 +39,14 @@ fn main() -> ExitCode {
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { seed: 0, runs: 0, mutations: false, only: None };
+    let mut arguments = Arguments { seed: 0, runs: 0, mutations: false, rough: false, only: None };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         let number = |text: String| text.parse().map_err(|_| format!("{text} is no number"));
         match word.as_str() {
             "--seed" => arguments.seed = number(value()?)?,
             "--runs" => arguments.runs = number(value()?)?,
+            "--rough" => arguments.rough = true,
             "--mutations" => arguments.mutations = true,
             "--mutation" => {
                 let name = value()?;
@@ -62,21 +64,22 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
     Ok(arguments)
 }
 
-fn histories(first: u64, runs: u64) -> bool {
+fn histories(first: u64, runs: u64, rough: bool) -> bool {
     let begun = Instant::now();
     let (mut news, mut failed, mut calls, mut messages) = (begun, 0, 0, 0);
     for seed in first..first + runs {
-        let outcome = run(&Plan::of(seed), None);
+        let plan = if rough { Plan::rough(seed) } else { Plan::of(seed) };
+        let outcome = run(&plan, None);
         calls += outcome.calls;
         messages += outcome.messages;
         if runs == 1 {
-            println!("{}{outcome}hash {:016x}", Plan::of(seed), outcome.hash);
+            println!("{plan}{outcome}hash {:016x}", outcome.hash);
         }
         if let Some(broken) = outcome.broken() {
             failed += 1;
             println!("seed {seed} is broken: {broken:?}");
             if failed <= 3 {
-                tell(&Plan::of(seed), None);
+                tell(&plan, None);
             }
         }
         if news.elapsed() >= NEWS_EVERY {
@@ -106,7 +109,7 @@ fn tell(plan: &Plan, weakness: Option<Weakness>) {
 fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
     let begun = Instant::now();
     for seed in arguments.seed..arguments.seed + arguments.runs {
-        let plan = Plan::of(seed);
+        let plan = weakness.plan(seed);
         if let Some(broken) = run(&plan, Some(weakness)).broken() {
             let took = begun.elapsed().as_secs_f64();
             let runs = seed + 1 - arguments.seed;

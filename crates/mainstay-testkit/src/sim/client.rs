@@ -70,7 +70,8 @@ impl Client {
         let plan = &self.world.plan;
         let counter = format!("n{}", self.dice.below(plan.counters));
         let key = format!("k{}", self.dice.below(plan.keys));
-        match self.dice.below(100) {
+        let chosen = self.dice.below(100);
+        match if self.only_reads() { 0 } else { chosen } {
             0..=39 => drop(self.get(&key).await),
             40..=44 => drop(self.get(&counter).await),
             45..=54 => self.get_many().await,
@@ -92,6 +93,11 @@ impl Client {
                 self.write(&counter, Call::Increment { by }, op).await;
             }
         }
+    }
+
+    fn only_reads(&self) -> bool {
+        let two_leases = u64::try_from(self.world.plan.lease.as_micros()).unwrap_or(1) * 2;
+        self.world.plan.pauses && (self.world.now() / two_leases) % 2 == 1
     }
 
     /// Of no other call of the run.

@@ -140,6 +140,8 @@ pub struct Plan {
     pub calls: u64,
     /// The mean pause between two calls of a client.
     pub think_ms: u64,
+    /// Whether everybody only reads for two leases after every two leases: what a write would cover up is seen.
+    pub pauses: bool,
     /// The network.
     pub noise: Noise,
     /// What happens when.
@@ -173,6 +175,7 @@ impl Plan {
             work_ms,
             calls: calls_all / (processes * clients) + 1,
             think_ms: (work_ms * processes * clients / calls_all).max(1),
+            pauses: false,
             noise: noise(&mut dice),
             faults: Vec::new(),
         };
@@ -194,6 +197,23 @@ impl Plan {
             plan.faults.push(Fault { at_ms, for_ms, kind: FaultKind::Evict(200) });
         }
         plan
+    }
+
+    /// The same in a rough sea: everybody on one key, messages that are often slow, and one process that does not reach
+    /// Redis for long. What is rare elsewhere happens here.
+    #[must_use]
+    pub fn rough(seed: u64) -> Self {
+        let plan = Self::of(seed);
+        let mut dice = Dice::new(seed, 3);
+        let (at_ms, for_ms) = (dice.between(300, 2_000), dice.between(2_000, 6_000));
+        let way = dice.one_of(&[Way::There, Way::Back, Way::Both]);
+        let mut faults = plan.faults.clone();
+        faults.retain(|fault| !fault.kind.forgets());
+        let kind = FaultKind::Cut { process: 0, site: Site::Redis, way };
+        faults.push(Fault { at_ms, for_ms, kind });
+        let noise = Noise { slow: 200, late: 30, lost: 20, refused: 0 };
+        let mark = Duration::from_secs(1);
+        Self { keys: 1, counters: 1, pauses: seed % 2 == 1, noise, mark, faults, ..plan }
     }
 
     /// Whether nothing but one loss of data happens.
@@ -287,7 +307,7 @@ impl fmt::Display for Plan {
         let route = if self.strict { "strict" } else { "bounded" };
         writeln!(
             f,
-            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}",
+            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}{}",
             self.seed,
             self.lease,
             self.statement,
@@ -295,6 +315,7 @@ impl fmt::Display for Plan {
             self.dirty_max,
             if self.evicts { ", evicts" } else { "" },
             if self.audits { ", audits" } else { "" },
+            if self.pauses { ", pauses" } else { "" },
         )?;
         writeln!(
             f,

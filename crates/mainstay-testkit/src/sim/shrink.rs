@@ -65,6 +65,7 @@ fn candidates(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     with(&|plan| plan.noise = Noise::default());
     with(&|plan| plan.processes = (plan.processes - 1).max(1));
     with(&|plan| plan.clients = (plan.clients - 1).max(1));
+    with(&|plan| plan.pauses = false);
     with(&|plan| plan.keys = 1);
     with(&|plan| plan.counters = 1);
     with(&|plan| plan.work_ms = plan.work_ms * 3 / 4);

@@ -27,6 +27,18 @@ fn every_promise_holds_3() {
 }
 
 #[test]
+fn every_promise_holds_in_a_rough_sea() {
+    for seed in 0..20 {
+        let outcome = run(&Plan::rough(seed), None);
+        assert_eq!(
+            outcome.broken(),
+            None,
+            "`cargo xtask sim --rough --seed {seed} --runs 1`\n{outcome}"
+        );
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 0..5 {
         let plan = Plan::of(seed);
@@ -80,6 +92,7 @@ fn a_dirty_row_is_not_held_open_for_nobody() {
         counters: 1,
         work_ms: 9_741,
         calls: 42,
+        pauses: false,
         noise: Noise::default(),
         faults: vec![
             Fault { at_ms: 3_412, for_ms: 4_283, kind: cut },

@@ -4,7 +4,8 @@
 //! Only the model (`protocol`) shows what happens without these, for they are not seen from outside the library, or a
 //! statement would have to take time within the server: `LeaseCheckedBeforeReply`, `RenewedLeaseAccepted`,
 //! `JoinsFlightUnderWay`, `ReadmitBeforeCommitsEnd`, `ControlRowNotShared`, `TtlCountsFromStore`, `DeleteForgetsVersion`.
-//! Those about intents and warm readmissions name what the library does not have (a dirty row made anew waits again, and
+//! `ExpiredMarkDoesNotTaint` and `DirtyRowDeletedUnconditionally` need several rare things at once: 2,000 histories have
+//! not shown them, the model does. Those about intents and warm readmissions name what the library does not have (a dirty row made anew waits again, and
 //! every readmission is cold).
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use mainstay::{
 
 use super::{
     dice::Dice,
+    plan::{Fault, FaultKind, Noise, Plan},
     servers::{CACHE, perform as ask},
     world::World,
 };
@@ -92,6 +94,35 @@ impl Weakness {
         Self::EvictionsHidden,
         Self::NoSessionFloor,
     ];
+}
+
+impl Weakness {
+    /// The plan in which this is looked for: rough where it is rare.
+    #[must_use]
+    pub fn plan(self, seed: u64) -> Plan {
+        match self {
+            Self::TokenReused | Self::NonceReused | Self::DrainDoesNotTaint => Plan::rough(seed),
+            // Two writes of one key, each of which loses its way for as long as a mark stands.
+            Self::ExpiredMarkDoesNotTaint => {
+                let noise = Noise { slow: 300, late: 150, lost: 80, refused: 0 };
+                Plan { noise, pauses: true, evicts: false, ..Plan::rough(seed) }
+            }
+            // Readers whose leases last while a drain is on its way.
+            Self::DirtyRowDeletedUnconditionally => {
+                let noise = Noise { slow: 400, late: 0, lost: 0, refused: 0 };
+                let (lease, strict, processes) = (Duration::from_secs(1), false, 4);
+                Plan { noise, lease, strict, processes, pauses: true, ..Plan::rough(seed) }
+            }
+            // Copies of a strict route are read only where nothing is said to be evicted.
+            Self::EvictionsHidden => {
+                let kind = FaultKind::Evict(400);
+                let mut plan = Plan { evicts: true, strict: true, ..Plan::rough(seed) };
+                plan.faults.push(Fault { at_ms: 500, for_ms: plan.work_ms, kind });
+                plan
+            }
+            _ => Plan::of(seed),
+        }
+    }
 }
 
 /// After which time a message arrives once more.
