@@ -3,6 +3,9 @@
 use super::{Fault, FaultKind, Noise, Plan, Site, Way, Weakness, run, shrink};
 use std::time::Duration;
 
+/// A weakness is noticed within so many seeds.
+const SEEDS_MAX: u64 = 300;
+
 fn hold(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let outcome = run(&Plan::of(seed), None);
@@ -49,19 +52,18 @@ fn the_same_seed_is_the_same_run() {
 
 #[test]
 fn a_missing_mechanism_is_noticed() {
-    let quick = [
-        (Weakness::NoMark, 0),
-        (Weakness::FillWithoutToken, 1),
-        (Weakness::PublishUnconditionally, 1),
-        (Weakness::NoWaitInStrict, 2),
-        (Weakness::UnknownCommitRetried, 2),
-        (Weakness::ColdKeepsGeneration, 14),
-        (Weakness::IdentityNotChecked, 28),
-        (Weakness::BeaconNotChecked, 76),
-    ];
-    for (weakness, seed) in quick {
-        let outcome = run(&Plan::of(seed), Some(weakness));
-        assert!(outcome.broken().is_some(), "{weakness:?} with seed {seed}\n{outcome}");
+    // Those that few seeds notice are for the long form.
+    for weakness in [
+        Weakness::NoMark,
+        Weakness::FillWithoutToken,
+        Weakness::PublishUnconditionally,
+        Weakness::NoWaitInStrict,
+        Weakness::UnknownCommitRetried,
+        Weakness::ColdKeepsGeneration,
+        Weakness::IdentityNotChecked,
+    ] {
+        let noticed = |seed| run(&Plan::of(seed), Some(weakness)).broken().is_some();
+        assert!((0..SEEDS_MAX).any(noticed), "{weakness:?} is not noticed by {SEEDS_MAX} seeds");
     }
 }
 
