@@ -234,7 +234,7 @@ impl Op {
             | Op::Exists { .. }
             | Op::Scan { .. }
             | Op::Count { .. }
-            | Op::Copy(CopyOp::Beacon { raise: false, .. }) => OpClass::Read,
+            | Op::Copy(CopyOp::Beacon { raise: None, .. }) => OpClass::Read,
             Op::Record(op) if op.is_read() => OpClass::Read,
             Op::Set { condition: Condition::Always, want_previous: false, .. }
             | Op::SetMany { all_absent: false, .. }

@@ -202,13 +202,13 @@ async fn times(s: Subject) {
     let dated = CopyValue { ttl: Some(Duration::from_secs(9)), ..copy(5) };
     for by in ["mark", "token"] {
         let key = s.key(by);
-        let before = s.beacon(&key, false).await.now_ms;
+        let before = s.beacon(&key, None).await.now_ms;
         if by == "mark" {
             s.mark(&key, 1, LONG).await;
         } else {
             assert!(s.token(&key, 1).await);
         }
-        let after = s.beacon(&key, false).await.now_ms;
+        let after = s.beacon(&key, None).await.now_ms;
         s.passed(&key, Duration::from_millis(20)).await;
         let put = if by == "mark" {
             s.publish(&key, 1, dated.clone()).await

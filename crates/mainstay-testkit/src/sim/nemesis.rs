@@ -7,7 +7,7 @@ use mainstay::{Key, backend::memory::MemorySnapshot};
 
 use super::{
     fleet::Fleet,
-    plan::{Fault, FaultKind, Site},
+    plan::{Fault, FaultKind},
     servers::beacon_of,
     world::{World, place},
 };
@@ -135,13 +135,12 @@ fn forget(world: &World, proxied: bool, dump: Option<&Dump>) {
 }
 
 /// The same server has lost its last writes. A roll-back that loses no beacon is not noticed by it (the audit finds what
-/// was read), so one that would is left out: two beacons, for one that is on its way may make up for one that was lost. And
-/// none while Redis hangs: the library raises whatever number it finds, so that raises which queue up make up for any loss.
+/// was read), so one that would is left out: two beacons, for a raise that is on its way may make up for one.
 fn roll_back(world: &World, dump: &Dump) {
     let now = world.now();
     let mut state = world.state();
     let known = state.control().filter(|(row, _)| row.active && row.beacon >= dump.beacon + 2);
-    if known.is_none() || dump.beacon == 0 || world.hangs(Site::Redis) {
+    if known.is_none() || dump.beacon == 0 {
         return;
     }
     state.redis.memory().restore(&dump.entries);

@@ -128,7 +128,7 @@ pub(super) fn control_of(record: &Memory) -> Option<(Control, Vec<Key>)> {
 /// What a Redis says of itself.
 pub(super) fn beacon_of(redis: &Memory, control: &Control) -> Beacon {
     let key = Key::from(format!("mainstay:{:x}:beacon", control.id));
-    let asked = perform(redis, &Op::Copy(CopyOp::Beacon { key, raise: false }));
+    let asked = perform(redis, &Op::Copy(CopyOp::Beacon { key, raise: None }));
     asked.and_then(Reply::into_beacon).unwrap_or_default()
 }
 

@@ -101,7 +101,18 @@ impl Weakness {
     #[must_use]
     pub fn plan(self, seed: u64) -> Plan {
         match self {
-            Self::TokenReused | Self::NonceReused | Self::DrainDoesNotTaint => Plan::rough(seed),
+            Self::TokenReused => Plan { pauses: seed.is_multiple_of(2), ..Plan::rough(seed) },
+            // A publish is sent again when its answer is lost.
+            Self::NonceReused => {
+                let noise = Noise { slow: 200, late: 30, lost: 100, refused: 0 };
+                Plan { noise, pauses: true, ..Plan::rough(seed) }
+            }
+            // A write under a mark is slow while another goes around the cache, is seen by a look and drained.
+            Self::DrainDoesNotTaint => {
+                let noise = Noise { slow: 400, late: 60, lost: 0, refused: 0 };
+                let (lease, processes) = (Duration::from_millis(300), 4);
+                Plan { noise, lease, processes, pauses: true, ..Plan::rough(seed) }
+            }
             // Two writes of one key, each of which loses its way for as long as a mark stands.
             Self::ExpiredMarkDoesNotTaint => {
                 let noise = Noise { slow: 300, late: 150, lost: 80, refused: 0 };
@@ -132,13 +143,14 @@ pub(super) fn sent_again(
     answered: bool,
     dice: &mut Dice,
 ) -> Option<Duration> {
-    let again = match (weakness?, op) {
-        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. }))
-        | (Weakness::TokenReused, Op::Copy(CopyOp::Token { .. })) => dice.permille(100),
-        (Weakness::UnknownCommitRetried, Op::Record(RecordOp::Commit { .. })) => !answered,
-        _ => false,
+    let (again, last_ms) = match (weakness?, op) {
+        // More of them would taint whatever they could spoil.
+        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. })) => (dice.permille(60), 500),
+        (Weakness::TokenReused, Op::Copy(CopyOp::Token { .. })) => (dice.permille(500), 1_000),
+        (Weakness::UnknownCommitRetried, Op::Record(RecordOp::Commit { .. })) => (!answered, 1_000),
+        _ => return None,
     };
-    again.then(|| dice.ms(1, 3_000))
+    again.then(|| dice.ms(1, last_ms))
 }
 
 /// The server performs an operation, but for what is left out.
@@ -150,13 +162,19 @@ pub(super) fn perform(
 ) -> Result<Reply> {
     let Some(weakness) = weakness else { return ask(server, op) };
     match op {
-        Op::Copy(copy) => on_copy(weakness, server, op, copy),
+        Op::Copy(copy) => on_copy(weakness, world, server, op, copy),
         Op::Record(record) => on_record(weakness, world, server, op, record),
         _ => ask(server, op),
     }
 }
 
-fn on_copy(weakness: Weakness, server: &Memory, op: &Op, copy: &CopyOp) -> Result<Reply> {
+fn on_copy(
+    weakness: Weakness,
+    world: &World,
+    server: &Memory,
+    op: &Op,
+    copy: &CopyOp,
+) -> Result<Reply> {
     match (weakness, copy) {
         (Weakness::NoMark, CopyOp::Mark { .. }) => Ok(Reply::Done),
         (Weakness::FillWithoutToken, CopyOp::Token { keys, .. }) => {
@@ -188,6 +206,12 @@ fn on_copy(weakness: Weakness, server: &Memory, op: &Op, copy: &CopyOp) -> Resul
             "somebody".clone_into(&mut beacon.identity);
             Ok(Reply::Beacon(beacon))
         }
+        (Weakness::BeaconNotChecked, CopyOp::Beacon { .. }) => {
+            let mut beacon = ask(server, op)?.into_beacon()?;
+            let recorded = world.state().control().map_or(0, |(row, _)| row.beacon);
+            beacon.beacon = beacon.beacon.max(recorded);
+            Ok(Reply::Beacon(beacon))
+        }
         _ => ask(server, op),
     }
 }
@@ -208,7 +232,6 @@ fn on_record(
                 Weakness::ColdKeepsGeneration => {
                     row.control.generation = row.control.generation.min(1);
                 }
-                Weakness::BeaconNotChecked => row.control.beacon = 0,
                 _ => {}
             }
             Ok(Reply::Lease(row))
@@ -277,7 +300,7 @@ fn is_marked(entry: Bytes) -> bool {
 
 /// Stores a value whatever stands there.
 fn put_value(server: &Memory, key: &Key, copy: &CopyValue) -> Result<()> {
-    let beacon = ask(server, &Op::Copy(CopyOp::Beacon { key: key.clone(), raise: false }))?;
+    let beacon = ask(server, &Op::Copy(CopyOp::Beacon { key: key.clone(), raise: None }))?;
     let now = beacon.into_beacon()?.now_ms;
     let (Next::Put(token, _), _) = copies::token(None, 1, Duration::from_secs(5), now) else {
         return Ok(());
@@ -300,7 +323,7 @@ fn forget_expired(server: &Memory, key: &Key) -> Result<()> {
     let Some(entry) = held(server, key).filter(|entry| is_marked(entry.clone())) else {
         return Ok(());
     };
-    let beacon = ask(server, &Op::Copy(CopyOp::Beacon { key: key.clone(), raise: false }))?;
+    let beacon = ask(server, &Op::Copy(CopyOp::Beacon { key: key.clone(), raise: None }))?;
     let now = beacon.into_beacon()?.now_ms;
     let count = u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]);
     let nonces = entry[6..].chunks_exact(NONCE).take(count.try_into().unwrap_or(0));

@@ -65,8 +65,9 @@ pub enum CopyOp {
     Beacon {
         /// The beacon's key.
         key: Key,
-        /// Whether it is raised by one first.
-        raise: bool,
+        /// Raised by one first if it stands at this (a missing one at 0). One that is lower shows that the server has lost
+        /// writes: raising it, also by a message that was long under way, would hide that.
+        raise: Option<u64>,
     },
 }
 

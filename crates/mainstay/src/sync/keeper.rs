@@ -68,13 +68,12 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
         }
     };
     let heard = road.clock.now();
-    // Also before a readmission: a beacon of 0 could be lost without a trace.
-    let mut raise = !row.control.active || row.control.beacon_age >= row.control.terms.lease;
+    let due = row.control.active && row.control.beacon_age >= row.control.terms.lease;
+    let raise = due.then_some(row.control.beacon);
     let mut beacon = ask_cache(road, domain, &row.control, raise).await.ok();
-    if raise && beacon.is_none() {
+    if due && beacon.is_none() {
         // A server without memory to spare takes no writes; what it holds is as good as before.
-        raise = false;
-        beacon = ask_cache(road, domain, &row.control, raise).await.ok();
+        beacon = ask_cache(road, domain, &row.control, None).await.ok();
     }
     if let Some(beacon) = &beacon
         && domain.set_evicts(beacon.evicts)
@@ -86,7 +85,7 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
     let ahead_ms = beacon.as_ref().map_or(0, |beacon| beacon.now_ms - road.clock.unix_ms());
     let wait = View::new(row.clone(), None, heard).readmit_wait();
     let now = road.clock.now();
-    let verdict = domain.watch().judge(&row, beacon.as_ref(), raise, wait, now);
+    let verdict = domain.watch().judge(&row, beacon.as_ref(), wait, now);
     let lease = match &verdict {
         Verdict::Grant => Some(Lease::new(asked, suspended, row.control.terms.lease, ahead_ms)),
         // One slow reply ends no lease.
@@ -101,7 +100,7 @@ async fn look(road: &Arc<Road>, domain: &Domain) {
     if dirty && lease.is_some() {
         domain.want_drain();
     }
-    act(road, domain, &row, beacon.as_ref(), raise, verdict).await;
+    act(road, domain, &row, beacon.as_ref(), verdict).await;
     note_phase(road, domain, beacon.is_some());
 }
 
@@ -117,7 +116,6 @@ async fn act(
     domain: &Domain,
     row: &LeaseRow,
     beacon: Option<&Beacon>,
-    raised: bool,
     verdict: Verdict,
 ) {
     let epoch = row.control.epoch;
@@ -125,7 +123,7 @@ async fn act(
     match verdict {
         Verdict::Grant => {
             domain.set_reason("");
-            if let Some(beacon) = beacon.filter(|_| raised) {
+            if let Some(beacon) = beacon.filter(|beacon| beacon.beacon > row.control.beacon) {
                 let op = RecordOp::Raised { cache, epoch, beacon: beacon.beacon };
                 // Lost: the next look raises again.
                 drop(to_record(road, domain, op).await);
@@ -147,19 +145,30 @@ async fn act(
         }
         Verdict::Readmit => {
             if let Some(beacon) = beacon {
-                readmit(road, domain, epoch, beacon).await;
+                readmit(road, domain, &row.control, beacon).await;
             }
             domain.want_look();
         }
     }
 }
 
-async fn readmit(road: &Arc<Road>, domain: &Domain, epoch: u64, beacon: &Beacon) {
+async fn readmit(road: &Arc<Road>, domain: &Domain, control: &Control, beacon: &Beacon) {
+    let mut raised = beacon.clone();
+    if beacon.beacon == 0
+        && let Ok(answer) = ask_cache(road, domain, control, Some(0)).await
+    {
+        // A beacon of 0 could be lost without a trace.
+        raised = answer;
+    }
+    if raised.identity != beacon.identity {
+        // Another server answers by now; the next look judges that one.
+        return;
+    }
     let op = RecordOp::Readmit {
         cache: Arc::clone(&domain.name),
-        epoch,
-        identity: beacon.identity.clone(),
-        beacon: beacon.beacon,
+        epoch: control.epoch,
+        identity: raised.identity,
+        beacon: raised.beacon,
     };
     if did(to_record(road, domain, op).await) {
         Counts::add(&domain.counts.readmissions, 1);
@@ -193,7 +202,12 @@ async fn to_record(road: &Road, domain: &Domain, op: RecordOp) -> Result<Reply> 
     guard::call(&road.nodes[domain.record], &Op::Record(op), deadline).await
 }
 
-async fn ask_cache(road: &Road, domain: &Domain, control: &Control, raise: bool) -> Result<Beacon> {
+async fn ask_cache(
+    road: &Road,
+    domain: &Domain,
+    control: &Control,
+    raise: Option<u64>,
+) -> Result<Beacon> {
     let op = Op::Copy(CopyOp::Beacon { key: beacon_key(control), raise });
     let deadline = road.clock.deadline_in(BEACON_WAIT);
     guard::call(&road.nodes[domain.cache], &op, deadline).await?.into_beacon()
@@ -206,7 +220,7 @@ async fn ask_cache(road: &Road, domain: &Domain, control: &Control, raise: bool)
 pub(crate) async fn meet(road: &Road, domain: &Domain) -> Result<()> {
     domain.watch().connected();
     if let Some(view) = domain.view() {
-        let op = Op::Copy(CopyOp::Beacon { key: beacon_key(&view.control), raise: false });
+        let op = Op::Copy(CopyOp::Beacon { key: beacon_key(&view.control), raise: None });
         let deadline = road.clock.deadline_in(BEACON_WAIT);
         let reply = guard::call_unguarded(&road.nodes[domain.cache], &op, deadline).await?;
         if reply.into_beacon()?.identity != view.control.identity {

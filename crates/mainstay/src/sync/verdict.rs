@@ -53,12 +53,11 @@ impl Watch {
         self.fresh = true;
     }
 
-    /// Judges one look. `raised`: whether the beacon was raised in it. `beacon` is `None` when the cache did not answer.
+    /// Judges one look. `beacon` is `None` when the cache did not answer.
     pub(crate) fn judge(
         &mut self,
         row: &LeaseRow,
         beacon: Option<&Beacon>,
-        raised: bool,
         readmit_wait: Duration,
         now: Instant,
     ) -> Verdict {
@@ -72,7 +71,7 @@ impl Watch {
         let Some(beacon) = beacon else {
             return Verdict::Withhold("the cache does not answer".to_owned());
         };
-        match problem(row, beacon, raised) {
+        match problem(row, beacon) {
             None => {
                 self.fresh = false;
                 self.accused = None;
@@ -131,14 +130,15 @@ impl Watch {
 }
 
 /// Why the cache is not what the record says; `None` when it is.
-fn problem(row: &LeaseRow, beacon: &Beacon, raised: bool) -> Option<String> {
+fn problem(row: &LeaseRow, beacon: &Beacon) -> Option<String> {
     let control = &row.control;
     if beacon.identity != control.identity {
         return Some("another server answers, or the same after a restart".to_owned());
     }
-    let before = beacon.beacon.saturating_sub(u64::from(raised));
-    if before < control.beacon {
-        let text = format!("its beacon stands at {before}, the record's at {}", control.beacon);
+    // It is raised only from where the record's stands.
+    let stands = beacon.beacon;
+    if stands < control.beacon {
+        let text = format!("its beacon stands at {stands}, the record's at {}", control.beacon);
         return Some(format!("the server has lost writes: {text}"));
     }
     None
@@ -175,16 +175,16 @@ mod tests {
     }
 
     fn judge(watch: &mut Watch, row: &LeaseRow, beacon: &Beacon, now: Instant) -> Verdict {
-        watch.judge(row, Some(beacon), false, 2 * S, now)
+        watch.judge(row, Some(beacon), 2 * S, now)
     }
 
     #[test]
     fn the_right_server_gets_a_lease() {
         let (mut watch, now) = (Watch::default(), Clock::system().now());
         assert_eq!(judge(&mut watch, &row(true, 1), &beacon("run-1", 7), now), Verdict::Grant);
-        let verdict = watch.judge(&row(true, 1), None, false, 2 * S, now);
+        let verdict = watch.judge(&row(true, 1), None, 2 * S, now);
         assert!(matches!(verdict, Verdict::Withhold(_)));
-        let verdict = watch.judge(&row(true, 1), Some(&beacon("run-1", 8)), true, 2 * S, now);
+        let verdict = watch.judge(&row(true, 1), Some(&beacon("run-1", 8)), 2 * S, now);
         assert_eq!(verdict, Verdict::Grant, "raised from 7 to 8");
     }
 
@@ -213,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_has_lost_writes_is_noticed_also_while_raising() {
+    fn a_server_that_has_lost_writes_is_noticed() {
         let (mut watch, now) = (Watch::default(), Clock::system().now());
         watch.connected();
-        let verdict = watch.judge(&row(true, 1), Some(&beacon("run-1", 7)), true, 2 * S, now);
-        assert!(matches!(verdict, Verdict::Degrade(_)), "it stood at 6: {verdict:?}");
+        let verdict = watch.judge(&row(true, 1), Some(&beacon("run-1", 6)), 2 * S, now);
+        assert!(matches!(verdict, Verdict::Degrade(_)), "{verdict:?}");
     }
 
     #[test]

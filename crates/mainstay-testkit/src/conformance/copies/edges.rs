@@ -112,18 +112,22 @@ pub(super) async fn one_token(s: Subject) {
 
 pub(super) async fn beacon(s: Subject) {
     let key = s.key("beacon");
-    let first = s.beacon(&key, false).await;
+    let first = s.beacon(&key, None).await;
     assert_eq!(first.beacon, 0, "there is none");
     assert!(!first.identity.is_empty() && first.now_ms > 0, "{first:?}");
     assert_eq!(s.get(&key).await, None, "asking leaves no trace");
     let mut raised = BTreeSet::new();
     for expected in 1..=3 {
-        let beacon = s.beacon(&key, true).await;
+        let beacon = s.beacon(&key, Some(expected - 1)).await;
         assert_eq!(beacon.beacon, expected);
         assert!(beacon.now_ms >= first.now_ms);
         raised.insert(beacon.identity);
     }
-    let last = s.beacon(&key, false).await;
+    let last = s.beacon(&key, None).await;
     assert_eq!((last.beacon, &last.identity), (3, &first.identity));
+    for other in [0, 2, 4, u64::MAX] {
+        let beacon = s.beacon(&key, Some(other)).await.beacon;
+        assert_eq!(beacon, 3, "it is raised only from where it stands, not from {other}");
+    }
     assert_eq!(raised, BTreeSet::from([last.identity]), "the same server");
 }

@@ -49,7 +49,7 @@ impl Subject {
         self.copy_done(CopyOp::Drain { keys: vec![key.clone()] }).await;
     }
 
-    pub(super) async fn beacon(&self, key: &Key, raise: bool) -> Beacon {
+    pub(super) async fn beacon(&self, key: &Key, raise: Option<u64>) -> Beacon {
         let reply = self.done(Op::Copy(CopyOp::Beacon { key: key.clone(), raise })).await;
         reply.into_beacon().expect("it answers Beacon")
     }
@@ -87,10 +87,10 @@ impl Subject {
 
     /// Waits until the backend's clock has gone on for longer than this.
     pub(super) async fn passed(&self, key: &Key, time: Duration) {
-        let from = self.beacon(key, false).await.now_ms;
+        let from = self.beacon(key, None).await.now_ms;
         let millis = i64::try_from(time.as_millis()).expect("short");
         for _ in 0..10_000 {
-            if self.beacon(key, false).await.now_ms > from + millis + 1 {
+            if self.beacon(key, None).await.now_ms > from + millis + 1 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;

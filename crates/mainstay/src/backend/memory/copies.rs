@@ -71,12 +71,13 @@ impl Memory {
         flag
     }
 
-    fn beacon(&self, key: &Key, raise: bool) -> Beacon {
+    fn beacon(&self, key: &Key, raise: Option<u64>) -> Beacon {
         let mut shard = self.lock(shard_of(key));
         let now_ms = self.clock.unix_ms();
         let held = shard.load(key, now_ms).and_then(|stored| number(&stored.value)).unwrap_or(0);
-        let beacon = held.saturating_add(u64::from(raise));
-        if raise {
+        let raised = raise == Some(held);
+        let beacon = held.saturating_add(u64::from(raised));
+        if raised {
             let text = Bytes::from(beacon.to_string());
             shard.put(key, text, None, self.next_version().counter);
         }

@@ -20,6 +20,12 @@ use crate::{
     op::Beacon,
 };
 
+/// Raises a number if it stands at ARGV[1]; what it is then. Sent once a lease at most, hence whole.
+const RAISE: &str = "\
+    local stands = redis.call('GET', KEYS[1]) or '0'\n\
+    if stands == ARGV[1] then return redis.call('INCR', KEYS[1]) end\n\
+    return tonumber(stands) or 0";
+
 /// What one connection answered.
 struct Answer {
     identity: String,
@@ -33,10 +39,15 @@ struct Answer {
 ///
 /// # Errors
 /// `WrongNode` when a server is no master, or when the connections to one server lead to several.
-pub(super) async fn ask(client: &Client, key: &Key, raise: bool, now: Instant) -> Result<Beacon> {
-    let answers = if raise {
+pub(super) async fn ask(
+    client: &Client,
+    key: &Key,
+    raise: Option<u64>,
+    now: Instant,
+) -> Result<Beacon> {
+    let answers = if let Some(from) = raise {
         // The others are asked afterwards, so that all of them see the number after raising.
-        raised(client, key, now).await.map_err(|error| error.with_effect(Effect::Unknown))
+        raised(client, key, from, now).await.map_err(|error| error.with_effect(Effect::Unknown))
     } else {
         let get = command::on("GET", key);
         let own = client.index_of(key)?;
@@ -48,13 +59,14 @@ pub(super) async fn ask(client: &Client, key: &Key, raise: bool, now: Instant) -
         try_join_all(asked).await
     };
     let found = answers.and_then(|answers| together(client, &answers));
-    if raise { found.map_err(|error| error.with_effect(Effect::Unknown)) } else { found }
+    if raise.is_some() { found.map_err(|error| error.with_effect(Effect::Unknown)) } else { found }
 }
 
-async fn raised(client: &Client, key: &Key, now: Instant) -> Result<Vec<Answer>> {
-    let (increment, get) = (command::on("INCR", key), command::on("GET", key));
+async fn raised(client: &Client, key: &Key, from: u64, now: Instant) -> Result<Vec<Answer>> {
+    let get = command::on("GET", key);
+    let raise = redis::cmd("EVAL").arg(RAISE).arg(1).arg(key.as_bytes()).arg(from).take();
     let own = client.index_of(key)?;
-    let first = ask_node(client, &client.nodes()[own], Some(&increment), now).await?;
+    let first = ask_node(client, &client.nodes()[own], Some(&raise), now).await?;
     let others = client.nodes().iter().enumerate().filter(|(at, _)| *at != own);
     let command = client.slots().is_none().then_some(&get);
     let others = others.map(|(_, node)| ask_node(client, node, command, now));
