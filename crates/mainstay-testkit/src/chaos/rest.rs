@@ -23,16 +23,21 @@ const READERS_FROM: ClientId = HTTP_FROM + 900;
 
 /// Waits until all caches are readable and no key is dirty; else says what is missing. `dirty_for`: after this long,
 /// readable caches are enough, for a write whose mark is late makes its key dirty also when nothing is broken. How many
-/// keys still were.
+/// keys still were. `older`: the generation that must not be served any more; an old master that came back is served for as
+/// long as nobody has noticed.
 pub(super) async fn recovered(
     world: &World,
     time: &Time,
     dirty_for: Duration,
+    older: Option<u64>,
 ) -> Result<u64, String> {
     let begun = time.now();
     loop {
         let states = states(world).await;
-        let readable = states.iter().all(|state| state.as_ref().is_some_and(|s| s.readable));
+        let serves = |state: &CacheState| {
+            state.readable && older.is_none_or(|older| state.generation > older)
+        };
+        let readable = states.iter().all(|state| state.as_ref().is_some_and(serves));
         let dirty = states.iter().flatten().map(|state| state.dirty_keys).max().unwrap_or(0);
         let waited = Duration::from_micros(time.now() - begun);
         if readable && (dirty == 0 || waited > dirty_for) {

@@ -72,14 +72,14 @@ pub async fn run(options: Options) -> Result<Outcome, ServerError> {
         sessions: options.consistency == Consistency::Strict,
     });
     let mut happened = Happened::default();
-    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX).await {
+    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX, None).await {
         happened.problems.push(format!("at the start: {problem}"));
     }
     let mut clients = start_clients(&world, &shared, options.seed);
     let windows = torment(&mut world, &shared, &options, &mut happened).await?;
     shared.stop.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
-    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX).await {
+    if let Err(problem) = rest::recovered(&world, &shared.time, Duration::MAX, None).await {
         happened.problems.push(format!("at the end: {problem}"));
     }
     if let Err(problem) = rest::read_all(&world, &shared).await {
@@ -178,7 +178,9 @@ async fn one(
     let healed = time.now();
     history.mark(MarkKind::Healed, healed);
     let mut dirty = 0;
-    let recovered = match rest::recovered(world, time, DIRTY_FOR).await {
+    let generation = before.iter().flatten().map(|state| state.generation).max();
+    let older = generation.filter(|_| faults.iter().any(|fault| fault.has_to_degrade()));
+    let recovered = match rest::recovered(world, time, DIRTY_FOR, older).await {
         Ok(left) => {
             dirty = left;
             Some(time.now())

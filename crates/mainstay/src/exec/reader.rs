@@ -75,9 +75,11 @@ impl Reader<'_> {
         if let Some(l1) = road.l1.of_route(self.route) {
             l1.witness(key, version);
         }
-        if let (true, Some(session), Some(lease)) =
-            (floor, self.session, road.floor_for(self.route))
-        {
+        let (Some(session), Some(lease)) = (self.session, road.floor_for(self.route)) else {
+            return;
+        };
+        session.shown(key, version);
+        if floor {
             session.saw(key, version, lease, road.clock.now());
         }
     }

@@ -16,6 +16,9 @@ use crate::{
 /// been taken since, it reads from the record.
 const KEYS_MAX: usize = 1024;
 
+/// Places for what copies showed lately, taken up at the first one.
+const SHOWN: usize = 128;
+
 /// A floor is remembered for so many leases: then every lease that could show something older has long ended, also where
 /// the cache was found to have lost writes in between.
 const LEASES: u32 = 10;
@@ -24,7 +27,9 @@ const LEASES: u32 = 10;
 /// same session. A bounded route needs it, a strict one holds by itself.
 ///
 /// Copies of one cache never go back while its lease lasts, and what a process keeps of its own never goes back behind
-/// what it has read there; so only what came straight from the record needs a floor.
+/// what it has read there; so only what came straight from the record needs a floor. A server that loses writes behind a
+/// connection that stands is noticed with the next look; until then the keys that the session was shown last do not go
+/// back either.
 #[derive(Clone, Debug, Default)]
 pub struct Session(Arc<Mutex<Floors>>);
 
@@ -35,6 +40,8 @@ struct Floors {
     forgot: Option<Instant>,
     /// When it is worth looking again for floors that have served their time.
     tidy_at: Option<Instant>,
+    /// What was shown last, each key in one place by its hash; a later one takes the place of another.
+    shown: Vec<Option<(u64, Version)>>,
 }
 
 impl Session {
@@ -50,7 +57,20 @@ impl Session {
         if floors.forgot.is_some_and(|forgot| known.is_none_or(|known| known <= forgot)) {
             return false;
         }
-        floors.keys.get(key).is_none_or(|(floor, _)| version >= *floor)
+        let hash = hash(key);
+        let shown = floors.shown.get(place(hash)).copied().flatten();
+        shown.is_none_or(|(of, floor)| of != hash || version >= floor)
+            && floors.keys.get(key).is_none_or(|(floor, _)| version >= *floor)
+    }
+
+    /// The session was shown this version, wherever it came from.
+    pub(crate) fn shown(&self, key: &Key, version: Version) {
+        let mut floors = self.lock();
+        if floors.shown.is_empty() {
+            floors.shown.resize(SHOWN, None);
+        }
+        let hash = hash(key);
+        floors.shown[place(hash)] = Some((hash, version));
     }
 
     /// The session has seen this version in the record.
@@ -93,6 +113,17 @@ impl Floors {
         }
         room
     }
+}
+
+/// FNV-1a: the same in every run.
+fn hash(key: &Key) -> u64 {
+    key.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn place(hash: u64) -> usize {
+    usize::try_from((hash ^ (hash >> 32)) % SHOWN as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -144,5 +175,15 @@ mod tests {
         let later = now + T * LEASES;
         session.wrote(&Key::from("mine"), v(9), T, later);
         assert!(!session.allows(&Key::from("mine"), v(8), Some(later)), "there is room again");
+    }
+
+    #[test]
+    fn what_was_shown_last_does_not_go_back_and_the_record_corrects_it() {
+        let (session, key) = (Session::new(), Key::from("k"));
+        session.shown(&key, v(5));
+        assert!(!session.allows(&key, v(4), None) && session.allows(&key, v(5), None));
+        assert!(session.allows(&Key::from("other"), v(1), None));
+        session.shown(&key, v(3));
+        assert!(session.allows(&key, v(3), None), "the record has the last word");
     }
 }
