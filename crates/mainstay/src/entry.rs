@@ -27,6 +27,13 @@ impl Key {
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
+
+    /// FNV-1a, the same in every run so that a simulation repeats.
+    pub(crate) fn stable_hash(&self) -> u64 {
+        self.0.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
 }
 
 impl From<&str> for Key {

@@ -57,7 +57,7 @@ impl Session {
         if floors.forgot.is_some_and(|forgot| known.is_none_or(|known| known <= forgot)) {
             return false;
         }
-        let hash = hash(key);
+        let hash = key.stable_hash();
         let shown = floors.shown.get(place(hash)).copied().flatten();
         shown.is_none_or(|(of, floor)| of != hash || version >= floor)
             && floors.keys.get(key).is_none_or(|(floor, _)| version >= *floor)
@@ -69,7 +69,7 @@ impl Session {
         if floors.shown.is_empty() {
             floors.shown.resize(SHOWN, None);
         }
-        let hash = hash(key);
+        let hash = key.stable_hash();
         floors.shown[place(hash)] = Some((hash, version));
     }
 
@@ -113,13 +113,6 @@ impl Floors {
         }
         room
     }
-}
-
-/// FNV-1a: the same in every run.
-fn hash(key: &Key) -> u64 {
-    key.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 fn place(hash: u64) -> usize {

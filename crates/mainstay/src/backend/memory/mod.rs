@@ -249,11 +249,9 @@ impl Held<'_> {
     }
 }
 
-/// FNV-1a, the same in every run so that a simulation repeats; the maps inside the shards are seeded at random.
+/// The same in every run; the maps inside the shards are seeded at random.
 fn shard_of(key: &Key) -> usize {
-    let hash = key.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = key.stable_hash();
     // The last bytes of a key reach only the low bits so far; the product carries them to the top.
     let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from((mixed >> 32) % SHARDS as u64).unwrap_or(0)
