@@ -37,6 +37,8 @@ pub enum ErrorKind {
     WrongNode,
     /// The backend is out of memory, connections, disk or time.
     Overloaded,
+    /// No room for another write, in memory or on disk; reads and deletes go on.
+    StorageFull,
     /// Serialization failure, deadlock, busy: nothing was applied, try again.
     Conflict,
     /// Wrong password, no permission: a person must act.
@@ -65,7 +67,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [Self; 24] = {
+    pub const ALL: [Self; 25] = {
         use ErrorKind::*;
         [
             InvalidArgument,
@@ -81,6 +83,7 @@ impl ErrorKind {
             NotReady,
             WrongNode,
             Overloaded,
+            StorageFull,
             Conflict,
             Forbidden,
             Misconfigured,
@@ -101,8 +104,8 @@ impl ErrorKind {
         match self {
             InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge
             | NoSuchKey | Unsupported => true,
-            Disconnected | Timeout | NotReady | WrongNode | Overloaded | Conflict | Forbidden
-            | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
+            Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
+            | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
             | DeadlineExceeded | Closed | Internal => false,
         }
     }
@@ -124,6 +127,7 @@ impl ErrorKind {
             NotReady => "not_ready",
             WrongNode => "wrong_node",
             Overloaded => "overloaded",
+            StorageFull => "storage_full",
             Conflict => "conflict",
             Forbidden => "forbidden",
             Misconfigured => "misconfigured",

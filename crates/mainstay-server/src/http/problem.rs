@@ -209,6 +209,11 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "a failover may be under way; if not, point the URL at the primary",
         ),
         Overloaded => (UNAVAILABLE, "The backend is overloaded", "send less, or give it more room"),
+        StorageFull => (
+            UNAVAILABLE,
+            "The backend has no room for another write",
+            "give it more memory or disk; reads and deletes go on",
+        ),
         Conflict => (UNAVAILABLE, "The backend was busy", "nothing was applied: try again"),
         Forbidden => (
             UNAVAILABLE,

@@ -91,8 +91,8 @@ fn line_of(error: &Error) -> String {
         NoSuchKey => "ERR no such key".to_owned(),
         InvalidArgument | TooLarge | Unsupported => format!("ERR {}", plain(error.message())),
         Internal => format!("ERR internal error: {}", error.message()),
-        Disconnected | Timeout | NotReady | WrongNode | Overloaded | Conflict | Forbidden
-        | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
+        Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
+        | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
         | DeadlineExceeded | Closed => unavailable(error),
     }
 }

@@ -15,6 +15,8 @@ pub enum Verdict {
     Failure,
     /// It refused for want of memory, connections, disk or time: counts as a slow call.
     Overload,
+    /// It has no room for writes and said so at once: a failed call that says nothing against the next read.
+    Full,
     /// It refused the credentials: a failure, and isolation after three in a row.
     Forbidden,
     /// Its data cannot be read: a failure, and isolation at once.
@@ -34,6 +36,7 @@ pub fn verdict(kind: ErrorKind) -> Verdict {
             Verdict::Failure
         }
         Overloaded => Verdict::Overload,
+        StorageFull => Verdict::Full,
         Forbidden => Verdict::Forbidden,
         Corrupt => Verdict::Corrupt,
         BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed | Internal => {
@@ -60,10 +63,9 @@ pub fn reaction(kind: ErrorKind) -> Reaction {
         Disconnected | OutOfUse | NotReady | Corrupt => Reaction::Probe,
         WrongNode => Reaction::Reconnect,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | Timeout | Overloaded | Conflict | Forbidden | Misconfigured
-        | BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed | Internal => {
-            Reaction::Nothing
-        }
+        | Unsupported | Timeout | Overloaded | StorageFull | Conflict | Forbidden
+        | Misconfigured | BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed
+        | Internal => Reaction::Nothing,
     }
 }
 
@@ -73,8 +75,8 @@ pub fn loses_connection(kind: ErrorKind) -> bool {
     match kind {
         Disconnected | Timeout | WrongNode | OutOfUse | DeadlineExceeded => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | NotReady | Overloaded | Conflict | Forbidden | Misconfigured | Corrupt
-        | BreakerOpen | Shed | Unavailable | Closed | Internal => false,
+        | Unsupported | NotReady | Overloaded | StorageFull | Conflict | Forbidden
+        | Misconfigured | Corrupt | BreakerOpen | Shed | Unavailable | Closed | Internal => false,
     }
 }
 
@@ -94,7 +96,7 @@ pub fn probe_outcome(kind: ErrorKind) -> ProbeOutcome {
     use ErrorKind::*;
     match kind {
         Conflict => ProbeOutcome::Good,
-        Overloaded | Forbidden | Misconfigured | Unsupported => ProbeOutcome::Partial,
+        Overloaded | StorageFull | Forbidden | Misconfigured | Unsupported => ProbeOutcome::Partial,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Disconnected | Timeout | NotReady | WrongNode | Corrupt | BreakerOpen | Shed
         | OutOfUse | Unavailable | DeadlineExceeded | Closed | Internal => ProbeOutcome::Bad,
@@ -107,8 +109,8 @@ pub fn probe_outcome(kind: ErrorKind) -> ProbeOutcome {
 pub fn is_outage(kind: ErrorKind) -> bool {
     use ErrorKind::*;
     match kind {
-        Disconnected | Timeout | NotReady | WrongNode | Overloaded | BreakerOpen | OutOfUse
-        | Unavailable => true,
+        Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | BreakerOpen
+        | OutOfUse | Unavailable => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Unsupported | Conflict | Forbidden | Misconfigured | Corrupt | Shed
         | DeadlineExceeded | Closed | Internal => false,
@@ -146,12 +148,11 @@ pub fn next_step(kind: ErrorKind, effect: Effect, class: OpClass) -> NextStep {
             | (OpClass::Strict, Effect::None) => NextStep::RetrySame,
             (OpClass::Strict, Effect::Unknown) => NextStep::Stop,
         },
-        Overloaded | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse => {
-            match class {
-                OpClass::Read | OpClass::LastWriterWins => NextStep::NextBackend,
-                OpClass::Strict => NextStep::Stop,
-            }
-        }
+        Overloaded | StorageFull | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed
+        | OutOfUse => match class {
+            OpClass::Read | OpClass::LastWriterWins => NextStep::NextBackend,
+            OpClass::Strict => NextStep::Stop,
+        },
         Unavailable | DeadlineExceeded | Closed | Internal => NextStep::Stop,
     }
 }
@@ -160,39 +161,9 @@ pub fn next_step(kind: ErrorKind, effect: Effect, class: OpClass) -> NextStep {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 24] = {
-        use ErrorKind::*;
-        [
-            InvalidArgument,
-            WrongType,
-            NotInteger,
-            NotFloat,
-            Overflow,
-            TooLarge,
-            NoSuchKey,
-            Unsupported,
-            Disconnected,
-            Timeout,
-            NotReady,
-            WrongNode,
-            Overloaded,
-            Conflict,
-            Forbidden,
-            Misconfigured,
-            Corrupt,
-            BreakerOpen,
-            Shed,
-            OutOfUse,
-            Unavailable,
-            DeadlineExceeded,
-            Closed,
-            Internal,
-        ]
-    };
-
     #[test]
     fn the_callers_errors_say_nothing_against_the_backend_and_go_back() {
-        for kind in KINDS.into_iter().filter(|kind| kind.is_callers()) {
+        for kind in ErrorKind::ALL.into_iter().filter(|kind| kind.is_callers()) {
             assert_eq!(verdict(kind), Verdict::Success, "{kind:?}");
             for class in [OpClass::Read, OpClass::LastWriterWins, OpClass::Strict] {
                 assert_eq!(next_step(kind, Effect::None, class), NextStep::Return, "{kind:?}");
@@ -202,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_strict_operation_of_unknown_effect_is_never_tried_again_nor_moved() {
-        for kind in KINDS.into_iter().filter(|kind| !kind.is_callers()) {
+        for kind in ErrorKind::ALL.into_iter().filter(|kind| !kind.is_callers()) {
             assert_eq!(next_step(kind, Effect::Unknown, OpClass::Strict), NextStep::Stop);
             assert_ne!(next_step(kind, Effect::None, OpClass::Strict), NextStep::NextBackend);
         }
@@ -211,8 +182,8 @@ mod tests {
     #[test]
     fn only_what_speaks_against_a_backend_is_an_outage() {
         let refused = [ErrorKind::BreakerOpen, ErrorKind::OutOfUse, ErrorKind::Unavailable];
-        for kind in KINDS.into_iter().filter(|kind| is_outage(*kind)) {
-            let ill = matches!(verdict(kind), Verdict::Failure | Verdict::Overload);
+        for kind in ErrorKind::ALL.into_iter().filter(|kind| is_outage(*kind)) {
+            let ill = matches!(verdict(kind), Verdict::Failure | Verdict::Overload | Verdict::Full);
             assert!(ill || refused.contains(&kind), "{kind:?}");
         }
         assert!(!is_outage(ErrorKind::Shed) && !is_outage(ErrorKind::Misconfigured));
@@ -233,7 +204,7 @@ mod tests {
 
     #[test]
     fn whatever_loses_the_connection_is_a_bad_probe() {
-        for kind in KINDS.into_iter().filter(|kind| loses_connection(*kind)) {
+        for kind in ErrorKind::ALL.into_iter().filter(|kind| loses_connection(*kind)) {
             assert_eq!(probe_outcome(kind), ProbeOutcome::Bad, "{kind:?}");
         }
     }

@@ -224,7 +224,11 @@ impl Core {
                 self.counts.success += 1;
                 false
             }
-            Verdict::Failure | Verdict::Overload | Verdict::Forbidden | Verdict::Corrupt => {
+            Verdict::Failure
+            | Verdict::Overload
+            | Verdict::Full
+            | Verdict::Forbidden
+            | Verdict::Corrupt => {
                 self.counts.failure += 1;
                 if let Some(error) = ending.error {
                     self.note_failure(error, now);

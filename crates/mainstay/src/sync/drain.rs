@@ -8,6 +8,7 @@ use super::{
     view::View,
 };
 use crate::{
+    clock::Instant,
     entry::Key,
     error::Result,
     event::EventKind,
@@ -24,11 +25,46 @@ const STEP: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(60);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
+/// Between two events: a cache that takes no marks, but serves, is drained many times a second.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Drained keys that no event has told of yet.
+struct Untold {
+    keys: u64,
+    next: Instant,
+}
+
+impl Untold {
+    /// Ends when there is something to tell and it is time.
+    async fn due(&self) {
+        match self.keys {
+            0 => std::future::pending().await,
+            _ => tokio::time::sleep_until(self.next).await,
+        }
+    }
+
+    fn tell(&mut self, road: &Road, domain: &Domain) {
+        let now = road.clock.now();
+        if self.keys > 0 && now >= self.next {
+            let kind = EventKind::Readmission { keys: std::mem::take(&mut self.keys) };
+            road.nodes[domain.cache].publish(kind, "written around the cache, made absent in it");
+            self.next = now + TELL_EVERY;
+        }
+    }
+}
+
 /// Drains one cache for ever.
 pub(crate) async fn keep(road: Arc<Road>, id: usize) {
     let domain = &road.domains[id];
+    let mut untold = Untold { keys: 0, next: road.clock.now() };
     loop {
-        domain.drain_wanted().await;
+        tokio::select! {
+            () = domain.drain_wanted() => {}
+            () = untold.due() => {
+                untold.tell(&road, domain);
+                continue;
+            }
+        }
         // Processes that see the same rows do not all begin at once.
         let pause = PAUSE_MIN + (PAUSE_MAX - PAUSE_MIN).mul_f64(road.entropy.unit());
         tokio::time::sleep(pause).await;
@@ -36,8 +72,8 @@ pub(crate) async fn keep(road: Arc<Road>, id: usize) {
         let drained = drain(&road, domain).await.unwrap_or(0);
         if drained > 0 {
             Counts::add(&domain.counts.drained, drained);
-            let kind = EventKind::Readmission { keys: drained as u64 };
-            road.nodes[domain.cache].publish(kind, "written around the cache, made absent in it");
+            untold.keys += drained as u64;
+            untold.tell(&road, domain);
             domain.want_look();
         }
     }

@@ -119,11 +119,13 @@ async fn a_full_memory_is_named_and_copies_are_served_on() {
     let load = light_load(&world.mainstay);
     let_it_run(&load, "steady").await;
     world.tell_redis(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
-    until_ill(&world.mainstay, "redis", "degraded", "overloaded", "OOM").await;
+    until_ill(&world.mainstay, "redis", "degraded", "storage_full", "OOM").await;
     let_it_run(&load, "no memory").await;
     world.mainstay.until_cached("before").await;
     assert_eq!(client.text(&["SET", "meanwhile", "2"]).await, "OK");
     assert_eq!(client.text(&["GET", "meanwhile"]).await, "2");
+    let closed = |found: &serde_json::Value| found["breaker"]["state"] == "closed";
+    world.mainstay.until_backend("redis", "served from, its breaker closed", closed).await;
     world.tell_redis(&["CONFIG", "SET", "maxmemory", "0"]).await;
     world.mainstay.wait_for("redis", "up").await;
     world.mainstay.until_cached("meanwhile").await;

@@ -210,11 +210,11 @@ async fn refusals_have_their_kinds_and_no_effect() {
     server.redis_cli(&["RPUSH", "list", "x"]).await.unwrap();
     assert_eq!(kind(get(&backend, "list").await), (ErrorKind::WrongType, Effect::None));
     server.redis_cli(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
-    assert_eq!(kind(set(&backend, "k", "v").await), (ErrorKind::Overloaded, Effect::None));
+    assert_eq!(kind(set(&backend, "k", "v").await), (ErrorKind::StorageFull, Effect::None));
     let entries = vec![(Key::from("a"), "1".into()), (Key::from("b"), "2".into())];
     let many = Op::SetMany { entries, ttl: TtlChange::For(FOREVER), all_absent: false };
     let refused = backend.execute(&many, within(FOREVER)).await;
-    assert_eq!(kind(refused), (ErrorKind::Overloaded, Effect::None), "in a transaction");
+    assert_eq!(kind(refused), (ErrorKind::StorageFull, Effect::None), "in a transaction");
     assert_eq!(get(&backend, "k").await.unwrap(), None, "reads go on");
 }
 

@@ -87,6 +87,21 @@ fn the_callers_errors_and_overload_do_not_count_as_failures_in_a_row() {
 }
 
 #[test]
+fn no_room_for_writes_says_nothing_against_reads() {
+    let (mut breaker, mut now) = start();
+    for _ in 0..1000 {
+        assert_eq!(run(&mut breaker, Verdict::Full, FAST, now), None);
+    }
+    trip(&mut breaker, now);
+    now += ms(5000);
+    breaker.advance(now, HALF);
+    run(&mut breaker, Verdict::Full, FAST, now);
+    run(&mut breaker, Verdict::Full, FAST, now);
+    assert!(run(&mut breaker, Verdict::Full, FAST, now).is_some(), "three answers close it");
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[test]
 fn opens_on_slow_calls_by_the_usual_latency() {
     let (mut breaker, now) = start();
     breaker.set_pace(Some(ms(400)), ms(150));
@@ -374,10 +389,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..300)
 }
 
-const VERDICTS: [Verdict; 6] = [
+const VERDICTS: [Verdict; 7] = [
     Verdict::Success,
     Verdict::Failure,
     Verdict::Overload,
+    Verdict::Full,
     Verdict::Forbidden,
     Verdict::Corrupt,
     Verdict::Abandoned,

@@ -72,6 +72,6 @@ async fn replies_keep_their_text_through_the_client_library() {
     assert_eq!(error.kind(), ErrorKind::WrongNode);
     assert_eq!(error.message(), "READONLY You can't write.");
     let error = answered(b"-OOM too much\r\n").await.expect_err("an error reply");
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::StorageFull, Effect::None));
     assert_eq!(answered(b"$1\r\na\r\n").await.expect("a reply"), Value::BulkString(vec![b'a']));
 }

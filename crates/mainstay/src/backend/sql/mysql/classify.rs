@@ -70,8 +70,9 @@ pub(super) fn kind_of(code: u16) -> ErrorKind {
         | 4031 => ErrorKind::Disconnected,
         1047 | 1053 | 1077 | 3169 => ErrorKind::NotReady,
         1290 | 1792 | 1836 | 3100 => ErrorKind::WrongNode,
-        1021 | 1026 | 1030 | 1037 | 1038 | 1040 | 1041 | 1114 | 1135 | 1180 | 1203 | 1205
-        | 1206 | 1226 | 1317 | 1461 | 1637 | 1969 | 3024 | 3572 => ErrorKind::Overloaded,
+        1021 | 1114 => ErrorKind::StorageFull,
+        1026 | 1030 | 1037 | 1038 | 1040 | 1041 | 1135 | 1180 | 1203 | 1205 | 1206 | 1226
+        | 1317 | 1461 | 1637 | 1969 | 3024 | 3572 => ErrorKind::Overloaded,
         1020 | 1213 | 1614 | 1615 => ErrorKind::Conflict,
         1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1251 | 1370 | 1524 | 1698 | 1820
         | 1862 | 3118 | 3159 | 3955 | 4151 => ErrorKind::Forbidden,

@@ -81,6 +81,7 @@ fn by_code(code: &str) -> Option<ErrorKind> {
         "55P03" | "57014" => ErrorKind::Overloaded,
         "42501" => ErrorKind::Forbidden,
         "57P04" => ErrorKind::Misconfigured,
+        "53100" => ErrorKind::StorageFull,
         "22001" => ErrorKind::TooLarge,
         "XX001" | "XX002" => ErrorKind::Corrupt,
         _ => return None,

@@ -56,7 +56,8 @@ fn kind_of_code(extended: i32, text: &str) -> ErrorKind {
         | ffi::SQLITE_ABORT
         | ffi::SQLITE_SCHEMA
         | ffi::SQLITE_PROTOCOL => ErrorKind::Conflict,
-        ffi::SQLITE_FULL | ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM => ErrorKind::Overloaded,
+        ffi::SQLITE_FULL => ErrorKind::StorageFull,
+        ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM => ErrorKind::Overloaded,
         ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOLFS => ErrorKind::Misconfigured,
         ffi::SQLITE_PERM | ffi::SQLITE_AUTH => ErrorKind::Forbidden,
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_FORMAT => ErrorKind::Corrupt,

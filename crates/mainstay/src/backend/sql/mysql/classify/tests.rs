@@ -29,8 +29,8 @@ fn expected(case: &str) -> Option<ErrorKind> {
         | "KILL QUERY"
         | "max_connections"
         | "max_user_connections"
-        | "FLUSH TABLES WITH READ LOCK + lock_wait_timeout 1"
-        | "disk full (small rows, innodb)" => Overloaded,
+        | "FLUSH TABLES WITH READ LOCK + lock_wait_timeout 1" => Overloaded,
+        "disk full (small rows, innodb)" => StorageFull,
         "deadlock" => Conflict,
         "--read-only write" | "READ ONLY transaction" => WrongNode,
         "max_allowed_packet"

@@ -19,8 +19,8 @@ fn expected(case: &str) -> Option<ErrorKind> {
         | "lock_timeout"
         | "NOWAIT"
         | "RAW max_connections app"
-        | "RAW max_connections superuser"
-        | "disk full (tablespace)" => Overloaded,
+        | "RAW max_connections superuser" => Overloaded,
+        "disk full (tablespace)" => StorageFull,
         "deadlock" | "serialization failure" => Conflict,
         "default_transaction_read_only"
         | "standby write"

@@ -19,7 +19,8 @@ fn every_error_of_the_atlas_has_its_kind() {
         let Some((code, text)) = code_and_text(entry["result"].as_str().unwrap()) else { continue };
         let expected = match code & PRIMARY {
             5 | 6 => ErrorKind::Conflict,
-            13 | 10 => ErrorKind::Overloaded,
+            13 => ErrorKind::StorageFull,
+            10 => ErrorKind::Overloaded,
             8 | 14 => ErrorKind::Misconfigured,
             11 | 26 => ErrorKind::Corrupt,
             18 => ErrorKind::TooLarge,

@@ -146,7 +146,7 @@ async fn a_full_disk_fails_the_write_and_reads_go_on() {
     });
     let results = futures_util::future::join_all(work).await;
     let error = results[3].as_ref().unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::StorageFull, Effect::None));
     for (task, result) in results.iter().enumerate() {
         let stored = read(&sqlite, &format!("k{task}")).await;
         assert_eq!(stored.is_some(), result.is_ok(), "{task}: {result:?}");
