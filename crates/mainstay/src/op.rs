@@ -8,9 +8,11 @@ use bytes::Bytes;
 use crate::entry::{Key, Version};
 
 mod copies;
+mod query;
 mod records;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
+pub use query::{Query, ROWS_MAX, Rows, Statement};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
 
 /// What to do with a key's expiry.
@@ -205,6 +207,8 @@ pub enum Op {
         replace: bool,
     },
 
+    /// What a source route asks of its database. Not for callers.
+    Query(Query),
     /// What a record route asks of its cache. Not for callers.
     Copy(CopyOp),
     /// What a record route asks of its record. Not for callers.
@@ -234,6 +238,7 @@ impl Op {
             | Op::Exists { .. }
             | Op::Scan { .. }
             | Op::Count { .. }
+            | Op::Query(_)
             | Op::Copy(CopyOp::Beacon { raise: None, .. }) => OpClass::Read,
             Op::Record(op) if op.is_read() => OpClass::Read,
             Op::Set { condition: Condition::Always, want_previous: false, .. }
@@ -276,6 +281,7 @@ impl Op {
             Op::Append { .. } => "append",
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
+            Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
         }
@@ -303,7 +309,7 @@ impl Op {
                 each(from);
                 each(to);
             }
-            Op::Scan { .. } | Op::Count { .. } | Op::Copy(_) | Op::Record(_) => {}
+            Op::Scan { .. } | Op::Count { .. } | Op::Query(_) | Op::Copy(_) | Op::Record(_) => {}
         }
     }
 }

@@ -50,7 +50,9 @@ pub(super) async fn perform(
         }
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
         Op::Copy(op) => Box::pin(copies::perform(client, op, value_max, clock)).await,
-        Op::Record(_) => Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine")),
+        Op::Query(_) | Op::Record(_) => {
+            Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod guarded;
 mod journal;
 mod locked;
 mod pool;
+mod query;
 mod read;
 mod schema;
 mod statement;
@@ -86,6 +87,9 @@ impl Mysql {
         let all = self.current()?;
         if let Op::Record(op) = op {
             return control::run(&all, op, Bounds { value_max: self.value_max }, deadline).await;
+        }
+        if let Op::Query(query) = op {
+            return query::run(&all, query, self.value_max, deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;

@@ -28,6 +28,7 @@ mod hosts;
 mod journal;
 mod locked;
 mod pool;
+mod query;
 mod read;
 mod schema;
 mod statement;
@@ -127,6 +128,9 @@ impl Postgres {
         let bounds = Bounds { value_max: self.value_max };
         if let Op::Record(op) = op {
             return control::run(&all, op, bounds, deadline).await;
+        }
+        if let Op::Query(query) = op {
+            return query::run(&all, query, self.value_max, deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;

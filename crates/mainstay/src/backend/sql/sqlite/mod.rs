@@ -35,6 +35,7 @@ mod journal;
 mod lane;
 mod location;
 mod purge;
+mod query;
 mod read;
 mod schema;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{classify, control, lane::Job, location::FileIdentity, purge, read, write};
+use super::{classify, control, lane::Job, location::FileIdentity, purge, query, read, write};
 use crate::{
     backend::semantics::Bounds,
     clock::Clock,
@@ -98,6 +98,9 @@ pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Resu
         Work::Op(Op::Record(op)) if op.is_read() => control::look(connection, op),
         Work::Op(Op::Record(op)) => control::write(connection, op, rules),
         Work::FirstLease(op) => control::first_lease(connection, op),
+        Work::Op(Op::Query(op)) => {
+            query::run(connection, op, rules.bounds.value_max, &|| job.is_awaited())
+        }
         Work::Op(op) if read::reads(op) => {
             read::read(connection, op, rules.clock.unix_ms(), &|| job.is_awaited())
         }
