@@ -35,8 +35,8 @@ pub enum RecordOp {
     Dirty {
         /// The cache.
         cache: Arc<str>,
-        /// Keys after this one; `None`: from the first.
-        after: Option<Key>,
+        /// This key and those after it; `None`: from the first.
+        from: Option<Key>,
         /// Rows at most.
         limit: usize,
     },

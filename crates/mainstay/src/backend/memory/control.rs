@@ -37,8 +37,8 @@ impl Memory {
             RecordOp::Commit { cache, write, under } => {
                 self.commit(&mut control, cache, write, *under, now_us)?
             }
-            RecordOp::Dirty { cache, after, limit } => {
-                Reply::Dirty(state.dirty(cache, after.as_ref(), *limit))
+            RecordOp::Dirty { cache, from, limit } => {
+                Reply::Dirty(state.dirty(cache, from.as_ref(), *limit))
             }
             RecordOp::Drained { cache, rows } => count(state.drained(cache, rows, now_us)),
             RecordOp::Degrade { cache, epoch, reason } => {

@@ -17,6 +17,10 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
+/// Not a cache, and no backend can have this name: its dirty keys are those that a record took for a better backend of a
+/// failover route. The dirty rows of a journaled write are not made for it.
+pub const OVERFLOW: &str = "/overflow";
+
 /// Everything that a record keeps beside its values. `now_us` is the record's clock, Unix microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct ControlState {
@@ -117,10 +121,10 @@ impl ControlState {
     }
 
     /// `RecordOp::Dirty`.
-    pub fn dirty(&self, cache: &str, after: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
+    pub fn dirty(&self, cache: &str, from: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
         let Some(cache) = self.caches.get(cache) else { return Vec::new() };
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = cache.dirty.range((after, Bound::Unbounded)).take(limit);
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        let rows = cache.dirty.range((from, Bound::Unbounded)).take(limit);
         rows.map(|(key, row)| DirtyRow { key: key.clone(), number: row.number }).collect()
     }
 
@@ -221,8 +225,10 @@ impl ControlState {
         let own = self.journals.entry(journal).or_default();
         own.seq = seq;
         own.versions.extend(versions);
-        for cache in self.caches.values_mut().filter(|cache| cache.control.active) {
-            cache.around(keys, None, Duration::ZERO, now_us);
+        for (name, cache) in &mut self.caches {
+            if cache.control.active && **name != *OVERFLOW {
+                cache.around(keys, None, Duration::ZERO, now_us);
+            }
         }
     }
 
