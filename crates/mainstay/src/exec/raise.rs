@@ -80,16 +80,17 @@ pub(super) async fn for_op(
     if road.overflow[route.id].is_empty() && listed {
         return Ok(behind);
     }
+    if !listed {
+        rows::list_below(road, route, to, deadline).await;
+    }
     let patience = PATIENCE;
     let up = Move { road, route, to, via: Via::Guard, deadline, patience };
     for key in keys_of(op) {
-        if !listed {
-            for by in rows::unlisted(road, route, to, &key, deadline).await {
-                if !survives(op) {
-                    return Err((not_listed(road, by), true));
-                }
-                behind.push(Behind { key: key.clone(), by, taken: None, volatile: false });
+        for by in rows::unlisted(road, route, to, &key) {
+            if !survives(op) {
+                return Err((not_listed(road, by), true));
             }
+            behind.push(Behind { key: key.clone(), by, taken: None, volatile: false });
         }
         known(&up, &key, op, &mut behind).await?;
     }

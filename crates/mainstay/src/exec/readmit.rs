@@ -85,7 +85,9 @@ pub(crate) async fn look_for_rows(road: &Arc<Road>, id: NodeId) {
     let Some(rows) = &road.rows[id] else { return };
     let now = road.clock.now();
     let available = |id: NodeId| road.nodes[id].view(now).is_available();
-    let wanted = |route: &Arc<Route>| rows::stands_below(route, id) && available(route.authority());
+    let wanted = |route: &Arc<Route>| {
+        rows::stands_below(route, id) && route.nodes().take_while(|node| *node != id).any(available)
+    };
     if available(id) && (!rows.all_listed() || road.table.routes().iter().any(wanted)) {
         drop(rows::list(road, id, Via::Guard).await);
     }

@@ -208,31 +208,30 @@ pub(super) fn all_listed(road: &Road, route: &Route, to: NodeId) -> bool {
     below(route, to).all(|id| road.rows[id].as_ref().is_none_or(Rows::all_listed))
 }
 
-/// The nodes below this one that may have a row for the key which nobody here knows of. Lists those that can be reached.
-pub(super) async fn unlisted(
-    road: &Road,
-    route: &Route,
-    to: NodeId,
-    key: &Key,
-    deadline: Deadline,
-) -> Vec<NodeId> {
-    let mut unknown = Vec::new();
+/// Lists the rows of those nodes below this one that were not listed to their end yet, if they can be reached in time.
+pub(super) async fn list_below(road: &Road, route: &Route, to: NodeId, deadline: Deadline) {
+    let now = road.clock.now();
+    let limit = deadline.within(now, LISTING_WAIT).instant();
     for id in below(route, to) {
-        let Some(rows) = &road.rows[id] else { continue };
-        if knows(road, route, rows, id, key) {
-            continue;
-        }
-        let now = road.clock.now();
-        if road.nodes[id].view(now).is_available() {
-            let limit = deadline.within(now, LISTING_WAIT).instant();
-            // Whatever came of it, `knows` tells.
+        let unlisted = road.rows[id].as_ref().is_some_and(|rows| !rows.all_listed());
+        if unlisted && road.nodes[id].view(now).is_available() {
+            // Whatever came of it, `unlisted` tells.
             drop(tokio::time::timeout_at(limit, list(road, id, Via::Guard)).await);
         }
-        if !knows(road, route, rows, id, key) {
-            unknown.push(id);
-        }
     }
-    unknown
+}
+
+/// The nodes below this one that may have a row for the key which nobody here knows of.
+pub(super) fn unlisted<'a>(
+    road: &'a Road,
+    route: &'a Route,
+    to: NodeId,
+    key: &'a Key,
+) -> impl Iterator<Item = NodeId> + 'a {
+    below(route, to).filter(move |id| {
+        let unknown = |rows: &Rows| !knows(road, route, rows, *id, key);
+        road.rows[*id].as_ref().is_some_and(unknown)
+    })
 }
 
 fn knows(road: &Road, route: &Route, rows: &Rows, id: NodeId, key: &Key) -> bool {

@@ -9,7 +9,7 @@ use super::{
     prepare, raise, rows,
 };
 use crate::{
-    backend::{Durability, Scope},
+    backend::{Durability, Scope, semantics::control::leaves_rows},
     clock::Deadline,
     entry::{Ack, Freshness, Key, Worth},
     error::{Effect, Error, ErrorKind, Result},
@@ -86,7 +86,7 @@ async fn ask(
     let asked = ask_now(road, route, id, op, deadline, last).await;
     let took = overflows
         && match &asked {
-            Ok(served) => leaves_a_mark(op, &served.reply),
+            Ok(served) => leaves_rows(op, &served.reply),
             // Its rows tell, if it did.
             Err(error) => error.effect() == Effect::Unknown && road.rows[id].is_some(),
         };
@@ -113,18 +113,6 @@ fn remember(road: &Road, route: &Route, id: NodeId, key: &Key) {
     let fits = road.overflow[route.id].took(key, id);
     if !fits && let Some(rows) = &road.rows[id] {
         rows.forget_from(key);
-    }
-}
-
-/// Whether the higher backend has to follow: what was refused here changed nothing there either, but what is deleted is
-/// deleted everywhere.
-fn leaves_a_mark(op: &Op, reply: &Reply) -> bool {
-    let deletes = matches!(op, Op::Delete { .. } | Op::DeleteMany { .. });
-    match reply {
-        Reply::Written(written) => {
-            written.applied || (deletes && op.class() == OpClass::LastWriterWins)
-        }
-        _ => true,
     }
 }
 

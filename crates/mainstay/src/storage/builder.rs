@@ -15,7 +15,7 @@ use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
     cache::{self, feed},
     clock::{Clock, Instant},
-    config::{BackendConfig, Config},
+    config::{BackendConfig, Config, check_name, invalid},
     entropy::Entropy,
     error::{Error, Result},
     event::{EventKind, Events},
@@ -110,6 +110,9 @@ impl Builder {
     /// As `Storage::open`.
     pub async fn open(mut self) -> Result<Storage> {
         self.fill_in_default();
+        for name in self.custom.keys() {
+            check_name(name).map_err(|problem| invalid(&format!("backends.{name}"), problem))?;
+        }
         self.config.validate_with(|name| self.custom.contains_key(name))?;
         let clock = self.clock.take().unwrap_or_else(Clock::system);
         let entropy = self.entropy.take().unwrap_or_else(Entropy::system);

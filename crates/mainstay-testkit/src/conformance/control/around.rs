@@ -6,7 +6,7 @@ use super::super::subject::{Subject, set};
 use super::cache::{BOUNDED, Cache, ROWS_MAX, strict};
 use bytes::Bytes;
 use mainstay::op::DirtyRow;
-use mainstay::{Condition, Key, Op, Reply, TtlChange};
+use mainstay::{Condition, ExpireCondition, Key, Op, Reply, TtlChange};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(in super::super) const CHECKS: &[Check] = &[
         Box::pin(nothing_there(s))
     })
     .when(|c| c.control),
+    Check::new("control dirty: what was refused leaves no rows", |s| Box::pin(refused(s)))
+        .when(|c| c.control),
     Check::new("control dirty: 500 keys at once", |s| Box::pin(many(s))).when(|c| c.control),
 ];
 
@@ -216,6 +218,22 @@ async fn nothing_there(s: Subject) {
     let gone = cache.done(Op::DeleteMany { keys: vec![b.clone(), c.clone()] }, BOUNDED).await;
     assert_eq!(gone, Reply::Integer(0));
     assert_eq!(cache.dirty_keys().await, BTreeSet::from([a, b, c]));
+}
+
+async fn refused(s: Subject) {
+    let cache = Cache::active(&s).await;
+    let [a, b] = ["a", "b"].map(|name| s.key(name));
+    let minute = TtlChange::For(MINUTE);
+    let touch = Op::Expire { key: a.clone(), ttl: minute, condition: ExpireCondition::Always };
+    assert!(!cache.written(touch, BOUNDED).await.applied);
+    let present = set(&a, "v", TtlChange::Clear, Condition::Present);
+    assert!(!cache.written(present, BOUNDED).await.applied);
+    assert_eq!(cache.dirty().await, []);
+    cache.done(put(&b), BOUNDED).await;
+    let before = cache.dirty().await;
+    let absent = set(&b, "w", TtlChange::Clear, Condition::Absent);
+    assert!(!cache.written(absent, BOUNDED).await.applied);
+    assert_eq!(cache.dirty().await, before, "nor does it touch those of others");
 }
 
 async fn many(s: Subject) {

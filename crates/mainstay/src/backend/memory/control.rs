@@ -8,7 +8,7 @@ use std::{
 
 use super::{Memory, shard_of};
 use crate::{
-    backend::semantics::control::{Applicable, ControlState, Permission},
+    backend::semantics::control::{Applicable, ControlState, Permission, leaves_rows},
     backend::semantics::keys_of,
     entry::{Key, Version},
     error::Result,
@@ -78,13 +78,16 @@ impl Memory {
         now_us: i64,
     ) -> Result<Reply> {
         let keys = keys_of(write);
-        // An error of the caller's kind leaves no dirty row: the state as it was is put back.
+        // An error of the caller's kind leaves no dirty row, nor does what was refused: the state as it was is put back.
         let before = control.state.clone();
         let committed = match control.state.may_commit(cache, under, &keys, now_us) {
             Permission::Overtaken => Committed::Overtaken,
             Permission::Wait(left) => Committed::Wait(left),
             Permission::Go => match self.write(write) {
                 Ok(reply) => {
+                    if !leaves_rows(write, &reply) {
+                        control.state = before;
+                    }
                     self.note(control, &keys, now_us);
                     Committed::Done(Box::new(reply))
                 }

@@ -11,7 +11,8 @@ use std::{
 
 use crate::{
     entry::{Key, Version},
-    op::{Base, Control, DirtyRow, LeaseRow, Terms, Under},
+    op::{Base, Control, DirtyRow, LeaseRow, Op, OpClass, Terms, Under},
+    reply::Reply,
 };
 
 #[cfg(test)]
@@ -301,6 +302,18 @@ pub fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Perm
     match known_for.checked_sub(Duration::from_micros(known)) {
         Some(left) if !left.is_zero() => Permission::Wait(left),
         _ => Permission::Go,
+    }
+}
+
+/// Whether a write around a cache leaves its dirty rows: what was refused changed nothing elsewhere either, but what is
+/// deleted is deleted everywhere.
+pub fn leaves_rows(write: &Op, reply: &Reply) -> bool {
+    let deletes = matches!(write, Op::Delete { .. } | Op::DeleteMany { .. });
+    match reply {
+        Reply::Written(written) => {
+            written.applied || (deletes && write.class() == OpClass::LastWriterWins)
+        }
+        _ => true,
     }
 }
 
