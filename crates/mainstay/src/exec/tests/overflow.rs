@@ -88,7 +88,7 @@ impl Process {
     async fn crash(&self) {
         self.cut.store(true, Relaxed);
         // Nothing that it says passes any more; this only ends its tasks.
-        self.world.storage.close().await;
+        self.world.storage.close(Duration::from_secs(1)).await;
     }
 
     async fn set(&self, key: &str, value: impl Into<Bytes>) {
@@ -295,4 +295,14 @@ async fn no_acknowledged_write_is_lost_whenever_the_process_crashes() {
         );
         tokio::time::sleep(Duration::from_secs(61)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_backend_has_the_name_under_which_rows_are_kept() {
+    let (_, record) = servers();
+    let backend = Arc::clone(&record) as Arc<dyn Backend>;
+    let builder = Storage::builder(Config::default());
+    let error =
+        builder.backend(OVERFLOW, backend, BackendConfig::default()).open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
 }
