@@ -306,3 +306,22 @@ async fn no_backend_has_the_name_under_which_rows_are_kept() {
         builder.backend(OVERFLOW, backend, BackendConfig::default()).open().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_could_not_be_deleted_does_not_outlive_the_next_write_above() {
+    let (cache, record) = servers();
+    let process = Process::start(&cache, &record).await;
+    process.set("k", "1").await;
+    cache.is(REFUSES_WRITES);
+    process.set("k", "2").await;
+    record.is(REFUSES_DRAINS);
+    cache.is(WELL);
+    assert_eq!(process.world.value("k").await.as_deref(), Some("2"));
+    assert_eq!(record.rows().await.len(), 1, "moved, and still marked");
+    record.is(WELL);
+    process.set("k", "3").await;
+    assert_eq!(record.rows().await, [], "it would bring the older value back after a crash");
+    process.crash().await;
+    let next = Process::start(&cache, &record).await;
+    assert_eq!(next.world.value("k").await.as_deref(), Some("3"));
+}
