@@ -67,6 +67,7 @@ async fn begin(world: &World, fleet: &Fleet, kind: FaultKind, dump: &Dump) -> bo
         FaultKind::Away(site) => world.state().role(site).away += 1,
         FaultKind::LostReplies => world.state().lost_replies += 1,
         FaultKind::Crash { process } => fleet.crash(process).await,
+        FaultKind::Freeze { process } => fleet.freeze(process, true),
         FaultKind::Empty { proxied } => {
             forget(world, proxied, None);
             return false;
@@ -110,6 +111,7 @@ async fn end(world: &Arc<World>, fleet: &Fleet, kind: FaultKind) {
             state.lost_replies = state.lost_replies.saturating_sub(1);
         }
         FaultKind::Crash { process } => fleet.restart(world, process).await,
+        FaultKind::Freeze { process } => fleet.freeze(process, false),
         FaultKind::Promote { .. } => world.state().redis.unite(),
         FaultKind::Empty { .. }
         | FaultKind::Old { .. }

@@ -80,7 +80,7 @@ fn what_fails_is_made_small() {
 #[test]
 fn looking_does_not_hide_a_roll_back() {
     for seed in [4_325, 4_410, 5_632, 7_939] {
-        let outcome = run(&Plan::of(seed), None);
+        let outcome = run(&Plan::unfrozen(seed), None);
         assert_eq!(outcome.broken(), None, "seed {seed}\n{outcome}");
     }
 }
@@ -99,18 +99,22 @@ fn a_dirty_row_is_not_held_open_for_nobody() {
         evicts: false,
         audits: false,
         processes: 2,
+        writers: 2,
         clients: 1,
         keys: 1,
         counters: 1,
         work_ms: 9_741,
         calls: 42,
         pauses: false,
+        sessions: true,
         noise: Noise::default(),
+        lagging: &[],
+        fast_ppm: [0; 2],
         faults: vec![
             Fault { at_ms: 3_412, for_ms: 4_283, kind: cut },
             Fault { at_ms: 4_865, for_ms: 284, kind: FaultKind::Crash { process: 1 } },
         ],
-        ..Plan::of(67)
+        ..Plan::unfrozen(67)
     };
     let outcome = run(&plan, None);
     assert_eq!(outcome.broken(), None, "{plan}{outcome}");

@@ -67,17 +67,22 @@ pub(super) struct State {
     /// Of everything that happened, in its order.
     pub(super) hash: u64,
     pub(super) messages: u64,
+    /// How often the weakness made a difference.
+    pub(super) weakened: u64,
+    /// Calls that belong to no session.
+    nameless: u32,
 }
 
 impl World {
     pub(super) fn new(plan: &Plan, weakness: Option<Weakness>) -> Arc<Self> {
         let mut dice = Dice::new(plan.seed, 2);
         let clock = Clock::starting_at(1_700_000_000_000);
-        let mut server_clock = || Clock::starting_at(skewed(&mut dice));
+        let mut server_clock =
+            |site| Clock::drifting(skewed(&mut dice), plan.fast_ppm[place(site)]);
         let evicts = plan.evicts && weakness != Some(Weakness::EvictionsHidden);
         let state = State {
-            redis: Role::new(server_clock(), evicts),
-            record: Role::new(server_clock(), false),
+            redis: Role::new(server_clock(Site::Redis), evicts),
+            record: Role::new(server_clock(Site::Record), false),
             cuts: vec![[[0; 2]; 2]; plan.processes],
             errors: [0; 2],
             lost_replies: 0,
@@ -89,6 +94,8 @@ impl World {
             dice,
             hash: 0xcbf2_9ce4_8422_2325,
             messages: 0,
+            weakened: 0,
+            nameless: 0,
         };
         Arc::new(Self {
             plan: plan.clone(),
@@ -256,6 +263,12 @@ impl State {
         }
     }
 
+    /// The session of a call that belongs to none.
+    pub(super) fn next_session(&mut self) -> u32 {
+        self.nameless += 1;
+        NAMELESS + self.nameless
+    }
+
     pub(super) fn fold(&mut self, text: &str) {
         self.fold_bytes(text.as_bytes());
     }
@@ -270,6 +283,9 @@ impl State {
         }
     }
 }
+
+/// Sessions of one call each have higher numbers.
+const NAMELESS: u32 = 1_000_000_000;
 
 /// A wall clock that is up to a minute wrong.
 pub(super) fn skewed(dice: &mut Dice) -> i64 {
