@@ -117,7 +117,8 @@ fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
             let took = begun.elapsed().as_secs_f64();
             let runs = seed + 1 - arguments.seed;
             println!(
-                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?} (a difference {weakened} times)"
+                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}{}",
+                difference(weakened)
             );
             if arguments.only.is_some() {
                 tell(&plan, Some(weakness));
@@ -125,9 +126,11 @@ fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
             return true;
         }
     }
-    println!(
-        "{weakness:?}: NOT caught by {} histories (a difference {weakened} times)",
-        arguments.runs
-    );
+    println!("{weakness:?}: NOT caught by {} histories{}", arguments.runs, difference(weakened));
     false
+}
+
+/// How often leaving the mechanism out made a difference, where that is counted.
+fn difference(weakened: u64) -> String {
+    if weakened > 0 { format!(", a difference {weakened} times") } else { String::new() }
 }

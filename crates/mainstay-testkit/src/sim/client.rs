@@ -71,6 +71,10 @@ impl Client {
         let counter = format!("n{}", self.dice.below(plan.counters));
         let key = format!("k{}", self.dice.below(plan.keys));
         let chosen = self.dice.below(100);
+        let chosen = match chosen {
+            60..=82 if plan.compares => 83,
+            _ => chosen,
+        };
         match if self.only_reads() { 0 } else { chosen } {
             0..=39 => drop(self.get(&key).await),
             40..=44 => drop(self.get(&counter).await),

@@ -54,7 +54,8 @@ pub struct Outcome {
     pub calls: u64,
     /// Messages that a server performed.
     pub messages: u64,
-    /// How often the weakness made a difference to what a server did or answered.
+    /// How often the weakness made a difference, where that is counted: messages that were sent again, and those that are
+    /// rare.
     pub weakened: u64,
     /// When the last call of a violation ended, microseconds: nothing after it matters.
     pub violated_at: Option<u64>,

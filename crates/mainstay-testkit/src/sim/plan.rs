@@ -151,6 +151,8 @@ pub struct Plan {
     pub pauses: bool,
     /// Whether clients tell the library of their sessions; those that do not are promised nothing of one.
     pub sessions: bool,
+    /// Whether most writes compare versions first, so that many change nothing.
+    pub compares: bool,
     /// The network.
     pub noise: Noise,
     /// Operations of these names often take up to 2 s to get to their server.
@@ -219,6 +221,7 @@ impl Plan {
             think_ms: (work_ms * processes * clients / calls_all).max(1),
             pauses: false,
             sessions: true,
+            compares: false,
             noise: noise(&mut dice),
             lagging: &[],
             fast_ppm: [0; 2],
@@ -358,7 +361,7 @@ impl fmt::Display for Plan {
         let route = if self.strict { "strict" } else { "bounded" };
         writeln!(
             f,
-            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}{}{}",
+            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}{}{}{}",
             self.seed,
             self.lease,
             self.statement,
@@ -367,6 +370,7 @@ impl fmt::Display for Plan {
             if self.evicts { ", evicts" } else { "" },
             if self.audits { ", audits" } else { "" },
             if self.pauses { ", pauses" } else { "" },
+            if self.compares { ", compares" } else { "" },
             if self.sessions { "" } else { ", without sessions" },
         )?;
         writeln!(

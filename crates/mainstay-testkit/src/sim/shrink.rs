@@ -67,6 +67,7 @@ fn candidates(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     with(&|plan| plan.clients = (plan.clients - 1).max(1));
     with(&|plan| plan.pauses = false);
     with(&|plan| plan.sessions = true);
+    with(&|plan| plan.compares = false);
     with(&|plan| plan.fast_ppm = [0; 2]);
     with(&|plan| plan.lagging = &[]);
     with(&|plan| plan.writers = plan.processes);

@@ -50,7 +50,8 @@ pub enum Weakness {
     LeaseWithoutDirtySet,
     /// A strict write around the cache does not wait.
     NoWaitInStrict,
-    /// A commit does not compare the epoch that its mark was made under.
+    /// A commit does not compare the epoch that its mark was made under. Its deadline does not stand in for that: it may
+    /// lie seconds after a readmission, for a mark lives longer than a lease.
     CommitIgnoresEpoch,
     /// A commit is performed though its mark may have expired.
     CommitIgnoresDeadline,

@@ -57,6 +57,8 @@ pub(super) struct State {
     /// Nothing goes wrong any more.
     pub(super) healed: bool,
     pub(super) doubts: Doubts,
+    /// When no key was dirty the last time (of a run that forgets).
+    pub(super) clean_at: Micros,
     /// How often the control row was degraded.
     pub(super) degraded: u64,
     /// Whether dirty keys were too many at some time.
@@ -88,6 +90,7 @@ impl World {
             lost_replies: 0,
             healed: false,
             doubts: Doubts::default(),
+            clean_at: 0,
             degraded: 0,
             overflowed: false,
             controlled: false,
@@ -213,6 +216,9 @@ impl World {
         if let Op::Record(op) = op {
             state.heard(op, &reply, now);
         }
+        if site == Site::Record && self.plan.forgets() && !state.is_dirty() {
+            state.clean_at = now;
+        }
         Some(reply)
     }
 }
@@ -245,6 +251,11 @@ impl State {
     /// The control row and the dirty keys, if there is a row.
     pub(super) fn control(&self) -> Option<(mainstay::op::Control, Vec<mainstay::Key>)> {
         if self.controlled { control_of(self.record.memory()) } else { None }
+    }
+
+    /// Whether some copy may be older than the record, for everybody to know.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.control().is_some_and(|(_, dirty)| !dirty.is_empty())
     }
 
     /// What an operation on the control row tells the harness.
