@@ -14,11 +14,7 @@ impl Weakness {
     pub fn plan(self, seed: u64) -> Plan {
         match self {
             Self::TokenReused => Plan { pauses: seed.is_multiple_of(2), ..Plan::rough(seed) },
-            // A publish is sent again when its answer is lost.
-            Self::NonceReused => {
-                let noise = Noise { slow: 200, late: 30, lost: 100, refused: 0 };
-                Plan { noise, pauses: true, ..Plan::rough(seed) }
-            }
+            Self::NonceReused => nonce_reused(seed),
             // A write under a mark is slow while another goes around the cache, is seen by a look and drained.
             Self::DrainDoesNotTaint => {
                 let noise = Noise { slow: 400, late: 60, lost: 0, refused: 0 };
@@ -38,6 +34,11 @@ impl Weakness {
             _ => Plan::of(seed),
         }
     }
+}
+
+/// Publishes are so late that they are sent again; between the two the key is deleted, and the mark comes again.
+fn nonce_reused(seed: u64) -> Plan {
+    Plan { noise: Noise::default(), lagging: &["publish"], ..aimed(seed, 300) }
 }
 
 /// A process stops, so that nobody takes away the mark of what it has just committed; another compares with what was

@@ -251,7 +251,7 @@ impl Plan {
     /// Redis for long. What is rare elsewhere happens here.
     #[must_use]
     pub fn rough(seed: u64) -> Self {
-        let plan = Self::of(seed);
+        let plan = Self::unfrozen(seed);
         let mut dice = Dice::new(seed, 3);
         let (at_ms, for_ms) = (dice.between(300, 2_000), dice.between(2_000, 6_000));
         let way = dice.one_of(&[Way::There, Way::Back, Way::Both]);

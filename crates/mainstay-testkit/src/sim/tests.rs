@@ -45,6 +45,7 @@ fn every_promise_holds_in_a_rough_sea() {
 #[test]
 fn every_promise_holds_where_weaknesses_show() {
     for weakness in [
+        Weakness::NonceReused,
         Weakness::ExpiredMarkDoesNotTaint,
         Weakness::DirtyRowDeletedUnconditionally,
         Weakness::CommitIgnoresEpoch,
@@ -99,7 +100,7 @@ fn a_missing_mechanism_is_noticed() {
 
 #[test]
 fn what_fails_is_made_small() {
-    let plan = Plan::of(1);
+    let plan = Plan::unfrozen(1);
     let (small, outcome) = shrink(&plan, Some(Weakness::PublishUnconditionally)).unwrap();
     assert!(outcome.broken().is_some(), "{small}{outcome}");
     assert!(small.work_ms < plan.work_ms && small.processes <= plan.processes, "{small}");

@@ -105,7 +105,7 @@ pub(super) fn sent_again(
 ) -> Option<Duration> {
     let (again, last_ms) = match (weakness?, op) {
         // More of them would taint whatever they could spoil.
-        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. })) => (dice.permille(60), 500),
+        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. })) => (dice.permille(60), 2_000),
         (Weakness::TokenReused, Op::Copy(CopyOp::Token { .. })) => (dice.permille(500), 1_000),
         (Weakness::UnknownCommitRetried, Op::Record(RecordOp::Commit { .. })) => (!answered, 1_000),
         _ => return None,
