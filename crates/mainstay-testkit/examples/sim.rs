@@ -108,13 +108,17 @@ fn tell(plan: &Plan, weakness: Option<Weakness>) {
 
 fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
     let begun = Instant::now();
+    let mut weakened = 0;
     for seed in arguments.seed..arguments.seed + arguments.runs {
         let plan = weakness.plan(seed);
-        if let Some(broken) = run(&plan, Some(weakness)).broken() {
+        let outcome = run(&plan, Some(weakness));
+        weakened += outcome.weakened;
+        if let Some(broken) = outcome.broken() {
             let took = begun.elapsed().as_secs_f64();
             let runs = seed + 1 - arguments.seed;
             println!(
-                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}"
+                "{weakness:?}: caught by seed {seed} after {runs} histories, {took:.1} s: {broken:?}{}",
+                difference(weakened)
             );
             if arguments.only.is_some() {
                 tell(&plan, Some(weakness));
@@ -122,6 +126,11 @@ fn mutation(weakness: Weakness, arguments: &Arguments) -> bool {
             return true;
         }
     }
-    println!("{weakness:?}: NOT caught by {} histories", arguments.runs);
+    println!("{weakness:?}: NOT caught by {} histories{}", arguments.runs, difference(weakened));
     false
+}
+
+/// How often leaving the mechanism out made a difference, where that is counted.
+fn difference(weakened: u64) -> String {
+    if weakened > 0 { format!(", a difference {weakened} times") } else { String::new() }
 }

@@ -14,6 +14,8 @@ pub struct Clock(Arc<Origin>);
 struct Origin {
     instant: Instant,
     unix_ms: i64,
+    /// How much faster the wall clock runs than the monotonic one, millionths.
+    fast_ppm: i64,
     /// Whether the machine's sleep counts: not on a clock that a test or a simulation has set.
     sleeps: bool,
 }
@@ -30,17 +32,22 @@ impl Clock {
             std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let unix_ms =
             since_epoch.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
-        Self::from(unix_ms, true)
+        Self::from(unix_ms, 0, true)
     }
 
     /// A clock whose wall time starts here and whose machine never sleeps, for tests and simulations.
     pub fn starting_at(unix_ms: i64) -> Self {
-        Self::from(unix_ms, false)
+        Self::from(unix_ms, 0, false)
+    }
+
+    /// The same, and its wall time runs `fast_ppm` millionths faster than that of a clock that is right.
+    pub fn drifting(unix_ms: i64, fast_ppm: i32) -> Self {
+        Self::from(unix_ms, i64::from(fast_ppm), false)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
-    fn from(unix_ms: i64, sleeps: bool) -> Self {
-        Self(Arc::new(Origin { instant: Instant::now(), unix_ms, sleeps }))
+    fn from(unix_ms: i64, fast_ppm: i64, sleeps: bool) -> Self {
+        Self(Arc::new(Origin { instant: Instant::now(), unix_ms, fast_ppm, sleeps }))
     }
 
     /// Now, monotonic.
@@ -51,15 +58,22 @@ impl Clock {
 
     /// Milliseconds since the Unix epoch. Steps of the system's clock after start are not followed.
     pub fn unix_ms(&self) -> i64 {
-        let elapsed = self.now().duration_since(self.0.instant).as_millis();
-        self.0.unix_ms.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+        self.0.unix_ms.saturating_add(self.elapsed_us() / 1_000)
     }
 
     /// Microseconds since the Unix epoch.
     pub fn unix_us(&self) -> u64 {
-        let elapsed = self.now().duration_since(self.0.instant).as_micros();
         let base = u64::try_from(self.0.unix_ms).unwrap_or(0).saturating_mul(1000);
-        base.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+        base.saturating_add(u64::try_from(self.elapsed_us()).unwrap_or(0))
+    }
+
+    /// Wall time since the start.
+    fn elapsed_us(&self) -> i64 {
+        let elapsed = self.now().duration_since(self.0.instant).as_micros();
+        let elapsed = i64::try_from(elapsed).unwrap_or(i64::MAX);
+        elapsed
+            .saturating_add(elapsed / 1_000_000 * self.0.fast_ppm)
+            .saturating_add(elapsed % 1_000_000 * self.0.fast_ppm / 1_000_000)
     }
 
     /// How long the machine has been suspended since it was started: the monotonic clock stands still meanwhile, the

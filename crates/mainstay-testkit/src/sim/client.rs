@@ -71,6 +71,10 @@ impl Client {
         let counter = format!("n{}", self.dice.below(plan.counters));
         let key = format!("k{}", self.dice.below(plan.keys));
         let chosen = self.dice.below(100);
+        let chosen = match chosen {
+            60..=82 if plan.compares => 83,
+            _ => chosen,
+        };
         match if self.only_reads() { 0 } else { chosen } {
             0..=39 => drop(self.get(&key).await),
             40..=44 => drop(self.get(&counter).await),
@@ -97,7 +101,9 @@ impl Client {
 
     fn only_reads(&self) -> bool {
         let two_leases = u64::try_from(self.world.plan.lease.as_micros()).unwrap_or(1) * 2;
-        self.world.plan.pauses && (self.world.now() / two_leases) % 2 == 1
+        let plan = &self.world.plan;
+        let pauses = plan.pauses && (self.world.now() / two_leases) % 2 == 1;
+        pauses || self.process.index >= plan.writers
     }
 
     /// Of no other call of the run.
@@ -118,7 +124,8 @@ impl Client {
     async fn get(&mut self, key: &str) -> bool {
         let op = Op::Get { key: key.into(), with_ttl: false };
         let begun = self.world.now();
-        let Ok(id) = self.world.history.invoke(self.client(), self.number, key, Call::Get, begun)
+        let session = self.session();
+        let Ok(id) = self.world.history.invoke(self.client(), session, key, Call::Get, begun)
         else {
             return false;
         };
@@ -138,9 +145,9 @@ impl Client {
         let keys = keys(&self.world.plan);
         let op = Op::GetMany { keys: keys.iter().map(|key| Key::from(key.as_str())).collect() };
         let begun = self.world.now();
-        let invoke = |key: &String| {
-            self.world.history.invoke(self.client(), self.number, key, Call::Get, begun)
-        };
+        let session = self.session();
+        let invoke =
+            |key: &String| self.world.history.invoke(self.client(), session, key, Call::Get, begun);
         let ids: Vec<_> = keys.iter().filter_map(|key| invoke(key).ok()).collect();
         let answer = self.execute(&op).await;
         let now = self.world.now();
@@ -193,7 +200,8 @@ impl Client {
 
     async fn write(&mut self, key: &str, call: Call, op: Op) {
         let begun = self.world.now();
-        let Ok(id) = self.world.history.invoke(self.client(), self.number, key, call, begun) else {
+        let session = self.session();
+        let Ok(id) = self.world.history.invoke(self.client(), session, key, call, begun) else {
             return;
         };
         let answer = self.execute(&op).await;
@@ -226,12 +234,18 @@ impl Client {
             1..=6 => self.dice.ms(500, 2_000),
             _ => Duration::from_secs(5),
         };
-        let told = self.world.weakness != Some(Weakness::NoSessionFloor);
+        let plan = &self.world.plan;
+        let told = plan.sessions && self.world.weakness != Some(Weakness::NoSessionFloor);
         let options = CallOptions {
             deadline: Some(self.process.storage.clock().deadline_in(patience)),
             session: Some(self.session.clone()).filter(|_| told),
         };
         self.process.storage.execute(op, options).await
+    }
+
+    /// The session of the next call; without sessions each call is one of its own.
+    fn session(&self) -> u32 {
+        if self.world.plan.sessions { self.number } else { self.world.state().next_session() }
     }
 
     fn client(&self) -> u32 {

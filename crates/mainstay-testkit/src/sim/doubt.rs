@@ -3,7 +3,7 @@
 //!
 //! CONSISTENCY.md, A.7 G4: after a roll-back, a restart or a promotion a copy may show what Redis held then, until the
 //! change was noticed (the control row is degraded) and the leases of before have ended: one lease later. Writes that
-//! were acknowledged before that state was taken are never missing.
+//! were acknowledged before that state was taken are never missing, unless their keys were dirty then.
 
 use crate::history::Micros;
 

@@ -40,9 +40,20 @@ impl Fleet {
         let mut seats = self.lock();
         let seat = &mut seats[index];
         for slot in 0..world.plan.clients as u64 {
-            seat.clients.spawn(Client::new(world, &process, slot).work());
+            let client = Client::new(world, &process, slot);
+            seat.clients.spawn(process.freeze.around(client.work()));
         }
         seat.process = Some(process);
+    }
+
+    /// Stops one, or lets it go on.
+    pub(super) fn freeze(&self, index: usize, on: bool) {
+        let process = self.lock()[index].process.clone();
+        match process {
+            Some(process) if on => process.freeze.hold(),
+            Some(process) => process.freeze.release(),
+            None => {}
+        }
     }
 
     /// Ends one without notice.

@@ -99,6 +99,7 @@ impl Link {
         let weakness = self.world.weakness;
         let again = weakness::sent_again(weakness, op, !fate.lost_back, &mut self.held().dice);
         if let Some(again) = again {
+            self.world.state().weakened += 1;
             let later = Fate { there: again, ..Fate::calm() };
             drop(self.send(op, connection, later));
         }
@@ -134,11 +135,17 @@ impl Link {
     fn fate(&self, op: &Op) -> Fate {
         let mut held = self.held();
         let state = self.world.state();
-        let noise = if state.healed { Noise::default() } else { self.world.plan.noise };
+        let plan = &self.world.plan;
+        let noise = if state.healed { Noise::default() } else { plan.noise };
+        let lags = !state.healed && plan.lagging.contains(&op.name());
         let commits = matches!(op, Op::Record(RecordOp::Commit { .. }));
         let unheard = commits && state.lost_replies > 0;
         drop(state);
-        Fate::thrown(&mut held.dice, noise, unheard)
+        let mut fate = Fate::thrown(&mut held.dice, noise, unheard);
+        if lags && held.dice.permille(600) {
+            fate.there = held.dice.ms(300, 2_000);
+        }
+        fate
     }
 
     fn overhear(&self, op: &Op, reply: &Result<Reply>, asked: Instant) {

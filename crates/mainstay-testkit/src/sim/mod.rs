@@ -14,10 +14,12 @@
 //! [`history`]: crate::history
 //! [`Memory`]: mainstay::backend::memory::Memory
 
+mod aim;
 mod client;
 mod dice;
 mod doubt;
 mod fleet;
+mod freeze;
 mod link;
 mod nemesis;
 mod plan;
@@ -52,6 +54,9 @@ pub struct Outcome {
     pub calls: u64,
     /// Messages that a server performed.
     pub messages: u64,
+    /// How often the weakness made a difference, where that is counted: messages that were sent again, and those that are
+    /// rare.
+    pub weakened: u64,
     /// When the last call of a violation ended, microseconds: nothing after it matters.
     pub violated_at: Option<u64>,
 }
@@ -105,9 +110,9 @@ async fn live(plan: &Plan, weakness: Option<Weakness>) -> Outcome {
         };
         state.fold_numbers(&[op.invoked.t, op.invoked.event, ended, kind]);
     }
-    let (hash, messages) = (state.hash, state.messages);
+    let (hash, messages, weakened) = (state.hash, state.messages, state.weakened);
     let calls = trace.ops.len() as u64;
-    Outcome { hash, report, problems, calls, messages, violated_at }
+    Outcome { hash, report, problems, calls, messages, weakened, violated_at }
 }
 
 fn violated_at(report: &Report, trace: &Trace) -> Option<u64> {

@@ -43,18 +43,20 @@ pub(super) async fn carry_out(world: Arc<World>, fleet: Arc<Fleet>, fault: Fault
 
 /// What Redis held at one moment.
 struct Dump {
-    at: Micros,
+    /// Whatever was acknowledged before this is in it: a key that was dirty then is as old as it was before that.
+    floor: Micros,
     entries: MemorySnapshot,
     beacon: u64,
 }
 
 impl Dump {
     fn of(world: &World) -> Self {
-        let at = world.now();
+        let now = world.now();
         let state = world.state();
+        let floor = if state.is_dirty() { state.clean_at } else { now };
         let redis = state.redis.memory();
         let beacon = state.control().map_or(0, |(row, _)| beacon_of(redis, &row).beacon);
-        Self { at, entries: redis.snapshot(), beacon }
+        Self { floor, entries: redis.snapshot(), beacon }
     }
 }
 
@@ -67,6 +69,7 @@ async fn begin(world: &World, fleet: &Fleet, kind: FaultKind, dump: &Dump) -> bo
         FaultKind::Away(site) => world.state().role(site).away += 1,
         FaultKind::LostReplies => world.state().lost_replies += 1,
         FaultKind::Crash { process } => fleet.crash(process).await,
+        FaultKind::Freeze { process } => fleet.freeze(process, true),
         FaultKind::Empty { proxied } => {
             forget(world, proxied, None);
             return false;
@@ -110,6 +113,7 @@ async fn end(world: &Arc<World>, fleet: &Fleet, kind: FaultKind) {
             state.lost_replies = state.lost_replies.saturating_sub(1);
         }
         FaultKind::Crash { process } => fleet.restart(world, process).await,
+        FaultKind::Freeze { process } => fleet.freeze(process, false),
         FaultKind::Promote { .. } => world.state().redis.unite(),
         FaultKind::Empty { .. }
         | FaultKind::Old { .. }
@@ -129,7 +133,7 @@ fn forget(world: &World, proxied: bool, dump: Option<&Dump>) {
         redis.restore(&dump.entries);
     }
     if active {
-        let floor = dump.map_or(now, |dump| dump.at);
+        let floor = dump.map_or(now, |dump| dump.floor);
         state.doubts.begin(now, floor);
     }
 }
@@ -144,7 +148,7 @@ fn roll_back(world: &World, dump: &Dump) {
         return;
     }
     state.redis.memory().restore(&dump.entries);
-    state.doubts.begin(now, dump.at);
+    state.doubts.begin(now, dump.floor);
 }
 
 /// Takes copies away, now and then.

@@ -50,6 +50,11 @@ pub enum FaultKind {
         /// The process.
         process: usize,
     },
+    /// A process stops without ending, and goes on later as if nothing had been.
+    Freeze {
+        /// The process.
+        process: usize,
+    },
     /// Redis is restarted without its data.
     Empty {
         /// A proxy keeps the connections: nobody is told.
@@ -128,6 +133,8 @@ pub struct Plan {
     pub audits: bool,
     /// Processes.
     pub processes: usize,
+    /// So many of them write, the first ones; all read.
+    pub writers: usize,
     /// Clients of each.
     pub clients: usize,
     /// Keys that are put, deleted and compared.
@@ -142,8 +149,16 @@ pub struct Plan {
     pub think_ms: u64,
     /// Whether everybody only reads for two leases after every two leases: what a write would cover up is seen.
     pub pauses: bool,
+    /// Whether clients tell the library of their sessions; those that do not are promised nothing of one.
+    pub sessions: bool,
+    /// Whether most writes compare versions first, so that many change nothing.
+    pub compares: bool,
     /// The network.
     pub noise: Noise,
+    /// Operations of these names often take up to 2 s to get to their server.
+    pub lagging: &'static [&'static str],
+    /// By how many millionths the clocks of Redis and of the record run faster than those of the processes.
+    pub fast_ppm: [i32; 2],
     /// What happens when.
     pub faults: Vec<Fault>,
 }
@@ -152,6 +167,34 @@ impl Plan {
     /// What the seed makes of it.
     #[must_use]
     pub fn of(seed: u64) -> Self {
+        let mut plan = Self::unfrozen(seed);
+        let mut dice = Dice::new(seed, 4);
+        plan.sessions = dice.permille(700);
+        if dice.permille(500) {
+            plan.fast_ppm = [0; 2].map(|_: i32| drift(&mut dice));
+        }
+        // What is calm is timed.
+        if !plan.is_calm() && dice.permille(400) {
+            for _ in 0..dice.between(1, 3) {
+                let freeze = plan.freeze(&mut dice);
+                plan.faults.push(freeze);
+            }
+        }
+        plan
+    }
+
+    /// Somebody stops for one to three leases.
+    pub(super) fn freeze(&self, dice: &mut Dice) -> Fault {
+        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(1);
+        let process = index(dice.below(self.processes as u64));
+        let at_ms = dice.between(300, self.work_ms.saturating_sub(1_000).max(400));
+        let for_ms = dice.between(lease, 3 * lease);
+        Fault { at_ms, for_ms, kind: FaultKind::Freeze { process } }
+    }
+
+    /// The same without processes that stop: the numbers of older seeds.
+    #[must_use]
+    pub(super) fn unfrozen(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 1);
         let (processes, clients) = (dice.between(2, 4), dice.between(1, 3));
         let work_ms = dice.between(8_000, 16_000);
@@ -169,6 +212,7 @@ impl Plan {
             evicts,
             audits: dice.permille(100),
             processes: index(processes),
+            writers: index(processes),
             clients: index(clients),
             keys: dice.between(1, 4),
             counters: dice.between(1, 2),
@@ -176,7 +220,11 @@ impl Plan {
             calls: calls_all / (processes * clients) + 1,
             think_ms: (work_ms * processes * clients / calls_all).max(1),
             pauses: false,
+            sessions: true,
+            compares: false,
             noise: noise(&mut dice),
+            lagging: &[],
+            fast_ppm: [0; 2],
             faults: Vec::new(),
         };
         if dice.permille(100) {
@@ -203,7 +251,7 @@ impl Plan {
     /// Redis for long. What is rare elsewhere happens here.
     #[must_use]
     pub fn rough(seed: u64) -> Self {
-        let plan = Self::of(seed);
+        let plan = Self::unfrozen(seed);
         let mut dice = Dice::new(seed, 3);
         let (at_ms, for_ms) = (dice.between(300, 2_000), dice.between(2_000, 6_000));
         let way = dice.one_of(&[Way::There, Way::Back, Way::Both]);
@@ -251,6 +299,7 @@ impl FaultKind {
             | Self::Away(_)
             | Self::LostReplies
             | Self::Crash { .. }
+            | Self::Freeze { .. }
             | Self::Evict(_) => false,
         }
     }
@@ -298,6 +347,11 @@ fn kind(plan: &Plan, dice: &mut Dice) -> FaultKind {
     }
 }
 
+/// Two servers differ by 2 % at most, so each by 1 % from the processes between them.
+fn drift(dice: &mut Dice) -> i32 {
+    i32::try_from(dice.below(20_001)).unwrap_or(0) - 10_000
+}
+
 fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -307,7 +361,7 @@ impl fmt::Display for Plan {
         let route = if self.strict { "strict" } else { "bounded" };
         writeln!(
             f,
-            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}{}",
+            "seed {}: {route}, lease {:?}, statement {:?}, mark {:?}, dirty_max {}{}{}{}{}{}",
             self.seed,
             self.lease,
             self.statement,
@@ -316,11 +370,14 @@ impl fmt::Display for Plan {
             if self.evicts { ", evicts" } else { "" },
             if self.audits { ", audits" } else { "" },
             if self.pauses { ", pauses" } else { "" },
+            if self.compares { ", compares" } else { "" },
+            if self.sessions { "" } else { ", without sessions" },
         )?;
         writeln!(
             f,
-            "  {} processes of {} clients, {} keys and {} counters, {} calls each over {} ms, {:?}",
+            "  {} processes ({} write) of {} clients, {} keys and {} counters, {} calls each over {} ms, {:?}",
             self.processes,
+            self.writers,
             self.clients,
             self.keys,
             self.counters,
@@ -328,6 +385,12 @@ impl fmt::Display for Plan {
             self.work_ms,
             self.noise
         )?;
+        if self.fast_ppm != [0; 2] {
+            writeln!(f, "  clocks of Redis and the record fast by {:?} millionths", self.fast_ppm)?;
+        }
+        if !self.lagging.is_empty() {
+            writeln!(f, "  often late: {:?}", self.lagging)?;
+        }
         for Fault { at_ms, for_ms, kind } in &self.faults {
             writeln!(f, "  at {at_ms} ms for {for_ms} ms: {kind:?}")?;
         }

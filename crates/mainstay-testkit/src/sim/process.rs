@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mainstay::{
-    Clock, Config, Entropy, Storage,
+    Clock, Config, Entropy, Storage, Tasks,
     backend::Backend,
     config::{
         BackendConfig, BreakerConfig, Consistency, ConsistencyConfig, HealthConfig,
@@ -14,6 +14,7 @@ use mainstay::{
 
 use super::{
     dice::Dice,
+    freeze::Freeze,
     link::Link,
     plan::{Plan, Site},
     servers::CACHE,
@@ -32,6 +33,8 @@ pub(super) struct Process {
     pub(super) storage: Storage,
     redis: Arc<Link>,
     pub(super) record: Arc<Link>,
+    /// Stops it.
+    pub(super) freeze: Freeze,
 }
 
 impl Process {
@@ -51,6 +54,8 @@ impl Process {
             Link::new(world, index, site, dice)
         };
         let (redis, record) = (link(Site::Redis), link(Site::Record));
+        let freeze = Freeze::default();
+        let tasks = freeze.clone();
         let storage = Storage::builder(config(&world.plan))
             .backend(CACHE, Arc::clone(&redis) as Arc<dyn Backend>, backend(300))
             .backend(
@@ -60,15 +65,17 @@ impl Process {
             )
             .clock(Clock::starting_at(skewed(&mut dice)))
             .entropy(Entropy::seeded(dice.next()))
+            .tasks(Tasks::within(move |task| tasks.around(task)))
             .open()
             .await?;
-        Ok(Self { index, boot, storage, redis, record })
+        Ok(Self { index, boot, storage, redis, record, freeze })
     }
 
     /// It ends: what it has sent goes its way, nothing comes back.
     pub(super) async fn crash(&self) {
         self.redis.end();
         self.record.end();
+        self.freeze.thaw();
         // Ends the loops; what they would still send goes nowhere.
         self.storage.close(Duration::ZERO).await;
     }

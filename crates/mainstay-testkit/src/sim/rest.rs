@@ -25,6 +25,7 @@ const REST: Duration = Duration::from_millis(9_500);
 pub(super) async fn bring(world: &Arc<World>, fleet: &Fleet) -> Vec<String> {
     fleet.finished().await;
     world.heal();
+    fleet.processes().iter().for_each(|process| process.freeze.thaw());
     for index in 0..world.plan.processes {
         fleet.restart(world, index).await;
     }

@@ -66,6 +66,11 @@ fn candidates(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     with(&|plan| plan.processes = (plan.processes - 1).max(1));
     with(&|plan| plan.clients = (plan.clients - 1).max(1));
     with(&|plan| plan.pauses = false);
+    with(&|plan| plan.sessions = true);
+    with(&|plan| plan.compares = false);
+    with(&|plan| plan.fast_ppm = [0; 2]);
+    with(&|plan| plan.lagging = &[]);
+    with(&|plan| plan.writers = plan.processes);
     with(&|plan| plan.keys = 1);
     with(&|plan| plan.counters = 1);
     with(&|plan| plan.work_ms = plan.work_ms * 3 / 4);
@@ -80,11 +85,12 @@ fn candidates(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
 
 /// Whether every process that a fault names exists.
 fn sound(plan: &Plan) -> bool {
-    use super::FaultKind::{Crash, Cut, Promote};
+    use super::FaultKind::{Crash, Cut, Freeze, Promote};
     plan.faults.iter().all(|fault| match fault.kind {
-        Cut { process, .. } | Crash { process } | Promote { split: Some(process), .. } => {
-            process < plan.processes
-        }
+        Cut { process, .. }
+        | Crash { process }
+        | Freeze { process }
+        | Promote { split: Some(process), .. } => process < plan.processes,
         _ => true,
     })
 }

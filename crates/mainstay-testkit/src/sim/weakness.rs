@@ -1,11 +1,11 @@
 //! Mechanisms of the protocol that a run can do without, so that the simulation shows that it would notice.
-//! It must not know who runs. Each is left out between the library and the server, so that the library stays as it is.
+//! It must not know who runs, nor what happens meanwhile (`aim`). Each is left out between the library and the server, so
+//! that the library stays as it is.
 //!
 //! Only the model (`protocol`) shows what happens without these, for they are not seen from outside the library, or a
 //! statement would have to take time within the server: `LeaseCheckedBeforeReply`, `RenewedLeaseAccepted`,
 //! `JoinsFlightUnderWay`, `ReadmitBeforeCommitsEnd`, `ControlRowNotShared`, `TtlCountsFromStore`, `DeleteForgetsVersion`.
-//! `ExpiredMarkDoesNotTaint` and `DirtyRowDeletedUnconditionally` need several rare things at once: 2,000 histories have
-//! not shown them, the model does. Those about intents and warm readmissions name what the library does not have (a dirty row made anew waits again, and
+//! Those about intents and warm readmissions name what the library does not have (a dirty row made anew waits again, and
 //! every readmission is cold).
 
 use std::time::Duration;
@@ -17,13 +17,12 @@ use mainstay::{
         memory::Memory,
         semantics::copies::{self, Next, Seen},
     },
-    op::{CopyOp, CopyValue, RecordOp, Under},
+    op::{Control, CopyOp, CopyValue, RecordOp, Under},
     reply::Committed,
 };
 
 use super::{
     dice::Dice,
-    plan::{Fault, FaultKind, Noise, Plan},
     servers::{CACHE, perform as ask},
     world::World,
 };
@@ -51,7 +50,8 @@ pub enum Weakness {
     LeaseWithoutDirtySet,
     /// A strict write around the cache does not wait.
     NoWaitInStrict,
-    /// A commit does not compare the epoch that its mark was made under.
+    /// A commit does not compare the epoch that its mark was made under. Its deadline does not stand in for that: it may
+    /// lie seconds after a readmission, for a mark lives longer than a lease.
     CommitIgnoresEpoch,
     /// A commit is performed though its mark may have expired.
     CommitIgnoresDeadline,
@@ -96,46 +96,6 @@ impl Weakness {
     ];
 }
 
-impl Weakness {
-    /// The plan in which this is looked for: rough where it is rare.
-    #[must_use]
-    pub fn plan(self, seed: u64) -> Plan {
-        match self {
-            Self::TokenReused => Plan { pauses: seed.is_multiple_of(2), ..Plan::rough(seed) },
-            // A publish is sent again when its answer is lost.
-            Self::NonceReused => {
-                let noise = Noise { slow: 200, late: 30, lost: 100, refused: 0 };
-                Plan { noise, pauses: true, ..Plan::rough(seed) }
-            }
-            // A write under a mark is slow while another goes around the cache, is seen by a look and drained.
-            Self::DrainDoesNotTaint => {
-                let noise = Noise { slow: 400, late: 60, lost: 0, refused: 0 };
-                let (lease, processes) = (Duration::from_millis(300), 4);
-                Plan { noise, lease, processes, pauses: true, ..Plan::rough(seed) }
-            }
-            // Two writes of one key, each of which loses its way for as long as a mark stands.
-            Self::ExpiredMarkDoesNotTaint => {
-                let noise = Noise { slow: 300, late: 150, lost: 80, refused: 0 };
-                Plan { noise, pauses: true, evicts: false, ..Plan::rough(seed) }
-            }
-            // Readers whose leases last while a drain is on its way.
-            Self::DirtyRowDeletedUnconditionally => {
-                let noise = Noise { slow: 400, late: 0, lost: 0, refused: 0 };
-                let (lease, strict, processes) = (Duration::from_secs(1), false, 4);
-                Plan { noise, lease, strict, processes, pauses: true, ..Plan::rough(seed) }
-            }
-            // Copies of a strict route are read only where nothing is said to be evicted.
-            Self::EvictionsHidden => {
-                let kind = FaultKind::Evict(400);
-                let mut plan = Plan { evicts: true, strict: true, ..Plan::rough(seed) };
-                plan.faults.push(Fault { at_ms: 500, for_ms: plan.work_ms, kind });
-                plan
-            }
-            _ => Plan::of(seed),
-        }
-    }
-}
-
 /// After which time a message arrives once more.
 pub(super) fn sent_again(
     weakness: Option<Weakness>,
@@ -145,7 +105,7 @@ pub(super) fn sent_again(
 ) -> Option<Duration> {
     let (again, last_ms) = match (weakness?, op) {
         // More of them would taint whatever they could spoil.
-        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. })) => (dice.permille(60), 500),
+        (Weakness::NonceReused, Op::Copy(CopyOp::Mark { .. })) => (dice.permille(60), 2_000),
         (Weakness::TokenReused, Op::Copy(CopyOp::Token { .. })) => (dice.permille(500), 1_000),
         (Weakness::UnknownCommitRetried, Op::Record(RecordOp::Commit { .. })) => (!answered, 1_000),
         _ => return None,
@@ -197,7 +157,9 @@ fn on_copy(
         }
         (Weakness::ExpiredMarkDoesNotTaint, _) => {
             for key in keys_of(copy) {
-                forget_expired(server, key)?;
+                if forget_expired(server, key)? {
+                    world.state().weakened += 1;
+                }
             }
             ask(server, op)
         }
@@ -246,8 +208,14 @@ fn on_record(
         }
         (
             Weakness::CommitIgnoresEpoch,
-            RecordOp::Commit { write, under: Under::Mark { .. }, .. },
-        ) => Ok(Reply::Committed(Committed::Done(Box::new(ask(server, write)?)))),
+            RecordOp::Commit { write, under: Under::Mark { epoch, deadline_us }, .. },
+        ) if ask(server, &Op::Record(RecordOp::Now))?.into_integer()? < *deadline_us => {
+            let mut state = world.state();
+            let stands = |(row, _): (Control, _)| row.active && row.epoch == *epoch;
+            state.weakened += u64::from(!state.control().is_some_and(stands));
+            drop(state);
+            Ok(Reply::Committed(Committed::Done(Box::new(ask(server, write)?))))
+        }
         (
             Weakness::CommitIgnoresDeadline,
             RecordOp::Commit { cache, write, under: Under::Mark { epoch, .. } },
@@ -261,6 +229,8 @@ fn on_record(
             let now = RecordOp::Dirty { cache, from: None, limit: usize::MAX };
             let mut now = ask(server, &Op::Record(now))?.into_dirty()?;
             now.retain(|row| rows.iter().any(|read| read.key == row.key));
+            let risen = now.iter().filter(|row| !rows.contains(row)).count();
+            world.state().weakened += risen as u64;
             ask(server, &Op::Record(RecordOp::Drained { cache: CACHE.into(), rows: now }))
         }
         (Weakness::ReadmitAtOnce, RecordOp::Degrade { epoch, .. }) => {
@@ -318,10 +288,10 @@ fn set(server: &Memory, key: &Key, value: Bytes, ttl: TtlChange) -> Result<()> {
 }
 
 /// Takes the nonces away whose time is over, without a trace (`semantics::copies` says how marks are encoded).
-fn forget_expired(server: &Memory, key: &Key) -> Result<()> {
+fn forget_expired(server: &Memory, key: &Key) -> Result<bool> {
     const NONCE: usize = 16 + 8 + 8;
     let Some(entry) = held(server, key).filter(|entry| is_marked(entry.clone())) else {
-        return Ok(());
+        return Ok(false);
     };
     let beacon = ask(server, &Op::Copy(CopyOp::Beacon { key: key.clone(), raise: None }))?;
     let now = beacon.into_beacon()?.now_ms;
@@ -332,11 +302,12 @@ fn forget_expired(server: &Memory, key: &Key) -> Result<()> {
     };
     let stand: Vec<&[u8]> = nonces.filter(|nonce| ends_at(nonce) > now).collect();
     if stand.is_empty() || stand.len() == count.try_into().unwrap_or(0) {
-        return Ok(());
+        return Ok(false);
     }
     let best = &entry[6 + NONCE * usize::try_from(count).unwrap_or(0)..];
     let number = u32::try_from(stand.len()).unwrap_or(0).to_be_bytes();
     let until = stand.iter().map(|nonce| ends_at(nonce)).max().unwrap_or(0);
     let bytes = [&entry[..2], &number, &stand.concat(), best].concat();
-    set(server, key, bytes.into(), TtlChange::At(until))
+    set(server, key, bytes.into(), TtlChange::At(until))?;
+    Ok(true)
 }

@@ -57,6 +57,8 @@ pub(super) struct State {
     /// Nothing goes wrong any more.
     pub(super) healed: bool,
     pub(super) doubts: Doubts,
+    /// When no key was dirty the last time (of a run that forgets).
+    pub(super) clean_at: Micros,
     /// How often the control row was degraded.
     pub(super) degraded: u64,
     /// Whether dirty keys were too many at some time.
@@ -67,28 +69,36 @@ pub(super) struct State {
     /// Of everything that happened, in its order.
     pub(super) hash: u64,
     pub(super) messages: u64,
+    /// How often the weakness made a difference.
+    pub(super) weakened: u64,
+    /// Calls that belong to no session.
+    nameless: u32,
 }
 
 impl World {
     pub(super) fn new(plan: &Plan, weakness: Option<Weakness>) -> Arc<Self> {
         let mut dice = Dice::new(plan.seed, 2);
         let clock = Clock::starting_at(1_700_000_000_000);
-        let mut server_clock = || Clock::starting_at(skewed(&mut dice));
+        let mut server_clock =
+            |site| Clock::drifting(skewed(&mut dice), plan.fast_ppm[place(site)]);
         let evicts = plan.evicts && weakness != Some(Weakness::EvictionsHidden);
         let state = State {
-            redis: Role::new(server_clock(), evicts),
-            record: Role::new(server_clock(), false),
+            redis: Role::new(server_clock(Site::Redis), evicts),
+            record: Role::new(server_clock(Site::Record), false),
             cuts: vec![[[0; 2]; 2]; plan.processes],
             errors: [0; 2],
             lost_replies: 0,
             healed: false,
             doubts: Doubts::default(),
+            clean_at: 0,
             degraded: 0,
             overflowed: false,
             controlled: false,
             dice,
             hash: 0xcbf2_9ce4_8422_2325,
             messages: 0,
+            weakened: 0,
+            nameless: 0,
         };
         Arc::new(Self {
             plan: plan.clone(),
@@ -206,6 +216,9 @@ impl World {
         if let Op::Record(op) = op {
             state.heard(op, &reply, now);
         }
+        if site == Site::Record && self.plan.forgets() && !state.is_dirty() {
+            state.clean_at = now;
+        }
         Some(reply)
     }
 }
@@ -240,6 +253,11 @@ impl State {
         if self.controlled { control_of(self.record.memory()) } else { None }
     }
 
+    /// Whether some copy may be older than the record, for everybody to know.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.control().is_some_and(|(_, dirty)| !dirty.is_empty())
+    }
+
     /// What an operation on the control row tells the harness.
     fn heard(&mut self, op: &RecordOp, reply: &Result<Reply>, now: Micros) {
         match (op, reply) {
@@ -256,6 +274,12 @@ impl State {
         }
     }
 
+    /// The session of a call that belongs to none.
+    pub(super) fn next_session(&mut self) -> u32 {
+        self.nameless += 1;
+        NAMELESS + self.nameless
+    }
+
     pub(super) fn fold(&mut self, text: &str) {
         self.fold_bytes(text.as_bytes());
     }
@@ -270,6 +294,9 @@ impl State {
         }
     }
 }
+
+/// Sessions of one call each have higher numbers.
+const NAMELESS: u32 = 1_000_000_000;
 
 /// A wall clock that is up to a minute wrong.
 pub(super) fn skewed(dice: &mut Dice) -> i64 {

@@ -59,12 +59,14 @@ pub struct Builder {
     custom: BTreeMap<String, (Arc<dyn Backend>, BackendConfig)>,
     clock: Option<Clock>,
     entropy: Option<Entropy>,
+    tasks: Tasks,
     merge: Option<Merge>,
 }
 
 impl Builder {
     pub(super) fn new(config: Config) -> Self {
-        Self { config, custom: BTreeMap::new(), clock: None, entropy: None, merge: None }
+        let (custom, tasks) = (BTreeMap::new(), Tasks::new());
+        Self { config, custom, clock: None, entropy: None, tasks, merge: None }
     }
 
     /// Decides what becomes of a journaled write to a single key that meets somebody else's write in the record. Called
@@ -104,6 +106,13 @@ impl Builder {
         self
     }
 
+    /// Where the background tasks run, for simulations.
+    #[must_use]
+    pub fn tasks(mut self, tasks: Tasks) -> Self {
+        self.tasks = tasks;
+        self
+    }
+
     /// Opens it.
     ///
     /// # Errors
@@ -117,7 +126,7 @@ impl Builder {
         let clock = self.clock.take().unwrap_or_else(Clock::system);
         let entropy = self.entropy.take().unwrap_or_else(Entropy::system);
         let events = Events::new(clock.clone());
-        let tasks = Tasks::new();
+        let tasks = self.tasks.clone();
         let nodes = self.nodes(&clock, &entropy, &events)?;
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
