@@ -29,6 +29,7 @@ pub(crate) mod fill;
 mod guarded;
 mod hedge;
 mod journal;
+pub(crate) mod loaded;
 mod many;
 mod overlay;
 mod prepare;
@@ -38,7 +39,7 @@ mod reader;
 pub(crate) mod readmit;
 pub(crate) mod refill;
 mod scan;
-mod stale;
+pub(crate) mod stale;
 mod turn;
 mod write;
 
@@ -210,12 +211,16 @@ impl Road {
 
     /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
     /// may evict marks. A cache that warms up takes a share of the reads.
-    pub(crate) fn copies_count(&self, route: &Route) -> bool {
+    fn copies_count(&self, route: &Route) -> bool {
+        let takes = |domain: &Arc<Domain>| domain.takes(|| self.entropy.unit());
+        self.copies_may_count(route) && self.domain(route).is_some_and(takes)
+    }
+
+    /// The same for what is read from nowhere else while a cache warms up.
+    pub(crate) fn copies_may_count(&self, route: &Route) -> bool {
         let Some(domain) = self.domain(route) else { return false };
         let strict = route.consistency == Consistency::Strict;
-        domain.may_read(&self.clock)
-            && !(strict && domain.evicts())
-            && domain.takes(|| self.entropy.unit())
+        domain.may_read(&self.clock) && !(strict && domain.evicts())
     }
 
     /// A snapshot of every node for the choosing.

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::Arrived;
+use super::call::Arrived;
 use crate::{
     clock::Instant,
     entry::Key,
@@ -44,6 +44,8 @@ struct Flight {
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) outcome: Outcome,
+    /// Whether its truth had been asked before the caller came.
+    pub(super) late: bool,
     /// For who has to fly it.
     pub(super) lead: Option<Lead>,
 }
@@ -68,9 +70,9 @@ impl Flights {
     pub(super) fn board(self: &Arc<Self>, key: &Key, begun: Instant, vacant: bool) -> Ticket {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(key) {
-            let overtaken = vacant && flight.asked.is_some_and(|asked| asked < begun);
-            if !overtaken {
-                return Ticket { outcome: Outcome(flight.ended.clone()), lead: None };
+            let late = flight.asked.is_some_and(|asked| asked < begun);
+            if !(vacant && late) {
+                return Ticket { outcome: Outcome(flight.ended.clone()), late, lead: None };
             }
         }
         let number = self.numbers.fetch_add(1, Relaxed);
@@ -80,7 +82,12 @@ impl Flights {
             flights.insert(key.clone(), flight);
         }
         let lead = Lead { flights: Arc::clone(self), key: key.clone(), number, ended: sender };
-        Ticket { outcome: Outcome(ended), lead: Some(lead) }
+        Ticket { outcome: Outcome(ended), late: false, lead: Some(lead) }
+    }
+
+    /// Nobody joins these any more: what they load may have been asked for before an invalidation.
+    pub(super) fn leave(&self, these: impl Fn(&Key) -> bool) {
+        self.lock().retain(|key, _| !these(key));
     }
 
     /// Whether a key is being loaded.

@@ -9,49 +9,61 @@
 //! The road of one load:
 //!
 //! ```text
-//! shelf::look      what stands there: this process's memory, the cache           a hit ends here
-//! stage            fresh, due (refreshed behind the reader), stale, gone         pure
-//! flight           one load per key and process; the others wait for its end     pure but for the waiting
-//! lead             the right to keep, across processes: who is refused it waits for the holder's copy
-//! Truth            the loader or the query, through its bulkhead, for `hard_timeout` at most
-//! shelf::put       kept only while the right still stands: an invalidation in between takes it away
+//! shelf::near, look   what stands there: this process's memory, the cache          a hit ends here
+//! stage               fresh, due (refreshed behind the reader), stale, gone        pure
+//! flight              one load per key and process; the others wait for its end    pure but for the waiting
+//! lead                the right to keep, across processes: who is refused it waits for the holder's copy
+//! Truth               the loader or the query, through its bulkhead, for `hard_timeout` at most
+//! shelf::put          kept only while the right still stands: an invalidation in between takes it away
+//! instead             when it failed: stale, default, or an error that names why       pure but for one look
 //! ```
 //!
 //! Where copies stand (`shelf`) depends on the route. With a cache before a record: as copies under its lease and tokens,
 //! with everything that keeps record routes true. On a failover route: as plain keys of its first backend, if processes
 //! share that. Otherwise in the memory of this process. Never in the record: what is loaded is not stored.
+//! A cache that does not answer is no miss: then it is loaded under `fallback_max`, and nothing is written.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::{
     clock::Deadline,
-    entry::{Freshness, Key, Record, Worth},
-    error::{Error, ErrorKind, Result},
+    config::LoadConfig,
+    entry::Key,
+    error::Result,
     exec::{Road, Served},
-    reply::Reply,
+    guard::bulkhead::Bulkhead,
+    op::OpClass,
     route::{NodeId, Route},
 };
 
+mod bucket;
+mod call;
+mod count;
 mod envelope;
 mod flight;
+mod instead;
+pub(crate) mod invalidate;
 mod lead;
+mod marks;
 mod options;
+mod prefixes;
 mod shelf;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
+use bucket::Bucket;
+use call::Call;
+pub(crate) use count::{Counter, Counts};
 use envelope::Envelope;
-use flight::{Flights, Outcome};
+use flight::Flights;
 pub use options::LoadOptions;
-use shelf::{Copy, Shelf};
 pub(crate) use shelf::{OWN_LEN, is_own};
-use stage::Stage;
-
-use crate::guard::bulkhead::Bulkhead;
+use throttle::Throttle;
 
 /// What a truth has given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,46 +99,51 @@ impl Truth {
     }
 }
 
-/// Loads at once of one route, by closures; more wait.
-const INFLIGHT_MAX: usize = 64;
-/// Loads of one route that wait at once.
-const QUEUE_MAX: usize = 1024;
-/// How long each of them waits.
-const QUEUE_WAIT: Duration = Duration::from_millis(100);
-
 /// What all loads of a storage share.
 #[derive(Debug)]
 pub(crate) struct Loads {
     flights: Arc<Flights>,
-    /// Per route.
+    throttle: Mutex<Throttle>,
+    /// Of closures, per route.
     bulkheads: Vec<Bulkhead>,
+    /// Loads while a cache is away, per node that may be one; empty: without a cap.
+    fallbacks: Vec<Mutex<Bucket>>,
+    pub(crate) counts: Counts,
     /// A longer value is not kept.
     value_max: u64,
 }
 
 impl Loads {
     /// Nothing under way.
-    pub(crate) fn new(routes: usize, value_max: u64) -> Self {
-        let bulkhead = |_| Bulkhead::new(INFLIGHT_MAX, QUEUE_MAX, QUEUE_WAIT);
-        let bulkheads = (0..routes).map(bulkhead).collect();
-        Self { flights: Arc::default(), bulkheads, value_max }
+    pub(crate) fn new(config: &LoadConfig, routes: usize, nodes: usize, value_max: u64) -> Self {
+        let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = *config;
+        let bulkhead = |_| Bulkhead::new(inflight_max, queue_max, queue_wait);
+        let buckets = fallback_max.map(|rate| (0..nodes).map(move |_| Bucket::new(rate)));
+        Self {
+            flights: Arc::default(),
+            throttle: Mutex::default(),
+            bulkheads: (0..routes).map(bulkhead).collect(),
+            fallbacks: buckets.into_iter().flatten().map(Mutex::new).collect(),
+            counts: Counts::new(routes),
+            value_max,
+        }
     }
-}
 
-/// A value that may be served.
-#[derive(Clone, Debug)]
-struct Arrived {
-    envelope: Envelope,
-    /// Who gave it; `None`: a closure.
-    node: Option<NodeId>,
-    /// How long ago it was loaded; `None`: just now.
-    age: Option<Duration>,
+    /// The bulkhead of a route's closures.
+    pub(crate) fn bulkhead(&self, route: &Route) -> &Bulkhead {
+        &self.bulkheads[route.id]
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The value of a key: from where a copy stands, or from its truth.
 ///
 /// # Errors
-/// The truth's own; `InvalidArgument` and `TooLarge` for options and keys; `DeadlineExceeded` when the deadline comes first.
+/// The truth's own; `Overloaded` with a `reason()` when the load was shed; `Timeout` when it took too long;
+/// `DeadlineExceeded` when the deadline comes first.
 pub(crate) async fn load(
     road: &Arc<Road>,
     route: &Arc<Route>,
@@ -135,61 +152,7 @@ pub(crate) async fn load(
     truth: Truth,
     deadline: Deadline,
 ) -> Result<Served> {
-    let begun = road.clock.now();
-    let shelf = Shelf::of(road, route);
-    let look = shelf.look(key, deadline).await;
-    let now = shelf.now_ms();
-    let stale_for = options.stale_if_error.unwrap_or(route.stale_if_error);
-    let stage = look.copy.as_ref().map(|copy| stage::of(&copy.envelope, now, 0.0, stale_for));
-    if let (Some(copy), Some(Stage::Fresh | Stage::Due)) = (&look.copy, stage) {
-        return Ok(hit(copy, now, Freshness::Loaded));
-    }
-    let ticket = road.loads.flights.board(key, begun, look.lease.is_vacant());
-    let outcome = ticket.outcome;
-    if let Some(lead) = ticket.lead {
-        let work = lead::Work {
-            road: Arc::clone(road),
-            route: Arc::clone(route),
-            key: key.clone(),
-            options: options.clone(),
-            stale_for,
-        };
-        road.tasks.spawn_to_end(work.run(lead, look.lease, truth));
-    }
-    let arrived = landed(outcome, deadline).await?;
-    Ok(served(&arrived, Freshness::Loaded))
-}
-
-/// How the flight ends, if that is before the deadline.
-async fn landed(outcome: Outcome, deadline: Deadline) -> Result<Arrived> {
-    match tokio::time::timeout_at(deadline.instant(), outcome.ended()).await {
-        Ok(ended) => ended,
-        Err(_) => Err(Error::new(
-            ErrorKind::DeadlineExceeded,
-            "the deadline passed while the value was being loaded",
-        )),
-    }
-}
-
-fn hit(copy: &Copy, now_ms: i64, freshness: Freshness) -> Served {
-    let age = copy.envelope.age(now_ms);
-    let arrived =
-        Arrived { envelope: copy.envelope.clone(), node: Some(copy.node), age: Some(age) };
-    let mut served = served(&arrived, freshness);
-    if let Reply::Record(Some(record)) = &mut served.reply {
-        record.ttl = Some(copy.envelope.left(now_ms));
-    }
+    let served = Call::new(road, route, key, options, deadline).run(truth).await;
+    road.counts.request(route, OpClass::Read, &served);
     served
-}
-
-fn served(arrived: &Arrived, freshness: Freshness) -> Served {
-    let ttl = Some(arrived.envelope.fresh_for());
-    let record = |value: &Bytes| Record { value: value.clone(), version: None, ttl };
-    Served {
-        reply: Reply::Record(arrived.envelope.value.as_ref().map(record)),
-        node: arrived.node,
-        stale: matches!(freshness, Freshness::Unverified(_)),
-        worth: Worth::Read(freshness),
-        age: arrived.age,
-    }
 }

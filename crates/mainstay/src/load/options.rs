@@ -88,6 +88,10 @@ impl LoadOptions {
         Err(Error::new(ErrorKind::InvalidArgument, format!("load options: {problem}")))
     }
 
+    pub(super) fn tags(&self) -> Vec<Bytes> {
+        self.tags.iter().map(|tag| Bytes::copy_from_slice(tag.as_bytes())).collect()
+    }
+
     /// How long a value is fresh: the time with its jitter. `unit`: between 0 and 1.
     pub(super) fn fresh_for(&self, unit: f64) -> Duration {
         let ttl = self.ttl.min(LIFE_MAX);

@@ -5,14 +5,20 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::envelope::Envelope;
+use super::{
+    envelope::Envelope,
+    marks::{self, Marks},
+};
 use crate::{
     backend::Scope,
     clock::Deadline,
-    entry::Key,
-    error::Error,
-    exec::Road,
+    entry::{Key, Record},
+    error::{Error, Result},
+    exec::{Road, loaded},
+    guard,
     node::Node,
+    op::Op,
+    reply::Reply,
     route::{NodeId, Route, Shape},
 };
 
@@ -48,6 +54,12 @@ pub(super) struct Copy {
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) copy: Option<Copy>,
+    /// One of which it is not known whether it was invalidated: served only instead of nothing.
+    pub(super) doubtful: Option<Copy>,
+    /// Whether there was one that was invalidated.
+    pub(super) ended: bool,
+    /// What was read of the marks in the same moment, if that was all of them.
+    pub(super) marks: Option<Marks>,
     pub(super) lease: Lease,
 }
 
@@ -58,7 +70,9 @@ pub(super) enum Lease {
     Vacant(Place),
     /// Somebody has it.
     Held,
-    /// Nothing may be kept now: the key is being invalidated, or the cache may not be read.
+    /// It is being invalidated.
+    Marked,
+    /// Nothing may be kept now: the key was invalidated around the cache.
     Closed,
     /// The cache gave no answer.
     Away(Error),
@@ -94,17 +108,135 @@ impl<'a> Shelf<'a> {
             return Shelf::Copies(Copies { road, route, domain });
         }
         match shared(route, &road.nodes) {
-            Some(node) => Shelf::Plain(Plain { road, node }),
+            Some(node) => Shelf::Plain(Plain { road, route, node }),
             None => Shelf::Own(Own { road, l1: road.l1.loaded() }),
         }
     }
 
-    /// The copy of a key, and who may load it.
-    pub(super) async fn look(&self, key: &Key, deadline: Deadline) -> Look {
+    /// What this process keeps of a key.
+    pub(super) fn near(&self, key: &Key) -> Option<Copy> {
         match self {
-            Shelf::Copies(copies) => copies.look(key, deadline).await,
-            Shelf::Plain(plain) => plain.look(key, deadline).await,
+            Shelf::Copies(copies) => copies.near(key),
+            Shelf::Plain(_) => None,
+            Shelf::Own(own) => own.near(key),
+        }
+    }
+
+    /// A copy that cannot be verified now, and since when: its lease has ended because the record does not answer.
+    pub(super) async fn unverified(
+        &self,
+        key: &Key,
+        stale_for: Duration,
+        deadline: Deadline,
+    ) -> Option<(Copy, Duration)> {
+        match self {
+            Shelf::Copies(copies) => copies.unverified(key, stale_for, deadline).await,
+            Shelf::Plain(_) | Shelf::Own(_) => None,
+        }
+    }
+
+    /// The node that processes share.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        match self {
+            Shelf::Copies(copies) => Some(copies.domain.cache),
+            Shelf::Plain(plain) => Some(plain.node),
+            Shelf::Own(_) => None,
+        }
+    }
+
+    /// The copy of a key afar, and who may load it.
+    async fn look(&self, key: &Key, tags: &[Bytes], deadline: Deadline) -> Look {
+        match self {
+            Shelf::Copies(copies) => copies.look(key, tags, deadline).await,
+            Shelf::Plain(plain) => plain.look(key, tags, deadline).await,
             Shelf::Own(own) => own.look(key),
+        }
+    }
+
+    /// The same, without a copy that was invalidated by a prefix or a tag. `tags`: those that it probably has.
+    pub(super) async fn look_at_standing(
+        &self,
+        key: &Key,
+        tags: &[Bytes],
+        deadline: Deadline,
+    ) -> Look {
+        let mut look = self.look(key, tags, deadline).await;
+        let Some(shared) = self.shared_marks() else { return look };
+        let Some(copy) = look.copy.take() else { return look };
+        let marks = match look.marks.take() {
+            Some(marks) => Ok(marks),
+            None => marks::read(&shared, tags, deadline).await,
+        };
+        match self.ended(&shared, key, &copy, marks, deadline).await {
+            Ok(false) => look.copy = Some(copy),
+            Ok(true) => look.ended = true,
+            Err(_) => look.doubtful = Some(copy),
+        }
+        look
+    }
+
+    /// What this process keeps of a key, if it was not invalidated.
+    pub(super) async fn near_and_standing(
+        &self,
+        key: &Key,
+        tags: &[Bytes],
+        deadline: Deadline,
+    ) -> Option<Copy> {
+        let copy = self.near(key)?;
+        let Some(shared) = self.shared_marks() else { return Some(copy) };
+        let marks = marks::read(&shared, tags, deadline).await;
+        let ended = self.ended(&shared, key, &copy, marks, deadline).await;
+        ended.is_ok_and(|ended| !ended).then_some(copy)
+    }
+
+    /// Whether a value that has just been loaded was invalidated since, as far as that can be known.
+    pub(super) async fn has_ended(
+        &self,
+        key: &Key,
+        envelope: &Envelope,
+        deadline: Deadline,
+    ) -> bool {
+        let Some(shared) = self.shared_marks().filter(|_| envelope.since > 0) else { return false };
+        let tags: Vec<Bytes> = envelope.tags.iter().map(|(tag, _)| tag.clone()).collect();
+        let marks = marks::read(&shared, &tags, deadline).await;
+        marks.is_ok_and(|marks| marks.ended(key, envelope) == Some(true))
+    }
+
+    /// Whether a copy was invalidated. It may have other tags than were asked for.
+    async fn ended(
+        &self,
+        shared: &SharedMarks<'_>,
+        key: &Key,
+        copy: &Copy,
+        marks: Result<Marks>,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        if let Some(ended) = marks?.ended(key, &copy.envelope) {
+            return Ok(ended);
+        }
+        let tags: Vec<Bytes> = copy.envelope.tags.iter().map(|(tag, _)| tag.clone()).collect();
+        let marks = marks::read(shared, &tags, deadline).await?;
+        Ok(marks.ended(key, &copy.envelope).unwrap_or(true))
+    }
+
+    /// Where the marks of this shelf stand; `None`: in this process nothing has to be marked.
+    pub(super) fn shared_marks(&self) -> Option<SharedMarks<'_>> {
+        match self {
+            Shelf::Copies(copies) => Some(SharedMarks::Copies(copies)),
+            Shelf::Plain(plain) => Some(SharedMarks::Plain(plain)),
+            Shelf::Own(_) => None,
+        }
+    }
+
+    /// Removes what stands under a key, and every right to keep it.
+    pub(super) async fn remove(&self, key: &Key, deadline: Deadline) -> Result<()> {
+        match self {
+            Shelf::Copies(copies) => copies.remove(key, deadline).await,
+            Shelf::Plain(plain) => plain.remove(key, deadline).await,
+            Shelf::Own(own) => {
+                own.remove(key);
+                Ok(())
+            }
         }
     }
 
@@ -129,21 +261,25 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// Keeps a value where the right still stands. It goes on behind whoever asked for it.
-    pub(super) fn put(&self, key: &Key, right: Right, envelope: &Envelope, life: Duration) {
+    /// Keeps a value where the right still stands.
+    pub(super) async fn put(&self, key: &Key, right: Right, envelope: &Envelope, life: Duration) {
         match (self, right) {
-            (Shelf::Copies(copies), Right::Copies(right)) => copies.put(right, envelope, life),
-            (Shelf::Plain(plain), Right::Plain(right)) => plain.put(key, right, envelope, life),
+            (Shelf::Copies(copies), Right::Copies(right)) => {
+                copies.put(right, envelope, life).await
+            }
+            (Shelf::Plain(plain), Right::Plain(right)) => {
+                plain.put(key, right, envelope, life).await
+            }
             (Shelf::Own(own), Right::Own(seat)) => own.put(seat, envelope, life),
             _ => {}
         }
     }
 
     /// Gives the right back: nothing was loaded, and the next may try at once.
-    pub(super) fn give_back(&self, key: &Key, right: Right) {
+    pub(super) async fn give_back(&self, key: &Key, right: Right) {
         match (self, right) {
-            (Shelf::Copies(copies), Right::Copies(right)) => copies.give_back(&right),
-            (Shelf::Plain(plain), Right::Plain(right)) => plain.give_back(key, right),
+            (Shelf::Copies(copies), Right::Copies(right)) => copies.give_back(&right).await,
+            (Shelf::Plain(plain), Right::Plain(right)) => plain.give_back(key, right).await,
             _ => {}
         }
     }
@@ -168,6 +304,79 @@ fn shared(route: &Route, nodes: &[Arc<Node>]) -> Option<NodeId> {
     let Shape::Failover { backends, .. } = &route.shape else { return None };
     let first = backends.first().copied()?;
     (nodes[first].capabilities().scope == Scope::Shared).then_some(first)
+}
+
+/// Where the marks of a shelf stand that processes share.
+pub(super) enum SharedMarks<'a> {
+    Copies(&'a Copies<'a>),
+    Plain(&'a Plain<'a>),
+}
+
+impl SharedMarks<'_> {
+    /// Where the route's invalidated prefixes are listed.
+    pub(super) fn prefixes_key(&self) -> Key {
+        let route = match self {
+            SharedMarks::Copies(copies) => copies.route,
+            SharedMarks::Plain(plain) => plain.route,
+        };
+        Key::new([Key::RESERVED, b"prefixes:", &route.prefix].concat())
+    }
+
+    /// A tag's mark. Two caches before one record each have their own: a write hides the copies of one cache.
+    pub(super) fn tag_key(&self, tag: &[u8]) -> Key {
+        let name = match self {
+            SharedMarks::Copies(copies) => copies.domain.name.as_bytes(),
+            SharedMarks::Plain(_) => b"",
+        };
+        Key::new([Key::RESERVED, b"tag:", name, b":", tag].concat())
+    }
+
+    /// As fresh as the route promises.
+    pub(super) async fn read(
+        &self,
+        keys: &[Key],
+        deadline: Deadline,
+    ) -> Result<Vec<Option<Record>>> {
+        match self {
+            SharedMarks::Copies(Copies { road, route, domain }) => {
+                loaded::read(road, route, domain, keys, deadline).await
+            }
+            SharedMarks::Plain(plain) => {
+                let op = Op::GetMany { keys: keys.to_vec() };
+                plain.call(&op, deadline).await?.into_records()
+            }
+        }
+    }
+
+    /// From where it was written.
+    pub(super) async fn read_truth(&self, key: &Key, deadline: Deadline) -> Result<Option<Record>> {
+        let op = Op::Get { key: key.clone(), with_ttl: false };
+        let reply = match self {
+            SharedMarks::Copies(Copies { road, domain, .. }) => {
+                guard::call(&road.nodes[domain.record], &op, deadline).await?
+            }
+            SharedMarks::Plain(plain) => plain.call(&op, deadline).await?,
+        };
+        reply.into_record()
+    }
+
+    pub(super) async fn write(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
+        match self {
+            SharedMarks::Copies(Copies { road, route, domain }) => {
+                loaded::write(road, route, domain, op, deadline).await
+            }
+            SharedMarks::Plain(plain) => plain.call(op, deadline).await,
+        }
+    }
+}
+
+/// Forgets those of the values in this process of which this is true; also what is being loaded is not kept.
+pub(super) fn forget_own(road: &Road, these: impl Fn(&[u8], &Envelope) -> bool) {
+    let own = own_key(b"o", &Key::from(""));
+    road.l1.loaded().forget_where(|key, value| {
+        let user = key.as_bytes().strip_prefix(own.as_bytes());
+        user.zip(Envelope::decode(value.clone())).is_some_and(|(key, value)| these(key, &value))
+    });
 }
 
 /// A key of our own for a user's key: what is loaded never meets what is stored.

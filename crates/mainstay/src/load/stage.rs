@@ -39,7 +39,7 @@ mod tests {
 
     fn envelope(value: Option<&'static [u8]>) -> Envelope {
         let value = value.map(Bytes::from_static);
-        Envelope { loaded_at: 1_000, fresh_until: 2_000, tags: Vec::new(), value }
+        Envelope { loaded_at: 1_000, fresh_until: 2_000, since: 0, tags: Vec::new(), value }
     }
 
     #[test]

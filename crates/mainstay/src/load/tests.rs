@@ -1,5 +1,8 @@
 //! Loads on the paused clock, over every kind of route.
 
+mod invalidation;
+mod trouble;
+
 use std::{
     io,
     sync::{
@@ -16,8 +19,9 @@ use super::LoadOptions;
 use crate::{
     Config, Entry, ErrorKind, Freshness, Result, Storage,
     backend::{Backend, Durability},
-    config::{BackendConfig, RouteConfig},
+    config::{BackendConfig, LoadConfig, RouteConfig},
     exec::tests::Remote,
+    status::LoadStatus,
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -38,9 +42,13 @@ impl World {
 
     /// One process.
     async fn process(&self, route: RouteConfig) -> Storage {
+        self.process_with(route, LoadConfig::default()).await
+    }
+
+    async fn process_with(&self, route: RouteConfig, load: LoadConfig) -> Storage {
         let timeouts =
             BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
-        Storage::builder(Config { routes: vec![route], ..Config::default() })
+        Storage::builder(Config { routes: vec![route], load, ..Config::default() })
             .backend("cache", Arc::clone(&self.cache) as Arc<dyn Backend>, timeouts.clone())
             .backend("db", Arc::clone(&self.record) as Arc<dyn Backend>, timeouts)
             .open()
@@ -112,7 +120,8 @@ async fn a_thousand_readers_of_a_cold_key_make_one_load_on_every_kind_of_route()
         let entry = world.read(&storage, LoadOptions::default()).await.unwrap().unwrap();
         assert_eq!((text(&entry), entry.freshness), ("load 1", Freshness::Loaded), "{route:?}");
         assert!(entry.age.is_some_and(|age| age >= S), "{route:?}: {entry:?}");
-        let from = ["cache", "memory"][usize::from(route.cache.len() != 1 && route != failover())];
+        let shared = [cached(), near(), failover()].contains(&route);
+        let from = if shared { "cache" } else { "memory" };
         assert_eq!(&*entry.source, from, "{route:?}");
         assert!(entry.ttl.is_some_and(|ttl| ttl > 50 * S && ttl < 63 * S), "{route:?}: {entry:?}");
         assert_eq!(storage.get("k").await.unwrap(), None, "what is loaded is not stored");

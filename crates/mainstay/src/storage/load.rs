@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Storage, limits};
 use crate::{
+    clock::Deadline,
     entry::{Entry, Key},
     error::{Error, ErrorKind, Result},
     load::{self, LoadOptions, Loaded, Truth},
@@ -43,9 +44,7 @@ impl Storage {
         let key = key.into();
         limits::loadable(self, &key)?;
         options.validate()?;
-        let deadline = options
-            .deadline
-            .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
+        let deadline = options.deadline.unwrap_or_else(|| self.deadline());
         let truth = Truth::closure(move || {
             Box::pin(async move {
                 let loaded = loader().await.map_err(|error| failed(error.into()))?;
@@ -55,6 +54,43 @@ impl Storage {
         let route = road.table.of(&key);
         let served = load::load(road, route, &key, &options, truth, deadline).await?;
         self.answer(served).into_entry()
+    }
+
+    /// Ends what was loaded under a key: who reads afterwards, in any process that shares the cache, gets what is loaded
+    /// after this call began. What is stored under the key by `set` is not touched.
+    ///
+    /// # Errors
+    /// As a write to the key's route: when it fails, what was loaded may be served on.
+    pub async fn invalidate(&self, key: impl Into<Key>) -> Result<()> {
+        let key = key.into();
+        limits::loadable(self, &key)?;
+        load::invalidate::key(&self.0.road, &key, self.deadline()).await
+    }
+
+    /// The same for all keys under a prefix, on every route that it touches.
+    ///
+    /// # Errors
+    /// The first of any route; the others have been tried.
+    pub async fn invalidate_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
+        let prefix = prefix.as_ref();
+        limits::loadable(self, &Key::from(prefix))?;
+        load::invalidate::prefix(&self.0.road, prefix, self.deadline()).await
+    }
+
+    /// The same for all that was loaded with this tag.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an empty tag or one over 128 bytes; else the first of any cache, the others have been tried.
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        let tag = tag.as_ref();
+        LoadOptions { tags: vec![tag.to_owned()], ..LoadOptions::default() }.validate()?;
+        limits::loadable(self, &Key::from(tag))?;
+        let tag = Bytes::copy_from_slice(tag.as_bytes());
+        load::invalidate::tag(&self.0.road, &tag, self.deadline()).await
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.0.road.clock.deadline_in(self.0.config.limits.deadline)
     }
 }
 

@@ -21,6 +21,7 @@ mod journal;
 mod limits;
 mod load;
 mod summary;
+mod typed;
 mod verbs;
 
 pub use crate::sync::merge::{JournalConflict, Merged};

@@ -7,7 +7,7 @@ use crate::{Clock, load::envelope::Envelope};
 
 fn arrived(number: u64) -> Arrived {
     let value = Some(number.to_string().into());
-    let envelope = Envelope { loaded_at: 0, fresh_until: 1, tags: Vec::new(), value };
+    let envelope = Envelope { loaded_at: 0, fresh_until: 1, since: 0, tags: Vec::new(), value };
     Arrived { envelope, node: None, age: None }
 }
 

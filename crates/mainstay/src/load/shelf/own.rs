@@ -24,13 +24,27 @@ pub(in crate::load) fn place(key: &Key) -> Key {
 
 impl Own<'_> {
     pub(super) fn look(&self, key: &Key) -> Look {
+        // Asked again: another may have loaded it since.
+        Look {
+            copy: self.near(key),
+            doubtful: None,
+            ended: false,
+            marks: None,
+            lease: Lease::Vacant(Place::Own),
+        }
+    }
+
+    pub(super) fn near(&self, key: &Key) -> Option<Copy> {
         let now = self.road.clock.now();
         let kept = self.l1.era().and_then(|era| self.l1.get(&place(key), &era, now));
         self.l1.count(kept.as_deref());
         let envelope = kept.and_then(|kept| Envelope::decode(kept.record(now).value));
         let node = self.road.nodes.len() - 1;
-        let copy = envelope.map(|envelope| Copy { envelope, node });
-        Look { copy, lease: Lease::Vacant(Place::Own) }
+        envelope.map(|envelope| Copy { envelope, node })
+    }
+
+    pub(super) fn remove(&self, key: &Key) {
+        self.l1.forget(&place(key));
     }
 
     pub(super) fn take(&self, key: &Key) -> Option<Seat> {

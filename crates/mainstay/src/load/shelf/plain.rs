@@ -8,21 +8,26 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Copy, Lease, Look, Place, fits, own_key};
+use super::{Copy, Lease, Look, Place, SharedMarks, fits, own_key};
 use crate::{
     clock::Deadline,
     entry::Key,
+    error::Result,
     exec::Road,
     guard,
-    load::envelope::Envelope,
+    load::{
+        envelope::Envelope,
+        marks::{self, Marks},
+    },
     op::{Condition, Op, TtlChange},
     reply::Reply,
-    route::NodeId,
+    route::{NodeId, Route},
 };
 
 /// The shared backend of one route.
 pub(in crate::load) struct Plain<'a> {
     pub(super) road: &'a Arc<Road>,
+    pub(super) route: &'a Arc<Route>,
     pub(super) node: NodeId,
 }
 
@@ -32,18 +37,40 @@ pub(in crate::load) fn places(key: &Key) -> [Key; 2] {
 }
 
 impl Plain<'_> {
-    pub(super) async fn look(&self, key: &Key, deadline: Deadline) -> Look {
-        let op = Op::GetMany { keys: places(key).to_vec() };
+    /// One operation on the backend.
+    pub(super) async fn call(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
+        guard::call(&self.road.nodes[self.node], op, deadline).await
+    }
+
+    /// The value, and the lease: what is being loaded is not kept.
+    pub(super) async fn remove(&self, key: &Key, deadline: Deadline) -> Result<()> {
+        let op = Op::DeleteMany { keys: places(key).to_vec() };
+        self.call(&op, deadline).await.map(drop)
+    }
+
+    pub(super) async fn look(&self, key: &Key, tags: &[Bytes], deadline: Deadline) -> Look {
+        let mut keys = places(key).to_vec();
+        keys.extend(marks::keys(&SharedMarks::Plain(self), tags));
+        let op = Op::GetMany { keys };
         let node = &self.road.nodes[self.node];
         let patience = deadline.within(self.road.clock.now(), node.hedge().patience);
         match guard::call(node, &op, patience).await.and_then(Reply::into_records) {
-            Err(error) => Look { copy: None, lease: Lease::Away(error) },
-            Ok(mut stored) => {
-                let held = stored.pop().flatten().is_some();
-                let value = stored.pop().flatten();
+            Err(error) => Look {
+                copy: None,
+                doubtful: None,
+                ended: false,
+                marks: None,
+                lease: Lease::Away(error),
+            },
+            Ok(stored) => {
+                let mut stored = stored.into_iter();
+                let (value, held) = (stored.next().flatten(), stored.next().flatten().is_some());
+                let marks = stored.map(|record| record.map(|record| record.value));
+                let marks = Some(Marks::new(tags, marks));
                 let envelope = value.and_then(|record| Envelope::decode(record.value));
                 let lease = if held { Lease::Held } else { Lease::Vacant(Place::Plain) };
-                Look { copy: envelope.map(|envelope| Copy { envelope, node: self.node }), lease }
+                let copy = envelope.map(|envelope| Copy { envelope, node: self.node });
+                Look { copy, doubtful: None, ended: false, marks, lease }
             }
         }
     }
@@ -67,10 +94,10 @@ impl Plain<'_> {
         reply.and_then(Reply::into_written).ok()?.applied.then_some(name)
     }
 
-    pub(super) fn put(&self, key: &Key, right: Bytes, envelope: &Envelope, life: Duration) {
+    pub(super) async fn put(&self, key: &Key, right: Bytes, envelope: &Envelope, life: Duration) {
         let bytes = envelope.encode();
         if !fits(self.road, &bytes) {
-            return self.give_back(key, right);
+            return self.give_back(key, right).await;
         }
         let [value, lease] = places(key);
         let set = Op::Set {
@@ -80,34 +107,23 @@ impl Plain<'_> {
             condition: Condition::Always,
             want_previous: false,
         };
-        self.spawn(Some(set), lease, right);
+        let held = self.call(&Op::Get { key: lease.clone(), with_ttl: false }, self.step()).await;
+        let held = held.and_then(Reply::into_record);
+        if matches!(held, Ok(Some(record)) if record.value == right) {
+            drop(self.call(&set, self.step()).await);
+            self.give_back(key, right).await;
+        }
     }
 
-    pub(super) fn give_back(&self, key: &Key, right: Bytes) {
+    /// Ends the lease. Where that fails it ends by itself.
+    pub(super) async fn give_back(&self, key: &Key, right: Bytes) {
         let [_, lease] = places(key);
-        self.spawn(None, lease, right);
+        let condition = Condition::ValueIs(right);
+        let end = Op::Delete { key: lease, condition, want_previous: false };
+        drop(self.call(&end, self.step()).await);
     }
 
-    /// In the background: the value while the lease is ours, then the end of the lease.
-    fn spawn(&self, set: Option<Op>, lease: Key, name: Bytes) {
-        let road = Arc::clone(self.road);
-        let Ok(place) = Arc::clone(&road.fills).try_acquire_owned() else { return };
-        let id = self.node;
-        self.road.tasks.spawn_to_end(async move {
-            let node = &road.nodes[id];
-            let step = || road.clock.deadline_in(node.timeout());
-            if let Some(set) = set {
-                let op = Op::Get { key: lease.clone(), with_ttl: false };
-                let held = guard::call(node, &op, step()).await.and_then(Reply::into_record);
-                if !matches!(held, Ok(Some(record)) if record.value == name) {
-                    return;
-                }
-                drop(guard::call(node, &set, step()).await);
-            }
-            let condition = Condition::ValueIs(name);
-            let end = Op::Delete { key: lease, condition, want_previous: false };
-            drop(guard::call(node, &end, step()).await);
-            drop(place);
-        });
+    fn step(&self) -> Deadline {
+        self.road.clock.deadline_in(self.road.nodes[self.node].timeout())
     }
 }
