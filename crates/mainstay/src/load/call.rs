@@ -13,7 +13,8 @@ use super::{
     stage::{self, Stage},
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Instant},
+    config::Consistency,
     entry::{Freshness, Key, Record, Worth},
     error::{Error, ErrorKind, Result},
     exec::{Road, Served},
@@ -44,6 +45,7 @@ pub(super) struct Call<'a> {
     pub(super) shelf: Shelf<'a>,
     /// How long a value may be served after its time.
     pub(super) stale_for: Duration,
+    begun: Instant,
 }
 
 impl<'a> Call<'a> {
@@ -56,7 +58,7 @@ impl<'a> Call<'a> {
     ) -> Self {
         let shelf = Shelf::of(road, route);
         let stale_for = options.stale_if_error.unwrap_or(route.stale_if_error);
-        Self { road, route, key, options, deadline, shelf, stale_for }
+        Self { road, route, key, options, deadline, shelf, stale_for, begun: road.clock.now() }
     }
 
     pub(super) async fn run(&self, truth: Truth) -> Result<Served> {
@@ -70,7 +72,8 @@ impl<'a> Call<'a> {
         Err(Error::new(ErrorKind::Conflict, text))
     }
 
-    /// `None`: what was waited for had been asked for before an invalidation, and that before this caller came.
+    /// `None`: what was waited for had been asked for before an invalidation, and that before this caller came; or that may
+    /// be. Who waited for it leads or joins the next flight, which asks after they came.
     async fn round(&self, truth: &mut Option<Truth>) -> Option<Result<Served>> {
         let tags = self.options.tags();
         let near = self.shelf.near_and_standing(self.key, &tags, self.deadline).await;
@@ -79,7 +82,6 @@ impl<'a> Call<'a> {
         {
             return Some(Ok(self.hit(copy, stage, truth.take())));
         }
-        let begun = self.road.clock.now();
         let look = self.shelf.look_at_standing(self.key, &tags, self.deadline).await;
         let mut stale = look.doubtful.and_then(|copy| self.in_doubt(copy));
         if let Some(copy) = look.copy {
@@ -96,7 +98,8 @@ impl<'a> Call<'a> {
         {
             return Some(Ok(served));
         }
-        let ticket = self.road.loads.flights.board(self.key, begun, look.lease.is_vacant());
+        let ticket = self.road.loads.flights.board(self.key, self.begun, look.lease.is_vacant());
+        let hidden = ticket.late && look.lease.hides(self.route.consistency == Consistency::Strict);
         if let Some(lead) = ticket.lead {
             let Some(truth) = truth.take() else { return Some(Err(asked_twice())) };
             self.road.tasks.spawn_to_end(self.work().run(lead, look.lease, truth));
@@ -105,8 +108,9 @@ impl<'a> Call<'a> {
         }
         match self.landed(ticket.outcome, stale.is_some()).await {
             Ok(arrived) => {
-                let ended = ticket.late
-                    && self.shelf.has_ended(self.key, &arrived.envelope, self.deadline).await;
+                let ended = hidden
+                    || ticket.late
+                        && self.shelf.has_ended(self.key, &arrived.envelope, self.deadline).await;
                 (!ended).then(|| Ok(served(&arrived, Freshness::Loaded)))
             }
             Err(error) => Some(self.instead(stale, look.ended, error).await),

@@ -25,10 +25,12 @@ use crate::{
 mod copies;
 mod own;
 mod plain;
+mod shared;
 
 use copies::Copies;
 use own::Own;
 use plain::Plain;
+pub(super) use shared::SharedMarks;
 
 /// A right that its holder does not use within this time ends. Above it, `hard_timeout` of the load counts.
 const RIGHT_SLACK: Duration = Duration::from_millis(500);
@@ -95,9 +97,20 @@ pub(super) enum Right {
 }
 
 impl Lease {
+    /// Whether the cache has shown that nobody has the right to keep this key: who asked for it with one was overtaken.
     pub(super) fn is_vacant(&self) -> bool {
         // Within this process only its own invalidations count, and these end flights themselves.
         matches!(self, Lease::Vacant(Place::Copies(_) | Place::Plain))
+    }
+
+    /// Whether whoever is loading now may have been overtaken, and the cache does not tell. `strict`: also where it tells
+    /// nothing at all.
+    pub(super) fn hides(&self, strict: bool) -> bool {
+        match self {
+            Lease::Marked | Lease::Closed => true,
+            Lease::Away(_) => strict,
+            Lease::Vacant(_) | Lease::Held => false,
+        }
     }
 }
 
@@ -304,70 +317,6 @@ fn shared(route: &Route, nodes: &[Arc<Node>]) -> Option<NodeId> {
     let Shape::Failover { backends, .. } = &route.shape else { return None };
     let first = backends.first().copied()?;
     (nodes[first].capabilities().scope == Scope::Shared).then_some(first)
-}
-
-/// Where the marks of a shelf stand that processes share.
-pub(super) enum SharedMarks<'a> {
-    Copies(&'a Copies<'a>),
-    Plain(&'a Plain<'a>),
-}
-
-impl SharedMarks<'_> {
-    /// Where the route's invalidated prefixes are listed.
-    pub(super) fn prefixes_key(&self) -> Key {
-        let route = match self {
-            SharedMarks::Copies(copies) => copies.route,
-            SharedMarks::Plain(plain) => plain.route,
-        };
-        Key::new([Key::RESERVED, b"prefixes:", &route.prefix].concat())
-    }
-
-    /// A tag's mark. Two caches before one record each have their own: a write hides the copies of one cache.
-    pub(super) fn tag_key(&self, tag: &[u8]) -> Key {
-        let name = match self {
-            SharedMarks::Copies(copies) => copies.domain.name.as_bytes(),
-            SharedMarks::Plain(_) => b"",
-        };
-        Key::new([Key::RESERVED, b"tag:", name, b":", tag].concat())
-    }
-
-    /// As fresh as the route promises.
-    pub(super) async fn read(
-        &self,
-        keys: &[Key],
-        deadline: Deadline,
-    ) -> Result<Vec<Option<Record>>> {
-        match self {
-            SharedMarks::Copies(Copies { road, route, domain }) => {
-                loaded::read(road, route, domain, keys, deadline).await
-            }
-            SharedMarks::Plain(plain) => {
-                let op = Op::GetMany { keys: keys.to_vec() };
-                plain.call(&op, deadline).await?.into_records()
-            }
-        }
-    }
-
-    /// From where it was written.
-    pub(super) async fn read_truth(&self, key: &Key, deadline: Deadline) -> Result<Option<Record>> {
-        let op = Op::Get { key: key.clone(), with_ttl: false };
-        let reply = match self {
-            SharedMarks::Copies(Copies { road, domain, .. }) => {
-                guard::call(&road.nodes[domain.record], &op, deadline).await?
-            }
-            SharedMarks::Plain(plain) => plain.call(&op, deadline).await?,
-        };
-        reply.into_record()
-    }
-
-    pub(super) async fn write(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
-        match self {
-            SharedMarks::Copies(Copies { road, route, domain }) => {
-                loaded::write(road, route, domain, op, deadline).await
-            }
-            SharedMarks::Plain(plain) => plain.call(op, deadline).await,
-        }
-    }
 }
 
 /// Forgets those of the values in this process of which this is true; also what is being loaded is not kept.

@@ -1,6 +1,7 @@
 //! Loads on the paused clock, over every kind of route.
 
 mod invalidation;
+mod schedule;
 mod trouble;
 
 use std::{
