@@ -33,9 +33,13 @@
 //! [`backend::Backend`] and joins through [`Storage::builder`].
 #![warn(missing_docs)]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 pub mod backend;
 mod cache;
 pub mod clock;
+pub mod codec;
 pub mod config;
 pub mod entropy;
 pub mod entry;
@@ -44,6 +48,7 @@ pub mod event;
 mod exec;
 pub mod guard;
 pub mod health;
+mod load;
 pub mod node;
 pub mod op;
 pub mod reply;
@@ -59,6 +64,8 @@ pub use entropy::Entropy;
 pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
+pub use load::LoadOptions;
+pub use mainstay_macros::cached;
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};

@@ -375,6 +375,37 @@ pub struct FallbackCount {
     pub count: u64,
 }
 
+/// Loads of one route since start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LoadStatus {
+    /// The route's prefix; `*` for the default route.
+    pub route: Arc<str>,
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that found that there is nothing.
+    pub negative_hits: u64,
+    /// Loaders and queries that were run.
+    pub loads: u64,
+    /// Those of them that failed.
+    pub load_errors: u64,
+    /// Reads that waited for a load which another had begun in this process.
+    pub joined: u64,
+    /// Loads that were left to another process.
+    pub shared: u64,
+    /// Loads begun in the background before a value's time was over.
+    pub refreshes: u64,
+    /// Stale values served.
+    pub stale: u64,
+    /// Defaults served.
+    pub defaults: u64,
+    /// Reads refused because a cache is away and `load.fallback_max` was reached.
+    pub shed_cache_unavailable: u64,
+    /// Reads refused because as many loads as may were under way.
+    pub shed_database_saturated: u64,
+    /// Invalidations of keys, prefixes and tags.
+    pub invalidations: u64,
+}
+
 /// The whole storage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -395,6 +426,8 @@ pub struct Status {
     pub fallbacks: Vec<FallbackCount>,
     /// Hedged reads since start.
     pub hedges: u64,
+    /// Loads of each route on which anything was loaded.
+    pub loads: Vec<LoadStatus>,
     /// Each cache before a record.
     pub caches: Vec<CacheStatus>,
     /// What this process keeps of its own before records that have no cache.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use mainstay::{
     Config, Storage,
     config::{
-        BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, MemoryConfig,
-        RouteConfig,
+        BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, LoadConfig,
+        MemoryConfig, RouteConfig,
     },
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<RouteConfig>,
     /// Sizes and deadlines of operations.
     pub(crate) limits: LimitsConfig,
+    /// How many loads of `get_or_load` go on at once.
+    pub(crate) load: LoadConfig,
     /// How copies in a cache are kept true.
     pub(crate) consistency: ConsistencyConfig,
     /// Where writes wait while the record of a route with `on_record_down = "journal"` is down.
@@ -94,6 +96,7 @@ impl Settings {
             l1: self.l1.clone(),
             routes: self.routes.clone(),
             limits: self.limits.clone(),
+            load: self.load.clone(),
             consistency: self.consistency.clone(),
             journal: self.journal.clone(),
         }

@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HttpConfig, batch, control, dashboard, events, health, journal, kv, metrics, openapi,
+    HttpConfig, batch, control, dashboard, events, health, invalidate, journal, kv, metrics,
+    openapi,
     problem::Problem,
     security::{self, Hosts, Token},
     session, settings, status,
@@ -164,6 +165,7 @@ fn paths() -> Router<Api> {
             get(kv::read).head(kv::head).put(kv::put).delete(kv::delete).post(kv::increment),
         )
         .route("/v1/batch", post(batch::run))
+        .route("/v1/invalidate", post(invalidate::run))
         .route("/v1/status", get(status::json))
         .route("/v1/backends", get(status::backends))
         .route("/status.txt", get(status::text))

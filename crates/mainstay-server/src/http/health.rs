@@ -269,6 +269,7 @@ mod tests {
             requests: Vec::new(),
             fallbacks: Vec::new(),
             hedges: 0,
+            loads: Vec::new(),
             caches: Vec::new(),
             l1: None,
             dirty_keys: 0,

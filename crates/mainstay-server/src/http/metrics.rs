@@ -10,7 +10,7 @@ use axum::{
 };
 use mainstay::{
     Error, ErrorKind, Storage,
-    status::{BackendStatus, BreakerState, Health, L1Status, LatencySnapshot, Status},
+    status::{BackendStatus, BreakerState, Health, L1Status, LatencySnapshot, LoadStatus, Status},
 };
 use prometheus_client::{
     collector::Collector,
@@ -95,6 +95,7 @@ fn write(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     connections(families, status)?;
     journal(families, status)?;
     requests(families, status)?;
+    loads(families, status)?;
     near(families, status)
 }
 
@@ -215,6 +216,59 @@ fn requests(families: &mut Families<'_>, status: &Status) -> fmt::Result {
     )?;
     let dirty = [(NONE, number(status.dirty_keys))];
     families.gauge("mainstay_dirty_keys", "Keys whose cache copies wait to be made absent.", dirty)
+}
+
+fn loads(families: &mut Families<'_>, status: &Status) -> fmt::Result {
+    if status.loads.is_empty() {
+        return Ok(());
+    }
+    let each = |outcomes: fn(&LoadStatus) -> Vec<(&'static str, u64)>, name: &'static str| {
+        let of = move |load: &LoadStatus| {
+            let route = load.route.to_string();
+            let labelled = move |(word, count)| {
+                ([("route", route.clone()), (name, String::from(word))], count)
+            };
+            outcomes(load).into_iter().map(labelled).collect::<Vec<_>>()
+        };
+        status.loads.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let reads = |load: &LoadStatus| {
+        vec![
+            ("hit", load.hits),
+            ("negative_hit", load.negative_hits),
+            ("joined", load.joined),
+            ("stale", load.stale),
+            ("default", load.defaults),
+        ]
+    };
+    let help = "Reads of loaded values by what they got.";
+    families.counter("mainstay_load_reads", help, each(reads, "got"))?;
+    let runs = |load: &LoadStatus| {
+        vec![
+            ("success", load.loads.saturating_sub(load.load_errors)),
+            ("failure", load.load_errors),
+        ]
+    };
+    let help = "Loaders and queries that were run, by outcome.";
+    families.counter("mainstay_loads", help, each(runs, "outcome"))?;
+    let shed = |load: &LoadStatus| {
+        vec![
+            ("cache_unavailable", load.shed_cache_unavailable),
+            ("database_saturated", load.shed_database_saturated),
+        ]
+    };
+    let help = "Reads of loaded values that were refused.";
+    families.counter("mainstay_loads_shed", help, each(shed, "reason"))?;
+    let others = |value: fn(&LoadStatus) -> u64| {
+        let of = move |load: &LoadStatus| ([("route", load.route.to_string())], value(load));
+        status.loads.iter().map(of).collect::<Vec<_>>()
+    };
+    let help = "Loads that were left to another process.";
+    families.counter("mainstay_loads_shared", help, others(|load| load.shared))?;
+    let help = "Loads begun before a value's time was over.";
+    families.counter("mainstay_load_refreshes", help, others(|load| load.refreshes))?;
+    let help = "Invalidations of loaded keys, prefixes and tags.";
+    families.counter("mainstay_load_invalidations", help, others(|load| load.invalidations))
 }
 
 /// What this process keeps of its own; the cache is empty where there is none.

@@ -10,6 +10,7 @@ mod dashboard;
 mod encoding;
 mod events;
 mod health;
+mod invalidate;
 mod journal;
 mod kv;
 mod metrics;

@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use super::{
-    batch, control, dashboard, events, health, journal, kv, metrics,
+    batch, control, dashboard, events, health, invalidate, journal, kv, metrics,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     settings, status,
 };
@@ -30,7 +30,7 @@ use super::{
         description = "Storage that keeps working, and keeps telling the truth, when Redis or the database does not."
     ),
     paths(
-        kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run,
+        kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run, invalidate::run,
         status::json, status::backends, status::text, events::read,
         journal::read, journal::replay, journal::discard,
         control::breaker, control::drain, control::undrain, settings::read, settings::reload,

@@ -35,6 +35,9 @@ pub(crate) struct ProblemBody {
     /// The backend it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
+    /// Why, in a word for programs: `cache_unavailable` or `database_saturated` for a load that was shed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// When it is worth trying again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
@@ -75,6 +78,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             backend: None,
+            reason: None,
             retry_after_ms: retry.then_some(1000),
             hint: None,
             effect: "none",
@@ -123,6 +127,7 @@ impl From<Error> for Problem {
         let mut problem =
             Self::new(status, error.kind().as_str(), title, error.to_string()).hint(hint);
         problem.0.backend = error.backend().map(ToString::to_string);
+        problem.0.reason = error.reason();
         problem.0.effect = effect_word(error.effect());
         problem.0.causes = error.causes().iter().map(Cause::from).collect();
         if let Some(after) = error.retry_hint() {
@@ -256,6 +261,9 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "The deadline passed",
             "raise X-Mainstay-Timeout; when effect is unknown, read before writing again",
         ),
+        LoadFailed => {
+            (StatusCode::BAD_GATEWAY, "The loader failed", "the detail is the loader's own error")
+        }
         Closed => (UNAVAILABLE, "The storage is closed", "the process is stopping"),
         Internal => (
             StatusCode::INTERNAL_SERVER_ERROR,

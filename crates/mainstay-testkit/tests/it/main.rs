@@ -7,6 +7,7 @@
 )]
 
 mod conformance;
+mod loads;
 mod memory;
 mod mysql;
 mod near;

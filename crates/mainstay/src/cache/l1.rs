@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
 pub(crate) use self::shape::Kept;
@@ -194,6 +195,14 @@ impl L1 {
         let mut seats = self.seats_of(key);
         seats.remove(key);
         self.kept.remove(key);
+    }
+
+    /// Forgets those of which this is true, and whatever is being read: that could be one of them.
+    pub(crate) fn forget_where(&self, these: impl Fn(&Key, &Bytes) -> bool) {
+        self.seats.iter().for_each(|seats| lock(seats).clear());
+        let found = self.kept.iter().filter(|(key, kept)| these(key, kept.value()));
+        let found: Vec<Key> = found.map(|(key, _)| key).collect();
+        found.iter().for_each(|key| drop(self.kept.remove(key)));
     }
 
     /// This process has read this version elsewhere: nothing older is served from here afterwards.

@@ -13,7 +13,8 @@ use crate::error::Result;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct L1Config {
-    /// Bytes of keys, values and their overhead at most, shared equally by the caches that have memory before them. A
+    /// Bytes of keys, values and their overhead at most, shared equally by the caches that have memory before them,
+    /// the records that have no other, and what is loaded on routes that share no cache. A
     /// value of more than a sixty-fourth of it is not kept. Default 64 MiB.
     #[serde(with = "text::size")]
     #[cfg_attr(feature = "schema", schemars(with = "text::SizeText"))]

@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod l1;
 mod limits;
+mod load;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use health::{HealthConfig, ReconnectConfig};
 pub use journal::JournalConfig;
 pub use l1::L1Config;
 pub use limits::LimitsConfig;
+pub use load::LoadConfig;
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Sizes and deadlines.
     pub limits: LimitsConfig,
+    /// How many loads go on at once.
+    pub load: LoadConfig,
     /// How copies in a cache are kept true.
     pub consistency: ConsistencyConfig,
     /// Where writes wait while a record is down.
@@ -70,6 +74,7 @@ impl Config {
         self.memory.validate("memory")?;
         self.l1.validate("l1")?;
         self.limits.validate("limits")?;
+        self.load.validate("load")?;
         self.consistency.validate("consistency")?;
         self.journal.validate("journal")?;
         for (index, route) in self.routes.iter().enumerate() {

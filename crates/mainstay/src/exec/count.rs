@@ -45,7 +45,7 @@ impl Counts {
     }
 
     /// One request has ended.
-    pub(super) fn request(&self, route: &Route, class: OpClass, result: &Result<Served>) {
+    pub(crate) fn request(&self, route: &Route, class: OpClass, result: &Result<Served>) {
         let (source, outcome) = match result {
             Ok(served) => (served.node.unwrap_or(self.nodes), 0),
             Err(error) => (self.nodes, 1 + error.kind() as usize),

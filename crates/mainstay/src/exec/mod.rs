@@ -12,6 +12,7 @@ use crate::{
     entropy::Entropy,
     entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
+    load::Loads,
     node::Node,
     op::{Op, OpClass},
     reply::{Reply, Written},
@@ -25,10 +26,11 @@ mod attempt;
 mod batch;
 mod climb;
 pub(crate) mod count;
-mod fill;
+pub(crate) mod fill;
 mod guarded;
 mod hedge;
 mod journal;
+pub(crate) mod loaded;
 mod many;
 mod overlay;
 mod prepare;
@@ -39,15 +41,16 @@ pub(crate) mod readmit;
 pub(crate) mod refill;
 pub(crate) mod rows;
 mod scan;
-mod stale;
+pub(crate) mod stale;
 mod turn;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use count::Counts;
-use reader::Reader;
+pub(crate) use read::Found;
+pub(crate) use reader::Reader;
 
 /// Everything that an operation meets on its way.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ pub(crate) struct Road {
     pub(crate) counts: Counts,
     /// Fills under way.
     pub(crate) fills: Arc<Semaphore>,
+    /// Loads under way.
+    pub(crate) loads: Loads,
     /// The clock.
     pub(crate) clock: Clock,
     /// Tokens and jitter.
@@ -211,11 +216,15 @@ impl Road {
     /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
     /// may evict marks. A cache that warms up takes a share of the reads.
     fn copies_count(&self, route: &Route) -> bool {
+        let takes = |domain: &Arc<Domain>| domain.takes(|| self.entropy.unit());
+        self.copies_may_count(route) && self.domain(route).is_some_and(takes)
+    }
+
+    /// The same for what is read from nowhere else while a cache warms up.
+    pub(crate) fn copies_may_count(&self, route: &Route) -> bool {
         let Some(domain) = self.domain(route) else { return false };
         let strict = route.consistency == Consistency::Strict;
-        domain.may_read(&self.clock)
-            && !(strict && domain.evicts())
-            && domain.takes(|| self.entropy.unit())
+        domain.may_read(&self.clock) && !(strict && domain.evicts())
     }
 
     /// A snapshot of every node for the choosing.

@@ -44,7 +44,8 @@ fn by_route(road: &Road, id: usize, keys: Vec<Key>) -> Vec<(Arc<Route>, Vec<Key>
     let mut chunks: Vec<(Arc<Route>, Vec<Key>)> = Vec::new();
     for key in keys {
         let route = road.table.of(&key);
-        if road.domain_of[route.id] != Some(id) {
+        // What is loaded is not in the record.
+        if key.is_reserved() || road.domain_of[route.id] != Some(id) {
             continue;
         }
         let open = chunks.iter_mut().find(|(r, keys)| r.id == route.id && keys.len() < CHUNK);

@@ -56,14 +56,34 @@ pub(super) async fn count(road: &Arc<Road>, prefix: &Bytes, deadline: Deadline) 
     for authority in &holders {
         let id = road.stand_in(*authority);
         total += if road.holds_only_its_own(*authority) {
-            let op = Op::Count { prefix: prefix.clone() };
-            let reply = attempt(road, &road.nodes[id], &op, deadline, Last::Yes).await;
-            reply.and_then(Reply::into_integer).map_err(|error| road.cannot_scan(error))?
+            let ours = count_on(road, id, ours_under(prefix), deadline).await?;
+            count_on(road, id, Some(prefix.clone()), deadline).await? - ours
         } else {
             count_by_scanning(road, *authority, prefix, deadline).await?
         };
     }
     Ok(Served::by(road.stand_in(holders[0]), Reply::Integer(total)))
+}
+
+/// Where keys of our own can be among those under a prefix; `None`: nowhere.
+fn ours_under(prefix: &Bytes) -> Option<Bytes> {
+    let ours = Bytes::from_static(Key::RESERVED);
+    match (ours.starts_with(prefix), prefix.starts_with(&ours)) {
+        (true, _) => Some(ours),
+        (false, true) => Some(prefix.clone()),
+        (false, false) => None,
+    }
+}
+
+async fn count_on(
+    road: &Arc<Road>,
+    id: NodeId,
+    prefix: Option<Bytes>,
+    deadline: Deadline,
+) -> Result<i64> {
+    let Some(prefix) = prefix else { return Ok(0) };
+    let reply = attempt(road, &road.nodes[id], &Op::Count { prefix }, deadline, Last::Yes).await;
+    reply.and_then(Reply::into_integer).map_err(|error| road.cannot_scan(error))
 }
 
 /// On a node that also holds copies or keys of other routes only the pages tell what counts.
@@ -133,7 +153,9 @@ impl Road {
 
     /// Whether a key found on an authority is one of its routes' and not of our own.
     fn shows(&self, authority: NodeId, key: &Key) -> bool {
-        !key.as_bytes().starts_with(OWN) && self.table.of(key).authority() == authority
+        !key.as_bytes().starts_with(OWN)
+            && !key.is_reserved()
+            && self.table.of(key).authority() == authority
     }
 
     /// Whether every key on this node is its own: it is no cache, and no other authority's keys can be there.

@@ -63,7 +63,7 @@ async fn copy(road: &Arc<Road>, reader: &Reader<'_>, domain: &Domain, key: &Key)
 }
 
 /// The last look whose lease has not been revoked, and for how long nothing has been verified.
-fn since(road: &Road, domain: &Domain) -> Option<(Arc<View>, Duration)> {
+pub(crate) fn since(road: &Road, domain: &Domain) -> Option<(Arc<View>, Duration)> {
     let view = domain.view().filter(|view| !view.is_revoked() && view.control.active)?;
     let until = view.until()?;
     Some((view, road.clock.now().saturating_duration_since(until)))

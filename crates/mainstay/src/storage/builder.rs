@@ -21,6 +21,7 @@ use crate::{
     event::{EventKind, Events},
     exec::{self, FILLS_MAX, Road, count::Counts, readmit},
     guard::backoff,
+    load::{self, Loads},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
     sync::{
@@ -131,7 +132,8 @@ impl Builder {
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
         let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
-        let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, &entropy);
+        let loads = table.routes().iter().any(|route| load::is_own(route, &nodes));
+        let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, loads, &entropy);
         let backlog =
             journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
                 .await?;
@@ -143,6 +145,12 @@ impl Builder {
             rows: rows(&table, &nodes),
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
+            loads: Loads::new(
+                &self.config.load,
+                table.routes().len(),
+                nodes.len(),
+                self.config.limits.value_max,
+            ),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             table,
             nodes,
@@ -153,7 +161,8 @@ impl Builder {
         start(&road).await;
         events.publish(None, EventKind::Storage { state: "open" }, "");
         let opened = road.clock.now();
-        let (default_source, journal_source) = (Arc::from("default"), Arc::from("journal"));
+        let [default_source, journal_source, loader_source] =
+            ["default", "journal", "loader"].map(Arc::from);
         let config = self.config;
         Ok(Storage(Arc::new(Inner {
             config,
@@ -162,6 +171,7 @@ impl Builder {
             opened,
             default_source,
             journal_source,
+            loader_source,
         })))
     }
 

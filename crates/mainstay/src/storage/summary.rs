@@ -34,6 +34,7 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         requests: road.counts.requests(&road.table, &names),
         fallbacks: road.counts.fallbacks(&names),
         hedges: road.counts.hedges(),
+        loads: road.loads.counts.status(&road.table),
         journal: road.backlog.as_ref().map(Backlog::status),
         overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
         dirty_keys: caches.iter().map(|cache| cache.dirty_keys).sum(),

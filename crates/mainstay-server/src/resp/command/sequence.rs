@@ -40,6 +40,16 @@ pub(in crate::resp) enum Sequence {
     AnyKey { choice: u64 },
     /// Deletes everything, page by page.
     Flush,
+    /// Ends loaded values, one after the other.
+    Invalidate(Vec<Invalidation>),
+}
+
+/// Which loaded values end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::resp) enum Invalidation {
+    Key(Key),
+    Prefix(Bytes),
+    Tag(String),
 }
 
 /// Which keys of a page are wanted.
@@ -123,7 +133,19 @@ pub(in crate::resp) async fn run(caller: Caller<'_>, sequence: Sequence) -> Resu
         Sequence::Keys { filter } => keys(caller, filter).await,
         Sequence::AnyKey { choice } => any_key(caller, choice).await,
         Sequence::Flush => flush(caller).await,
+        Sequence::Invalidate(ends) => invalidate(caller, ends).await,
     }
+}
+
+async fn invalidate(caller: Caller<'_>, ends: Vec<Invalidation>) -> Result<Outcome> {
+    for end in ends {
+        match end {
+            Invalidation::Key(key) => caller.storage.invalidate(key).await?,
+            Invalidation::Prefix(prefix) => caller.storage.invalidate_prefix(prefix).await?,
+            Invalidation::Tag(tag) => caller.storage.invalidate_tag(tag).await?,
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 async fn execute(caller: Caller<'_>, op: Op) -> Result<Answer> {

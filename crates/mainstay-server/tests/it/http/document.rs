@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::support::{api, get, request, send};
 
 /// Every path with its methods, as INTERFACES promises them.
-const PATHS: [(&str, &str); 22] = [
+const PATHS: [(&str, &str); 23] = [
     ("/v1/kv", "get"),
     ("/v1/kv/{key}", "get head put delete"),
     ("/v1/kv/{key}/incr", "post"),
@@ -18,6 +18,7 @@ const PATHS: [(&str, &str); 22] = [
     ("/status.txt", "get"),
     ("/v1/backends/{backend}/breaker", "post"),
     ("/v1/backends/{backend}/drain", "post delete"),
+    ("/v1/invalidate", "post"),
     ("/v1/journal", "get"),
     ("/v1/journal/replay", "post"),
     ("/v1/journal/dead-letters/{seq}", "delete"),

@@ -380,3 +380,40 @@ fn histograms(text: &str, types: &BTreeMap<String, String>) {
         }
     }
 }
+
+#[tokio::test]
+async fn loaded_values_end_by_key_prefix_and_tag() {
+    use mainstay::LoadOptions;
+    let api = api().await;
+    let storage = api.storage().clone();
+    let load = |value: &'static str| {
+        let options = LoadOptions { tags: vec!["t".into()], ..LoadOptions::default() };
+        let loader = move || async move { std::io::Result::Ok(Some(value)) };
+        let storage = storage.clone();
+        async move {
+            let entry = storage.get_or_load("user:1", options, loader).await.unwrap().unwrap();
+            String::from_utf8(entry.value.to_vec()).unwrap()
+        }
+    };
+    assert_eq!(load("first").await, "first");
+    let wishes = [
+        (json!({ "keys": ["user:1"] }), "by key"),
+        (json!({ "prefixes": ["user:"] }), "by prefix"),
+        (json!({ "tags": ["t"], "keys": ["other"] }), "by tag"),
+    ];
+    for (wish, next) in wishes {
+        assert_ne!(load("not yet").await, "not yet");
+        let answer = post_json(&api, "/v1/invalidate", &wish).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.json()["invalidated"].is_u64());
+        assert_eq!(load(next).await, next);
+    }
+    for bad in [json!({}), json!({ "tags": [""] }), json!({ "pattern": "*" })] {
+        assert_eq!(post_json(&api, "/v1/invalidate", &bad).await.status, 400, "{bad}");
+    }
+    let loads = &get(&api, "/v1/status").await.json()["loads"][0];
+    assert_eq!((&loads["loads"], &loads["hits"]), (&4.into(), &3.into()), "{loads}");
+    let metrics = get(&api, "/metrics").await;
+    let line = r#"mainstay_loads_total{route="*",outcome="success"} 4"#;
+    assert!(metrics.text().contains(line), "{}", metrics.text());
+}

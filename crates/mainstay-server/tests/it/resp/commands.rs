@@ -199,3 +199,20 @@ async fn mainstay_tells_where_a_value_comes_from() {
     assert!(client.line().await.contains('-'), "a version");
     client.expect("$6\r\nlength\r\n:5\r\n", "length").await;
 }
+
+#[tokio::test]
+async fn loaded_values_end_by_key_prefix_and_tag() {
+    dialogue(&[
+        ("set k v", "+OK\r\n"),
+        ("mainstay.invalidate key k other", "+OK\r\n"),
+        ("mainstay.invalidate PREFIX k", "+OK\r\n"),
+        ("mainstay.invalidate tag t", "+OK\r\n"),
+        ("get k", "$1\r\nv\r\n"),
+        ("mainstay.invalidate all k", "-ERR syntax error\r\n"),
+        (
+            "mainstay.invalidate key",
+            "-ERR wrong number of arguments for 'mainstay.invalidate' command\r\n",
+        ),
+    ])
+    .await;
+}

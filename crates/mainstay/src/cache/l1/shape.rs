@@ -66,6 +66,10 @@ impl Kept {
         age + now.saturating_duration_since(at)
     }
 
+    pub(super) fn value(&self) -> &Bytes {
+        &self.value
+    }
+
     pub(super) fn hit(&self) {
         self.hits.fetch_add(1, Relaxed);
     }

@@ -60,6 +60,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         requests: Vec::new(),
         fallbacks: Vec::new(),
         hedges: 0,
+        loads: Vec::new(),
         caches: Vec::new(),
         l1: None,
         dirty_keys: 0,

@@ -3,6 +3,7 @@
 
 pub(super) mod counters;
 pub(super) mod expiry;
+pub(super) mod invalidate;
 pub(super) mod keys;
 pub(super) mod scan;
 pub(super) mod strings;

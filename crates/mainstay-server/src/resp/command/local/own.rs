@@ -21,10 +21,12 @@ const FORCED: Duration = Duration::from_secs(600);
 /// Events that are listed when no number is given.
 const EVENTS: usize = 20;
 
-const HELP: [&str; 11] = [
+const HELP: [&str; 13] = [
     "MAINSTAY.<command>:",
     "META key",
     "    Where the value of a key comes from, whether it is stale, its version and time to live.",
+    "INVALIDATE KEY key [key ...] | PREFIX prefix [prefix ...] | TAG tag [tag ...]",
+    "    Ends values that were loaded, before their time.",
     "STATUS",
     "    The state of the storage and its backends, as JSON.",
     "BREAKER backend open|closed|auto [FOR duration] [REASON text]",

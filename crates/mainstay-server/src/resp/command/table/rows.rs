@@ -4,7 +4,7 @@
 use super::{Handler, Kind, Spec};
 use crate::resp::command::{
     Context, Job, Parsed, Request,
-    data::{counters, expiry, keys, scan, strings, write},
+    data::{counters, expiry, invalidate, keys, scan, strings, write},
     local::{client, config, handshake, info, introspect, own, server},
 };
 
@@ -232,6 +232,14 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
     ),
     &local("mainstay.events", -1, ADMIN, own::events, "Returns the last events as JSON."),
     &local("mainstay.help", 1, SERVER, own::own_help, "Explains the commands of Mainstay itself."),
+    &data(
+        "mainstay.invalidate",
+        -3,
+        NO_KEYS,
+        KEY_WRITE,
+        invalidate::invalidate,
+        "Ends loaded values by key, prefix or tag.",
+    ),
     &data(
         "mainstay.meta",
         2,

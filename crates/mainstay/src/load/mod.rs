@@ -1,0 +1,158 @@
+//! Values whose truth is elsewhere: looked up where copies of them stand, loaded by one when there is none, shared by all.
+//! It must not know where the truth is (a closure, a query): that is a [`Truth`]; nor the front doors.
+//!
+//! **The entry point** is [`load`]: `load(road, route, key, options, truth, deadline)`. `truth` is asked at most once, in a
+//! task of its own, so that a caller that goes away cancels nobody; it answers `Result<Option<Loaded>>`, where `None` says
+//! that there is nothing. Two kinds: [`Truth::closure`], which goes through the bulkhead for loaders, and
+//! [`Truth::of_node`], whose question goes through the guard of a node and needs no second bulkhead.
+//!
+//! The road of one load:
+//!
+//! ```text
+//! shelf::near, look   what stands there: this process's memory, the cache          a hit ends here
+//! stage               fresh, due (refreshed behind the reader), stale, gone        pure
+//! flight              one load per key and process; the others wait for its end    pure but for the waiting
+//! lead                the right to keep, across processes: who is refused it waits for the holder's copy
+//! Truth               the loader or the query, through its bulkhead, for `hard_timeout` at most
+//! shelf::put          kept only while the right still stands: an invalidation in between takes it away
+//! instead             when it failed: stale, default, or an error that names why       pure but for one look
+//! ```
+//!
+//! Where copies stand (`shelf`) depends on the route. With a cache before a record: as copies under its lease and tokens,
+//! with everything that keeps record routes true. On a failover route: as plain keys of its first backend, if processes
+//! share that. Otherwise in the memory of this process. Never in the record: what is loaded is not stored.
+//! A cache that does not answer is no miss: then it is loaded under `fallback_max`, and nothing is written.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    clock::Deadline,
+    config::LoadConfig,
+    entry::Key,
+    error::Result,
+    exec::{Road, Served},
+    guard::bulkhead::Bulkhead,
+    op::OpClass,
+    route::{NodeId, Route},
+};
+
+mod bucket;
+mod call;
+mod count;
+mod envelope;
+mod flight;
+mod instead;
+pub(crate) mod invalidate;
+mod lead;
+mod marks;
+mod options;
+mod prefixes;
+mod shelf;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use bucket::Bucket;
+use call::Call;
+pub(crate) use count::{Counter, Counts};
+use envelope::Envelope;
+use flight::Flights;
+pub use options::LoadOptions;
+pub(crate) use shelf::{OWN_LEN, is_own};
+use throttle::Throttle;
+
+/// What a truth has given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// The value.
+    pub(crate) value: Bytes,
+}
+
+type Question = Box<dyn FnOnce() -> BoxFuture<'static, Result<Option<Loaded>>> + Send>;
+
+/// Where a value comes from when no copy of it stands anywhere.
+pub(crate) struct Truth {
+    ask: Question,
+    /// The node whose guard the question goes through; `None`: a closure.
+    node: Option<NodeId>,
+}
+
+impl Truth {
+    /// A loader of the caller's: it goes through the bulkhead for loaders.
+    pub(crate) fn closure(
+        ask: impl FnOnce() -> BoxFuture<'static, Result<Option<Loaded>>> + Send + 'static,
+    ) -> Self {
+        Self { ask: Box::new(ask), node: None }
+    }
+
+    /// A question that goes through the guard of this node (`guard::call`), whose bulkhead is enough.
+    #[expect(dead_code, reason = "for routes with a source")]
+    pub(crate) fn of_node(
+        node: NodeId,
+        ask: impl FnOnce() -> BoxFuture<'static, Result<Option<Loaded>>> + Send + 'static,
+    ) -> Self {
+        Self { ask: Box::new(ask), node: Some(node) }
+    }
+}
+
+/// What all loads of a storage share.
+#[derive(Debug)]
+pub(crate) struct Loads {
+    flights: Arc<Flights>,
+    throttle: Mutex<Throttle>,
+    /// Of closures, per route.
+    bulkheads: Vec<Bulkhead>,
+    /// Loads while a cache is away, per node that may be one; empty: without a cap.
+    fallbacks: Vec<Mutex<Bucket>>,
+    pub(crate) counts: Counts,
+    /// A longer value is not kept.
+    value_max: u64,
+}
+
+impl Loads {
+    /// Nothing under way.
+    pub(crate) fn new(config: &LoadConfig, routes: usize, nodes: usize, value_max: u64) -> Self {
+        let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = *config;
+        let bulkhead = |_| Bulkhead::new(inflight_max, queue_max, queue_wait);
+        let buckets = fallback_max.map(|rate| (0..nodes).map(move |_| Bucket::new(rate)));
+        Self {
+            flights: Arc::default(),
+            throttle: Mutex::default(),
+            bulkheads: (0..routes).map(bulkhead).collect(),
+            fallbacks: buckets.into_iter().flatten().map(Mutex::new).collect(),
+            counts: Counts::new(routes),
+            value_max,
+        }
+    }
+
+    /// The bulkhead of a route's closures.
+    pub(crate) fn bulkhead(&self, route: &Route) -> &Bulkhead {
+        &self.bulkheads[route.id]
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The value of a key: from where a copy stands, or from its truth.
+///
+/// # Errors
+/// The truth's own; `Overloaded` with a `reason()` when the load was shed; `Timeout` when it took too long;
+/// `DeadlineExceeded` when the deadline comes first.
+pub(crate) async fn load(
+    road: &Arc<Road>,
+    route: &Arc<Route>,
+    key: &Key,
+    options: &LoadOptions,
+    truth: Truth,
+    deadline: Deadline,
+) -> Result<Served> {
+    let served = Call::new(road, route, key, options, deadline).run(truth).await;
+    road.counts.request(route, OpClass::Read, &served);
+    served
+}
