@@ -26,6 +26,8 @@ pub enum ErrorKind {
     NoSuchKey,
     /// No backend on this route can do this.
     Unsupported,
+    /// The lock that this was done under is lost: its lease has ended, or a higher fencing token has been seen.
+    Fenced,
 
     /// Refused, reset, end of file, DNS, TLS: the backend cannot be reached.
     Disconnected,
@@ -67,7 +69,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [Self; 25] = {
+    pub const ALL: [Self; 26] = {
         use ErrorKind::*;
         [
             InvalidArgument,
@@ -78,6 +80,7 @@ impl ErrorKind {
             TooLarge,
             NoSuchKey,
             Unsupported,
+            Fenced,
             Disconnected,
             Timeout,
             NotReady,
@@ -103,7 +106,7 @@ impl ErrorKind {
         use ErrorKind::*;
         match self {
             InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge
-            | NoSuchKey | Unsupported => true,
+            | NoSuchKey | Unsupported | Fenced => true,
             Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
             | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
             | DeadlineExceeded | Closed | Internal => false,
@@ -122,6 +125,7 @@ impl ErrorKind {
             TooLarge => "too_large",
             NoSuchKey => "no_such_key",
             Unsupported => "unsupported",
+            Fenced => "fenced",
             Disconnected => "disconnected",
             Timeout => "timeout",
             NotReady => "not_ready",

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use mainstay::{
     Config, Storage,
     config::{
-        BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, MemoryConfig,
-        RouteConfig,
+        BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, LocksConfig,
+        MemoryConfig, RouteConfig,
     },
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) consistency: ConsistencyConfig,
     /// Where writes wait while the record of a route with `on_record_down = "journal"` is down.
     pub(crate) journal: JournalConfig,
+    /// Who grants locks, and for how long at most.
+    pub(crate) locks: LocksConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
 }
@@ -96,6 +98,7 @@ impl Settings {
             limits: self.limits.clone(),
             consistency: self.consistency.clone(),
             journal: self.journal.clone(),
+            locks: self.locks.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod l1;
 mod limits;
+mod locks;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use health::{HealthConfig, ReconnectConfig};
 pub use journal::JournalConfig;
 pub use l1::L1Config;
 pub use limits::LimitsConfig;
+pub use locks::{LockModeConfig, LocksConfig};
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub consistency: ConsistencyConfig,
     /// Where writes wait while a record is down.
     pub journal: JournalConfig,
+    /// Who grants locks.
+    pub locks: LocksConfig,
 }
 
 impl Config {
@@ -72,6 +76,9 @@ impl Config {
         self.limits.validate("limits")?;
         self.consistency.validate("consistency")?;
         self.journal.validate("journal")?;
+        let exists =
+            |name: &str| name == Self::MEMORY || known(name) || self.backends.contains_key(name);
+        self.locks.validate("locks", exists)?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)

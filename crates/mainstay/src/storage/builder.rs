@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     event::{EventKind, Events},
     exec::{FILLS_MAX, Road, count::Counts, readmit},
+    lock::{Locks, Parts},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
     sync::{
@@ -118,6 +119,16 @@ impl Builder {
         let backlog =
             journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
                 .await?;
+        let locks = Locks::new(Parts {
+            config: self.config.locks.clone(),
+            drifts: nodes.iter().map(|_| Mutex::default()).collect(),
+            nodes: nodes.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            tasks: tasks.clone(),
+            events: events.clone(),
+            deadline: self.config.limits.deadline,
+        })?;
         let road = Arc::new(Road {
             backlog,
             domains,
@@ -141,6 +152,7 @@ impl Builder {
             config,
             road,
             events,
+            locks,
             opened,
             default_source,
             journal_source,

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
     exec::{self, Road},
+    lock::Locks,
     node::Node,
     op::Op,
     reply::Reply,
@@ -19,6 +20,7 @@ use crate::{
 mod builder;
 mod journal;
 mod limits;
+mod locks;
 mod summary;
 mod verbs;
 
@@ -40,6 +42,7 @@ struct Inner {
     config: Config,
     road: Arc<Road>,
     events: Events,
+    locks: Locks,
     opened: Instant,
     /// The answer's source when a route's default was served.
     default_source: Arc<str>,
@@ -128,7 +131,7 @@ impl Storage {
 
     /// The state of everything, now.
     pub fn status(&self) -> Status {
-        summary::status(&self.0.road, self.0.opened)
+        Status { locks: self.0.locks.status(), ..summary::status(&self.0.road, self.0.opened) }
     }
 
     /// The event bus.

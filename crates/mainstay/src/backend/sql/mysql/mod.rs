@@ -30,6 +30,7 @@ mod guard;
 mod guarded;
 mod journal;
 mod locked;
+mod locks;
 mod pool;
 mod read;
 mod schema;
@@ -86,6 +87,9 @@ impl Mysql {
         let all = self.current()?;
         if let Op::Record(op) = op {
             return control::run(&all, op, Bounds { value_max: self.value_max }, deadline).await;
+        }
+        if let Op::Lock(op) = op {
+            return locks::run(&all, op, deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
@@ -172,6 +176,7 @@ impl Backend for Mysql {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

@@ -27,6 +27,7 @@ mod guarded;
 mod hosts;
 mod journal;
 mod locked;
+mod locks;
 mod pool;
 mod read;
 mod schema;
@@ -128,6 +129,9 @@ impl Postgres {
         if let Op::Record(op) = op {
             return control::run(&all, op, bounds, deadline).await;
         }
+        if let Op::Lock(op) = op {
+            return locks::run(&all, op, deadline).await;
+        }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
         }
@@ -193,6 +197,7 @@ impl Backend for Postgres {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

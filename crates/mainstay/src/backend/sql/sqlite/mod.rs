@@ -34,6 +34,7 @@ mod guarded;
 mod journal;
 mod lane;
 mod location;
+mod locks;
 mod purge;
 mod read;
 mod schema;
@@ -188,6 +189,7 @@ impl Backend for Sqlite {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.plan.rules.bounds.value_max,
             keeps_deadlines: false,
         }
