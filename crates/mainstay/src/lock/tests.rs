@@ -344,6 +344,148 @@ async fn closing_sends_what_waits_to_be_released() {
     granter.memory.connect(clock.deadline_in(Duration::from_secs(1))).await.unwrap_err();
 }
 
+fn several(mode: LockModeConfig, backends: &[&str]) -> LocksConfig {
+    let backends = backends.iter().map(|name| (*name).to_owned()).collect();
+    LocksConfig { mode, backends, ttl_max: Duration::from_secs(10), ..LocksConfig::default() }
+}
+
+async fn three() -> (Clock, [Arc<Granter>; 3], Storage) {
+    let clock = clock();
+    let granters = [false, true, true].map(|durable| Granter::new(&clock, durable));
+    let [a, b, c] = &granters;
+    for (granter, name) in granters.iter().zip(["a", "b", "c"]) {
+        granter.memory.set_identity(name);
+    }
+    let locks = several(LockModeConfig::Quorum, &["a", "b", "c"]);
+    let storage = storage(&clock, &[("a", a), ("b", b), ("c", c)], locks).await;
+    (clock, granters, storage)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quorum_begins_after_the_longest_lease_and_survives_any_minority() {
+    let (clock, granters, storage) = three().await;
+    let began = clock.now();
+    let error = storage.try_lock("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "nobody may vote yet: {error}");
+    let first = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    assert!(clock.now() - began >= Duration::from_secs(10));
+    assert_eq!((first.guarantee(), first.mode()), (Guarantee::Fenced, LockMode::Quorum));
+    let mut last = first.token();
+    assert_eq!(first.release().await, Released::Released);
+    for down in 0..3 {
+        granters[down].set_down(true);
+        let guard = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+        assert!(guard.token() > last);
+        last = guard.token();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        guard.check().unwrap();
+        assert!(storage.try_lock("a").await.unwrap().is_none());
+        granters[down].set_down(false);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        // It holds on the one that was away, too: another may go.
+        granters[(down + 1) % 3].set_down(true);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        guard.check().unwrap();
+        granters[(down + 1) % 3].set_down(false);
+        drop(guard);
+        until(|| storage.status().locks.releasing == 0).await;
+    }
+    granters[0].set_down(true);
+    granters[1].set_down(true);
+    assert_eq!(storage.try_lock("a").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_forgot_sits_out_and_then_votes_with_the_counters_of_the_others() {
+    let (clock, granters, storage) = three().await;
+    let guard = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    let token = guard.token();
+    granters[0].forget("a-again", &clock);
+    granters[1].set_down(true);
+    let error = storage.lock_with("b", at_once(ttl(5))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "one vote is left: {error}");
+    granters[1].set_down(false);
+    drop(guard);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let admitted = |event: &Arc<crate::Event>| {
+        let admitted = crate::EventKind::Lock { state: "admitted" };
+        event.kind == admitted && event.backend.as_deref() == Some("a")
+    };
+    assert_eq!(storage.events().since(0).iter().filter(|event| admitted(event)).count(), 2);
+    granters[2].set_down(true);
+    granters[1].set_down(false);
+    let guard = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    assert!(guard.token() > token, "{} after {token}", guard.token());
+}
+
+async fn two() -> (Clock, [Arc<Granter>; 2], Storage) {
+    let clock = clock();
+    let granters = [false, true].map(|durable| Granter::new(&clock, durable));
+    granters[0].memory.set_identity("run1");
+    let locks = several(LockModeConfig::Failover, &["redis", "db"]);
+    let [redis, db] = &granters;
+    let storage = storage(&clock, &[("redis", redis), ("db", db)], locks).await;
+    (clock, granters, storage)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_authority_moves_to_the_database_after_every_lease_has_ended_and_back() {
+    let (clock, granters, storage) = two().await;
+    let guard = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    assert_eq!(storage.status().locks.authority, Some(("redis".into(), 1)));
+    let token = guard.token();
+    granters[0].set_down(true);
+    let lost_at = async {
+        guard.lost().await;
+        clock.now()
+    };
+    let next = async {
+        let long = LockOptions { wait: Some(Duration::from_secs(600)), ..ttl(5) };
+        let guard = storage.lock_with("a", long).await;
+        (guard, clock.now())
+    };
+    // The second asks in another process: here it would wait for the first guard's turn.
+    let (lost_at, (second, granted_at)) = tokio::join!(lost_at, next);
+    let second = second.unwrap().unwrap();
+    assert!(lost_at < granted_at && second.token() > token);
+    assert_eq!(storage.status().locks.authority, Some(("db".into(), 2)));
+    second.release().await;
+    granters[0].set_down(false);
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    let third = storage.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    assert_eq!(storage.status().locks.authority, Some(("redis".into(), 3)));
+    assert!(third.token() > token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redis_that_forgot_grants_under_a_new_epoch_and_after_a_wait() {
+    let (clock, granters, storage) = two().await;
+    let other = {
+        let [redis, db] = &granters;
+        let locks = several(LockModeConfig::Failover, &["redis", "db"]);
+        self::storage(&clock, &[("redis", redis), ("db", db)], locks).await
+    };
+    let guard = storage.lock_with("a", ttl(8)).await.unwrap().unwrap();
+    granters[0].forget("run2", &clock);
+    let long = LockOptions { wait: Some(Duration::from_secs(600)), ..ttl(5) };
+    let second = other.lock_with("a", long).await.unwrap().unwrap();
+    assert!(!guard.is_held(), "its lease had ended before another was granted it");
+    assert!(second.token() > guard.token());
+    assert_eq!(other.status().locks.authority, Some(("redis".into(), 2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_database_is_down_redis_grants_only_as_long_as_the_view_lasts() {
+    let (_, granters, storage) = two().await;
+    drop(storage.lock_with("a", ttl(5)).await.unwrap().unwrap());
+    until(|| storage.status().locks.releasing == 0).await;
+    granters[1].set_down(true);
+    drop(storage.lock_with("a", at_once(ttl(5))).await.unwrap().unwrap());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let error = storage.lock_with("a", at_once(ttl(5))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+}
+
 #[test]
 fn a_mode_needs_backends_that_fit() {
     let locks = |mode, backends: &[&str]| {

@@ -100,7 +100,7 @@ pub(super) async fn perform(client: &Client, op: &LockOp) -> Result<Reply> {
         LockOp::List { after, limit } => {
             return list(client, after.as_ref(), *limit).await.map(Reply::Locks);
         }
-        LockOp::Member { .. } => return member(client).await.map(Reply::Member),
+        LockOp::Member { id } => return member(client, *id).await.map(Reply::Member),
         LockOp::Admit { identity, floor } => {
             let fleet = fleet(client)?;
             let mut call = LOCKS.on(&[&fleet, &fleet, &fleet]);
@@ -145,9 +145,9 @@ async fn run(client: &Client, key: &Key, call: &redis::Cmd) -> Result<Locked> {
     }
 }
 
-async fn member(client: &Client) -> Result<Member> {
+async fn member(client: &Client, id: u128) -> Result<Member> {
     let fleet = fleet(client)?;
-    let call = LOCKS.on(&[&fleet, &fleet, &fleet]).arg("member").take();
+    let call = LOCKS.on(&[&fleet, &fleet, &fleet]).arg("member").arg(format!("{id:032x}")).take();
     let [identity, admitted, known_us, counter] = parts(client.run(&fleet, &LOCKS, &call).await?)?;
     Ok(Member {
         identity: String::from_utf8_lossy(&reply::bytes(identity)?).into_owned(),

@@ -14,10 +14,16 @@ local function fleet(field)
 end
 
 -- Which run of which history of this server.
-local function identity()
+local function running()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
   return (run or '') .. ':' .. (history or '')
+end
+
+-- The same, and a number that goes when its memory is emptied; '' where it has not been asked yet.
+local function identity()
+  local run = running()
+  return fleet('seen') == run and run .. ':' .. fleet('born') or ''
 end
 
 local function granted(token)
@@ -28,21 +34,22 @@ local function refused()
   return {'refused', 0, now, 0, ''}
 end
 
+-- ARGV: the number, if it has none.
 if word == 'member' then
-  local own = identity()
-  if fleet('seen') ~= own then
-    redis.call('HSET', KEYS[3], 'seen', own, 'since', text(now))
+  if identity() == '' then
+    redis.call('HSET', KEYS[3], 'seen', running(), 'since', text(now), 'born', ARGV[2])
   end
+  local own = identity()
   local admitted = fleet('admitted') == own and 1 or 0
   local highest = math.max(tonumber(fleet('highest')) or 0, tonumber(fleet('floor')) or 0)
   return {own, admitted, now - tonumber(fleet('since')), highest}
 end
 
+-- ARGV: identity, floor.
 if word == 'admit' then
-  local own = identity()
-  if own ~= ARGV[2] or fleet('seen') ~= own then return refused() end
+  if identity() ~= ARGV[2] then return refused() end
   local floor = math.max(tonumber(fleet('floor')) or 0, tonumber(ARGV[3]))
-  redis.call('HSET', KEYS[3], 'admitted', own, 'floor', text(floor))
+  redis.call('HSET', KEYS[3], 'admitted', ARGV[2], 'floor', text(floor))
   return granted(floor)
 end
 
@@ -60,9 +67,9 @@ local counter = tonumber(redis.call('GET', KEYS[2]) or '0')
 -- ARGV[4]: '' free, '+' a member, else a member of this identity.
 local function holds(ground)
   if ground == '' then return true end
-  local run = identity()
-  if fleet('admitted') ~= run or fleet('seen') ~= run then return false end
-  return ground == '+' or ground == run
+  local own = identity()
+  if own == '' or fleet('admitted') ~= own then return false end
+  return ground == '+' or ground == own
 end
 
 local function note_highest(token)
