@@ -9,10 +9,12 @@ use crate::entry::{Key, Version};
 
 mod copies;
 mod locks;
+mod query;
 mod records;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
 pub use locks::{Authority, Counting, Fence, Ground, LockOp, LockPage, LockRow, Member, Seat};
+pub use query::{Query, ROWS_MAX, Rows, Statement};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
 
 /// What to do with a key's expiry.
@@ -207,6 +209,8 @@ pub enum Op {
         replace: bool,
     },
 
+    /// What a source route asks of its database. Not for callers.
+    Query(Query),
     /// What a record route asks of its cache. Not for callers.
     Copy(CopyOp),
     /// What a record route asks of its record. Not for callers.
@@ -246,6 +250,7 @@ impl Op {
             | Op::Exists { .. }
             | Op::Scan { .. }
             | Op::Count { .. }
+            | Op::Query(_)
             | Op::Copy(CopyOp::Beacon { raise: None, .. }) => OpClass::Read,
             Op::Record(op) if op.is_read() => OpClass::Read,
             Op::Lock(op) if op.is_read() => OpClass::Read,
@@ -291,6 +296,7 @@ impl Op {
             Op::Append { .. } => "append",
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
+            Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
             Op::Lock(op) => op.name(),
@@ -326,7 +332,12 @@ impl Op {
                 each(to);
             }
             Op::Fenced { write, .. } => write.each_key(each),
-            Op::Scan { .. } | Op::Count { .. } | Op::Copy(_) | Op::Record(_) | Op::Lock(_) => {}
+            Op::Scan { .. }
+            | Op::Count { .. }
+            | Op::Query(_)
+            | Op::Copy(_)
+            | Op::Record(_)
+            | Op::Lock(_) => {}
         }
     }
 }

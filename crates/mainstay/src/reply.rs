@@ -29,6 +29,8 @@ pub enum Reply {
     Page(Page),
     /// The outcome of a write to one key, or of a many-key write as one.
     Written(Written),
+    /// The rows of a query as JSON; `None`: there were none.
+    Rows(Option<Bytes>),
     /// It was done; there is nothing to tell.
     Done,
     /// One answer for each key.
@@ -164,6 +166,8 @@ impl Reply {
         into_bytes, Bytes, Bytes);
     take!(/// The page.
         into_page, Page, Page);
+    take!(/// The rows.
+        into_rows, Rows, Option<Bytes>);
     take!(/// The outcome of a write.
         into_written, Written, Written);
     take!(/// One answer for each key.

@@ -12,6 +12,7 @@ mod mysql;
 mod near;
 mod postgres;
 mod proxy;
+mod queries;
 mod records;
 mod redis;
 mod servers;

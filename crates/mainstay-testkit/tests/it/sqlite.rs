@@ -11,10 +11,10 @@ use std::sync::Arc;
 const VALUE_MAX: usize = 16 << 20;
 
 /// A folder that is gone with its value.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = format!("mainstay-conformance-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();

@@ -121,6 +121,7 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         | Op::Exists { .. }
         | Op::Scan { .. }
         | Op::Count { .. }
+        | Op::Query(_)
         | Op::Copy(_)
         | Op::Record(_)
         | Op::Lock(_) => Err(Error::new(ErrorKind::Internal, "a read was applied as a write")),

@@ -259,7 +259,7 @@ impl Breaker {
         self.note(verdict, slow, took, now);
         let State::Closed { failures, forbidden } = &mut self.state else { return None };
         match verdict {
-            Verdict::Success | Verdict::Full => (*failures, *forbidden) = (0, 0),
+            Verdict::Success | Verdict::Refused => (*failures, *forbidden) = (0, 0),
             Verdict::Failure => (*failures, *forbidden) = (*failures + 1, 0),
             Verdict::Forbidden => (*failures, *forbidden) = (*failures + 1, *forbidden + 1),
             Verdict::Corrupt => return self.isolate(now, Cause::Corrupt, ISOLATION),
@@ -292,11 +292,11 @@ impl Breaker {
         let State::HalfOpen { out, successes, .. } = &mut self.state else { return None };
         *out = out.saturating_sub(1);
         match verdict {
-            Verdict::Success | Verdict::Full if !slow => {
+            Verdict::Success | Verdict::Refused if !slow => {
                 *successes += 1;
                 (*successes >= enough).then(|| self.close(now, Cause::TrialsPassed))
             }
-            Verdict::Success | Verdict::Full | Verdict::Failure | Verdict::Overload => {
+            Verdict::Success | Verdict::Refused | Verdict::Failure | Verdict::Overload => {
                 Some(self.open(now, Cause::TrialFailed, unit))
             }
             Verdict::Forbidden => self.isolate(now, Cause::Forbidden, ISOLATION),
@@ -307,7 +307,7 @@ impl Breaker {
 
     fn note(&mut self, verdict: Verdict, slow: bool, took: Duration, now: Instant) {
         let (failed, slow) = match verdict {
-            Verdict::Success | Verdict::Full => (false, slow),
+            Verdict::Success | Verdict::Refused => (false, slow),
             Verdict::Failure | Verdict::Forbidden | Verdict::Corrupt => (true, slow),
             Verdict::Overload => (false, true),
             Verdict::Abandoned => {

@@ -109,7 +109,11 @@ fn settle(
         }
         _ => error.at(node.name()),
     };
-    permit.settle(&ending(classify::verdict(error.kind()), Some(&error)), now);
+    let verdict = match op {
+        Op::Query(_) => classify::verdict_of_query(error.kind()),
+        _ => classify::verdict(error.kind()),
+    };
+    permit.settle(&ending(verdict, Some(&error)), now);
     Err(error)
 }
 

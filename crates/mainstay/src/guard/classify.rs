@@ -15,8 +15,9 @@ pub enum Verdict {
     Failure,
     /// It refused for want of memory, connections, disk or time: counts as a slow call.
     Overload,
-    /// It has no room for writes and said so at once: a failed call that says nothing against the next read.
-    Full,
+    /// It refused this one at once, for want of room or for the statement itself: a failed call that says nothing against
+    /// the next.
+    Refused,
     /// It refused the credentials: a failure, and isolation after three in a row.
     Forbidden,
     /// Its data cannot be read: a failure, and isolation at once.
@@ -36,12 +37,20 @@ pub fn verdict(kind: ErrorKind) -> Verdict {
             Verdict::Failure
         }
         Overloaded => Verdict::Overload,
-        StorageFull => Verdict::Full,
+        StorageFull => Verdict::Refused,
         Forbidden => Verdict::Forbidden,
         Corrupt => Verdict::Corrupt,
         BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed | Internal => {
             Verdict::Abandoned
         }
+    }
+}
+
+/// What a failed query of the application's own says: a table that it has renamed says nothing against the backend.
+pub fn verdict_of_query(kind: ErrorKind) -> Verdict {
+    match kind {
+        ErrorKind::Misconfigured => Verdict::Refused,
+        other => verdict(other),
     }
 }
 
@@ -183,7 +192,8 @@ mod tests {
     fn only_what_speaks_against_a_backend_is_an_outage() {
         let refused = [ErrorKind::BreakerOpen, ErrorKind::OutOfUse, ErrorKind::Unavailable];
         for kind in ErrorKind::ALL.into_iter().filter(|kind| is_outage(*kind)) {
-            let ill = matches!(verdict(kind), Verdict::Failure | Verdict::Overload | Verdict::Full);
+            let ill =
+                matches!(verdict(kind), Verdict::Failure | Verdict::Overload | Verdict::Refused);
             assert!(ill || refused.contains(&kind), "{kind:?}");
         }
         assert!(!is_outage(ErrorKind::Shed) && !is_outage(ErrorKind::Misconfigured));

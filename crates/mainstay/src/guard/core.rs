@@ -226,7 +226,7 @@ impl Core {
             }
             Verdict::Failure
             | Verdict::Overload
-            | Verdict::Full
+            | Verdict::Refused
             | Verdict::Forbidden
             | Verdict::Corrupt => {
                 self.counts.failure += 1;

@@ -7,7 +7,7 @@ use super::{Memory, shard::Held, shard_of};
 use crate::{
     backend::semantics::{range_of, ttl_left},
     entry::{Key, Record, Ttl},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     op::Op,
     reply::Reply,
 };
@@ -31,6 +31,10 @@ impl Memory {
             Op::Exists { keys } => Reply::Integer(integer(Some(self.exists(keys)))),
             Op::Scan { prefix, cursor, limit } => {
                 return Some(self.scan(prefix, cursor.as_ref(), *limit).map(Reply::Page));
+            }
+            Op::Query(_) => {
+                let text = "memory has no tables to query";
+                return Some(Err(Error::new(ErrorKind::Unsupported, text)));
             }
             Op::Count { prefix } => Reply::Integer(integer(Some(self.count(prefix)))),
             Op::Set { .. }

@@ -51,7 +51,7 @@ pub(super) async fn perform(
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
         Op::Copy(op) => Box::pin(copies::perform(client, op, value_max, clock)).await,
         Op::Lock(op) => Box::pin(locks::perform(client, op)).await,
-        Op::Record(_) | Op::Fenced { .. } => {
+        Op::Query(_) | Op::Record(_) | Op::Fenced { .. } => {
             Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
         }
     }

@@ -3,6 +3,7 @@
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod common;
+mod json;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

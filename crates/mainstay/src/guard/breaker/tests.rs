@@ -90,14 +90,14 @@ fn the_callers_errors_and_overload_do_not_count_as_failures_in_a_row() {
 fn no_room_for_writes_says_nothing_against_reads() {
     let (mut breaker, mut now) = start();
     for _ in 0..1000 {
-        assert_eq!(run(&mut breaker, Verdict::Full, FAST, now), None);
+        assert_eq!(run(&mut breaker, Verdict::Refused, FAST, now), None);
     }
     trip(&mut breaker, now);
     now += ms(5000);
     breaker.advance(now, HALF);
-    run(&mut breaker, Verdict::Full, FAST, now);
-    run(&mut breaker, Verdict::Full, FAST, now);
-    assert!(run(&mut breaker, Verdict::Full, FAST, now).is_some(), "three answers close it");
+    run(&mut breaker, Verdict::Refused, FAST, now);
+    run(&mut breaker, Verdict::Refused, FAST, now);
+    assert!(run(&mut breaker, Verdict::Refused, FAST, now).is_some(), "three answers close it");
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
@@ -393,7 +393,7 @@ const VERDICTS: [Verdict; 7] = [
     Verdict::Success,
     Verdict::Failure,
     Verdict::Overload,
-    Verdict::Full,
+    Verdict::Refused,
     Verdict::Forbidden,
     Verdict::Corrupt,
     Verdict::Abandoned,

@@ -32,6 +32,7 @@ mod journal;
 mod locked;
 mod locks;
 mod pool;
+mod query;
 mod read;
 mod schema;
 mod statement;
@@ -90,6 +91,9 @@ impl Mysql {
         }
         if let Op::Lock(op) = op {
             return locks::run(&all, op, deadline).await;
+        }
+        if let Op::Query(query) = op {
+            return query::run(&all, query, self.value_max, deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;

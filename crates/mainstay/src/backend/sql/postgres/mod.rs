@@ -29,6 +29,7 @@ mod journal;
 mod locked;
 mod locks;
 mod pool;
+mod query;
 mod read;
 mod schema;
 mod statement;
@@ -131,6 +132,9 @@ impl Postgres {
         }
         if let Op::Lock(op) = op {
             return locks::run(&all, op, deadline).await;
+        }
+        if let Op::Query(query) = op {
+            return query::run(&all, query, self.value_max, deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;

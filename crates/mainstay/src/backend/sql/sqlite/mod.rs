@@ -36,6 +36,7 @@ mod lane;
 mod location;
 mod locks;
 mod purge;
+mod query;
 mod read;
 mod schema;
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{classify, control, lane::Job, location::FileIdentity, locks, purge, read, write};
+use super::{
+    classify, control, lane::Job, location::FileIdentity, locks, purge, query, read, write,
+};
 use crate::{
     backend::semantics::Bounds,
     clock::Clock,
@@ -100,6 +102,9 @@ pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Resu
         Work::Op(Op::Record(op)) => control::write(connection, op, rules),
         Work::Op(Op::Lock(op)) => locks::perform(connection, op),
         Work::FirstLease(op) => control::first_lease(connection, op),
+        Work::Op(Op::Query(op)) => {
+            query::run(connection, op, rules.bounds.value_max, &|| job.is_awaited())
+        }
         Work::Op(op) if read::reads(op) => {
             read::read(connection, op, rules.clock.unix_ms(), &|| job.is_awaited())
         }
