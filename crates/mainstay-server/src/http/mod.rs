@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod journal;
 mod kv;
+mod locks;
 mod metrics;
 mod openapi;
 mod page;

@@ -96,6 +96,12 @@ impl Guarantee {
         }
     }
 
+    /// What this word names.
+    pub fn named(word: &str) -> Option<Self> {
+        let all = [Self::Fenced, Self::BestEffort, Self::Host, Self::Process];
+        all.into_iter().find(|guarantee| guarantee.as_str() == word)
+    }
+
     /// The word for documents.
     pub fn as_str(self) -> &'static str {
         match self {
