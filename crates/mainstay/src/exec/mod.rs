@@ -24,6 +24,7 @@ use crate::{
 mod attempt;
 mod batch;
 pub(crate) mod count;
+mod fenced;
 mod fill;
 mod guarded;
 mod hedge;
@@ -116,7 +117,7 @@ pub(crate) async fn run(
             return scan::scan(road, prefix, cursor.as_ref(), *limit, deadline).await;
         }
         Op::Count { prefix } => return scan::count(road, prefix, deadline).await,
-        _ => {}
+        _ => fenced::check(road, op)?,
     }
     match road.table.of_op(op) {
         Some(route) => run_on(road, route, op, deadline, session).await,
