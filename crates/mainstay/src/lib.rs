@@ -60,7 +60,9 @@ pub use entropy::Entropy;
 pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
-pub use lock::{Guarantee, LockGuard, LockMode, LockOptions, Locks, Released};
+pub use lock::{
+    Campaign, Guarantee, Leadership, LockGuard, LockMode, LockOptions, Locks, Released,
+};
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};

@@ -275,6 +275,14 @@ impl Op {
         }
     }
 
+    /// The write under a fence, or the operation itself.
+    pub fn unfenced(&self) -> &Op {
+        match self {
+            Op::Fenced { write, .. } => write,
+            op => op,
+        }
+    }
+
     /// The word for metrics and traces.
     pub fn name(&self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@
 )]
 
 mod conformance;
+mod locks;
 mod memory;
 mod mysql;
 mod near;

@@ -159,7 +159,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// The lease and the note, checked.
-fn check(core: &Core, name: &Key, options: &LockOptions) -> Result<(Duration, String)> {
+pub(super) fn check(core: &Core, name: &Key, options: &LockOptions) -> Result<(Duration, String)> {
     let invalid = |problem: String| Err(Error::new(ErrorKind::InvalidArgument, problem));
     let guarantee = core.mode()?.guarantee();
     if let Some(wanted) = options.require

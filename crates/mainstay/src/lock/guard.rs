@@ -142,11 +142,11 @@ impl LockGuard {
     /// # Errors
     /// `Fenced` when the lease has ended: somebody else may hold the lock.
     pub fn check(&self) -> Result<()> {
-        if self.is_held() {
-            return Ok(());
-        }
-        self.held.lose("it was looked at after its lease had ended");
-        Err(self.held.error())
+        self.held.check()
+    }
+
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
     }
 
     /// Ends when the lock is lost: at the end of its lease as this process counts it, not when a renewal fails. Never
@@ -210,6 +210,25 @@ impl Held {
         match *self.state.borrow() {
             State::Held(lease) => lease.left(Moment::now(&self.core.parts.clock)),
             State::Lost | State::Released => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.left().is_zero() {
+            return Ok(());
+        }
+        self.lose("it was looked at after its lease had ended");
+        Err(self.error())
+    }
+
+    /// Ends when it is lost or released.
+    pub(super) async fn over(&self) {
+        let mut changes = self.state.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is ours: waiting cannot fail.
+            _ = changes.wait_for(|state| !matches!(state, State::Held(_))) => {}
+            () = self.lost() => {}
         }
     }
 

@@ -27,6 +27,7 @@ mod acquire;
 mod choose;
 mod claims;
 mod drift;
+mod election;
 mod guard;
 mod lease;
 mod modes;
@@ -36,6 +37,7 @@ mod renew;
 mod tests;
 mod wait;
 
+pub use election::{Campaign, Leadership, Term};
 pub use guard::{LockGuard, Released};
 
 use drift::Drift;
@@ -294,6 +296,12 @@ impl Locks {
     /// The lock under a guard that renews it; `None`: somebody else has it still after the wait.
     pub(crate) async fn lock(&self, name: Key, options: &LockOptions) -> Result<Option<LockGuard>> {
         acquire::lock(&self.0, &name, options).await
+    }
+
+    /// A candidacy for the leadership of this name.
+    pub(crate) fn campaign(&self, name: Key, options: LockOptions) -> Result<Campaign> {
+        acquire::check(&self.0, &name, &options)?;
+        Ok(Campaign::new(&self.0, name, options))
     }
 
     /// Why a wait was in vain.

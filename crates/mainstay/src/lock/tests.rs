@@ -344,6 +344,65 @@ async fn closing_sends_what_waits_to_be_released() {
     granter.memory.connect(clock.deadline_in(Duration::from_secs(1))).await.unwrap_err();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_write_under_a_lock_that_was_lost_is_refused() {
+    let clock = clock();
+    let granter = Granter::new(&clock, true);
+    let here = storage(&clock, &[("db", &granter)], LocksConfig::default()).await;
+    let there = storage(&clock, &[("db", &granter)], LocksConfig::default()).await;
+    let under = |guard: &LockGuard| crate::SetOptions {
+        fence: Some(guard.fence()),
+        ..crate::SetOptions::default()
+    };
+    let old = here.lock_with("a", LockOptions { renew: false, ..ttl(2) }).await.unwrap().unwrap();
+    assert!(here.set_with("k", "old", under(&old)).await.unwrap().applied);
+    let new = there.lock_with("a", ttl(5)).await.unwrap().unwrap();
+    // Nobody wrote under the new token yet: the fence has not seen it.
+    assert!(there.set_with("k", "new", under(&new)).await.unwrap().applied);
+    let error = here.set_with("k", "old again", under(&old)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Fenced, Effect::None), "{error}");
+    assert_eq!(here.get("k").await.unwrap().unwrap().value, "new");
+    let redis = Granter::new(&clock, false);
+    let alone = storage(&clock, &[("redis", &redis)], LocksConfig::default()).await;
+    let guard = alone.lock("a").await.unwrap();
+    let error = alone.set_with("k", "v", under(&guard)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_leads_at_a_time_and_the_other_follows_when_it_resigns_or_is_lost() {
+    let clock = clock();
+    let granter = Granter::new(&clock, true);
+    let here = storage(&clock, &[("db", &granter)], LocksConfig::default()).await;
+    let there = storage(&clock, &[("db", &granter)], LocksConfig::default()).await;
+    let note = |note: &str| LockOptions { note: Some(note.to_owned()), ..ttl(3) };
+    let mut first = here.campaign("leader", note("one")).unwrap();
+    let term = first.leading().await.unwrap();
+    let mut second = there.campaign("leader", note("two")).unwrap();
+    match second.changed().await.unwrap() {
+        Leadership::Following(leader) => assert_eq!(leader.as_deref(), Some("one")),
+        Leadership::Leading(_) => unreachable!("one leads"),
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    term.check().unwrap();
+    assert_eq!(first.resign().await, Released::Released);
+    term.over().await;
+    assert_eq!(term.check().unwrap_err().kind(), ErrorKind::Fenced);
+    let next = second.leading().await.unwrap();
+    assert!(next.token() > term.token());
+    granter.set_down(true);
+    next.over().await;
+    assert!(matches!(second.changed().await, Some(Leadership::Following(None))));
+    granter.set_down(false);
+    assert!(second.leading().await.unwrap().token() > next.token());
+    drop(second);
+    let mut third = here.campaign("leader", note("three")).unwrap();
+    third.leading().await.unwrap();
+    assert!(here.campaign("", LockOptions::default()).is_err());
+    assert!(here.close(Duration::from_secs(5)).await);
+    while third.changed().await.is_some() {}
+}
+
 fn several(mode: LockModeConfig, backends: &[&str]) -> LocksConfig {
     let backends = backends.iter().map(|name| (*name).to_owned()).collect();
     LocksConfig { mode, backends, ttl_max: Duration::from_secs(10), ..LocksConfig::default() }

@@ -7,7 +7,7 @@ use super::Storage;
 use crate::{
     entry::Key,
     error::Result,
-    lock::{LockGuard, LockOptions, Locks},
+    lock::{Campaign, LockGuard, LockOptions, Locks},
 };
 
 impl Storage {
@@ -46,6 +46,15 @@ impl Storage {
         options: LockOptions,
     ) -> Result<Option<LockGuard>> {
         self.locks().lock(name.into(), &options).await
+    }
+
+    /// Stands for the leadership of this name: a lock that is asked for until it is granted, renewed, and asked for again
+    /// when it was lost. `LockOptions::wait` and `renew` are not looked at.
+    ///
+    /// # Errors
+    /// `InvalidArgument` and `Unsupported` as `lock_with`.
+    pub fn campaign(&self, name: impl Into<Key>, options: LockOptions) -> Result<Campaign> {
+        self.locks().campaign(name.into(), options)
     }
 
     /// The locks by themselves: for grants that are held outside of this process, and for people.
