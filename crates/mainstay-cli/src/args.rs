@@ -23,6 +23,7 @@ Inspect:
   status       Show health, backends and routes
   health       Say by exit code whether the server can serve
   events       Show what happened; --follow goes on showing it
+  locks        Show the locks
 
 Operate:
   breaker      Force a backend's breaker open or closed for a time, or give it back
@@ -34,6 +35,7 @@ Data:
   get          Read a key
   set          Write a key
   del          Delete keys
+  lock         Run a command under a lock
 
 Config:
   config       Write, check and show the configuration, or print its schema
@@ -119,6 +121,8 @@ pub(crate) enum Command {
     Health(commands::health::Health),
     /// Show what happened; --follow goes on showing it
     Events(commands::events::Events),
+    /// Show the locks: who holds which, and their last tokens
+    Locks(commands::locks::Locks),
     /// Force a backend's breaker open or closed for a time, or give it back
     Breaker(commands::breaker::Breaker),
     /// Take a backend out of use
@@ -134,6 +138,8 @@ pub(crate) enum Command {
     Set(commands::set::Set),
     /// Delete keys
     Del(commands::del::Del),
+    /// Run a command under a lock: it is ended when the lock is lost
+    Lock(commands::lock::Lock),
     /// Write, check and show the configuration, or print its schema
     #[command(subcommand)]
     Config(commands::config::Config),

@@ -9,20 +9,29 @@ use crate::config::Problems;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
-    Ok = 0,
+    Ok,
     /// The command failed.
-    Failed = 1,
+    Failed,
     /// The command line makes no sense.
-    Usage = 2,
+    Usage,
     /// The server stopped before everything was finished.
-    Unclean = 3,
+    Unclean,
     /// The configuration is invalid.
-    Config = 4,
+    Config,
+    /// As a command of the user's ended.
+    Of(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unclean => 3,
+            Exit::Config => 4,
+            Exit::Of(code) => code,
+        })
     }
 }
 

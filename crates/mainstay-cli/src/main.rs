@@ -41,6 +41,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Get(command) => client::wait(command.run(common, output)),
         Command::Set(command) => client::wait(command.run(common, output)),
         Command::Del(command) => client::wait(command.run(common, output)),
+        Command::Lock(command) => client::wait(command.run(common, output)),
+        Command::Locks(command) => client::wait(command.run(common, output)),
         Command::Config(command) => command.run(common, output),
         Command::Completions(command) => command.run(output),
         Command::Man(command) => command.run(output),

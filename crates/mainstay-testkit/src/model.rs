@@ -36,6 +36,7 @@ impl Default for ModelBackend {
             atomic_many: true,
             copies: false,
             control: false,
+            locks: false,
             value_max: 16 << 20,
             keeps_deadlines: false,
         })

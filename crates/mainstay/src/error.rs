@@ -26,6 +26,8 @@ pub enum ErrorKind {
     NoSuchKey,
     /// No backend on this route can do this.
     Unsupported,
+    /// The lock that this was done under is lost: its lease has ended, or a higher fencing token has been seen.
+    Fenced,
 
     /// Refused, reset, end of file, DNS, TLS: the backend cannot be reached.
     Disconnected,
@@ -69,7 +71,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [Self; 26] = {
+    pub const ALL: [Self; 27] = {
         use ErrorKind::*;
         [
             InvalidArgument,
@@ -80,6 +82,7 @@ impl ErrorKind {
             TooLarge,
             NoSuchKey,
             Unsupported,
+            Fenced,
             Disconnected,
             Timeout,
             NotReady,
@@ -106,7 +109,7 @@ impl ErrorKind {
         use ErrorKind::*;
         match self {
             InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge
-            | NoSuchKey | Unsupported => true,
+            | NoSuchKey | Unsupported | Fenced => true,
             Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
             | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
             | DeadlineExceeded | LoadFailed | Closed | Internal => false,
@@ -125,6 +128,7 @@ impl ErrorKind {
             TooLarge => "too_large",
             NoSuchKey => "no_such_key",
             Unsupported => "unsupported",
+            Fenced => "fenced",
             Disconnected => "disconnected",
             Timeout => "timeout",
             NotReady => "not_ready",

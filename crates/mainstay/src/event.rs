@@ -81,6 +81,12 @@ pub enum EventKind {
         /// `waiting`: how many wait; `replayed`: how many were dealt with; else the entry's number.
         entries: u64,
     },
+    /// A lock of this process, or who grants locks.
+    Lock {
+        /// `lost`: a lease of this process ended before it was released; `moved`: another backend grants;
+        /// `admitted`: a backend votes again.
+        state: &'static str,
+    },
     /// The storage opened or closes.
     Storage {
         /// `open` or `closing`.
@@ -101,6 +107,7 @@ impl EventKind {
             Self::Lifecycle { .. } => "lifecycle",
             Self::Copies { .. } => "copies",
             Self::Journal { .. } => "journal",
+            Self::Lock { .. } => "lock",
             Self::Storage { .. } => "storage",
         }
     }
@@ -115,6 +122,7 @@ impl EventKind {
             Self::Lifecycle { to, .. } => !matches!(*to, "up" | "warming"),
             Self::Copies { state } => !matches!(*state, "readmitted" | "refilled"),
             Self::Journal { state, .. } => matches!(*state, "waiting" | "dead_letter"),
+            Self::Lock { state } => *state == "lost",
             Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
         }
     }
@@ -149,6 +157,7 @@ impl fmt::Display for EventKind {
             Self::Drain { drained: true } => f.write_str("out of use"),
             Self::Drain { drained: false } => f.write_str("back in use"),
             Self::Readmission { keys } => write!(f, "readmitted, {keys} keys caught up"),
+            Self::Lock { state } => write!(f, "lock {state}"),
             Self::Storage { state } => write!(f, "storage {state}"),
         }
     }
@@ -283,9 +292,9 @@ impl Fields {
             EventKind::Journal { state, entries } => {
                 Self { state: Some(state), entries: Some(entries), ..none }
             }
-            EventKind::Copies { state } | EventKind::Storage { state } => {
-                Self { state: Some(state), ..none }
-            }
+            EventKind::Copies { state }
+            | EventKind::Lock { state }
+            | EventKind::Storage { state } => Self { state: Some(state), ..none },
         }
     }
 }

@@ -49,6 +49,7 @@ mod exec;
 pub mod guard;
 pub mod health;
 mod load;
+pub mod lock;
 pub mod node;
 pub mod op;
 pub mod reply;
@@ -65,6 +66,9 @@ pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
 pub use load::LoadOptions;
+pub use lock::{
+    Campaign, Guarantee, Leadership, LockGuard, LockMode, LockOptions, Locks, Released,
+};
 pub use mainstay_macros::cached;
 pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};

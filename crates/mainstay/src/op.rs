@@ -8,10 +8,12 @@ use bytes::Bytes;
 use crate::entry::{Key, Version};
 
 mod copies;
+mod locks;
 mod query;
 mod records;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
+pub use locks::{Authority, Counting, Fence, Ground, LockOp, LockPage, LockRow, Member, Seat};
 pub use query::{Query, ROWS_MAX, Rows, Statement};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
 
@@ -213,6 +215,16 @@ pub enum Op {
     Copy(CopyOp),
     /// What a record route asks of its record. Not for callers.
     Record(RecordOp),
+    /// What locks ask of their backends. Not for callers: see `Storage::lock`.
+    Lock(LockOp),
+    /// A write under a lock's token, refused with `ErrorKind::Fenced` once a higher one has been seen. Record routes
+    /// only. → the reply of the write.
+    Fenced {
+        /// The lock and its token.
+        fence: Fence,
+        /// The write.
+        write: Box<Op>,
+    },
 }
 
 /// How the road may treat an operation.
@@ -241,6 +253,7 @@ impl Op {
             | Op::Query(_)
             | Op::Copy(CopyOp::Beacon { raise: None, .. }) => OpClass::Read,
             Op::Record(op) if op.is_read() => OpClass::Read,
+            Op::Lock(op) if op.is_read() => OpClass::Read,
             Op::Set { condition: Condition::Always, want_previous: false, .. }
             | Op::SetMany { all_absent: false, .. }
             | Op::Delete { condition: Condition::Always, want_previous: false, .. }
@@ -256,7 +269,17 @@ impl Op {
             | Op::SetRange { .. }
             | Op::Move { .. }
             | Op::Copy(_)
-            | Op::Record(_) => OpClass::Strict,
+            | Op::Record(_)
+            | Op::Lock(_)
+            | Op::Fenced { .. } => OpClass::Strict,
+        }
+    }
+
+    /// The write under a fence, or the operation itself.
+    pub fn unfenced(&self) -> &Op {
+        match self {
+            Op::Fenced { write, .. } => write,
+            op => op,
         }
     }
 
@@ -284,11 +307,18 @@ impl Op {
             Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
+            Op::Lock(op) => op.name(),
+            Op::Fenced { .. } => "fenced",
         }
     }
 
     /// Calls `each` with every key of a user that it names; a scan and a count name none.
     pub fn for_each_key<'a>(&'a self, mut each: impl FnMut(&'a Key)) {
+        self.each_key(&mut each);
+    }
+
+    // Not generic: a fenced write asks the one that it holds.
+    fn each_key<'a>(&'a self, each: &mut dyn FnMut(&'a Key)) {
         match self {
             Op::Get { key, .. }
             | Op::GetRange { key, .. }
@@ -309,7 +339,13 @@ impl Op {
                 each(from);
                 each(to);
             }
-            Op::Scan { .. } | Op::Count { .. } | Op::Query(_) | Op::Copy(_) | Op::Record(_) => {}
+            Op::Fenced { write, .. } => write.each_key(each),
+            Op::Scan { .. }
+            | Op::Count { .. }
+            | Op::Query(_)
+            | Op::Copy(_)
+            | Op::Record(_)
+            | Op::Lock(_) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     entry::{Key, Record, Ttl, Version},
     error::{Error, ErrorKind, Result},
-    op::{Beacon, DirtyRow, LeaseRow},
+    op::{Authority, Beacon, DirtyRow, LeaseRow, LockPage, Member},
 };
 
 /// The reply to an `Op`; which one, says the documentation of each `Op`.
@@ -45,6 +45,41 @@ pub enum Reply {
     Committed(Committed),
     /// How a journaled write ended.
     Applied(Applied),
+    /// How an operation on a lock ended.
+    Lock(Locked),
+    /// Some locks.
+    Locks(LockPage),
+    /// A voter.
+    Member(Member),
+    /// Who grants.
+    Authority(Box<Authority>),
+}
+
+/// How an operation on a lock ended. Contention is an answer, not an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// It was done.
+    Granted {
+        /// The token that was given, or the counter as this backend knows it; 0 where there is none to tell.
+        token: u64,
+        /// The backend's clock, Unix microseconds.
+        now_us: i64,
+    },
+    /// Somebody else holds it.
+    Held {
+        /// How long the lease lasts yet.
+        left: Duration,
+        /// Who, for people.
+        note: String,
+        /// The holder's token, or the counter as this backend knows it.
+        token: u64,
+    },
+    /// The caller does not hold it: the lease has ended, or was released.
+    Gone,
+    /// A higher token has been seen: this one.
+    Fenced(u64),
+    /// What had to hold besides (`Ground`, an epoch, an identity) does not.
+    Refused,
 }
 
 /// How a guarded write ended. An error of the caller's kind is an error as ever.
@@ -147,6 +182,14 @@ impl Reply {
         into_committed, Committed, Committed);
     take!(/// How a journaled write ended.
         into_applied, Applied, Applied);
+    take!(/// How an operation on a lock ended.
+        into_locked, Lock, Locked);
+    take!(/// Some locks.
+        into_locks, Locks, LockPage);
+    take!(/// The voter.
+        into_member, Member, Member);
+    take!(/// Who grants.
+        into_authority, Authority, Box<Authority>);
 }
 
 fn mismatch(expected: &str, got: &Reply) -> Error {

@@ -347,6 +347,34 @@ pub struct JournalStatus {
     pub damaged_bytes: u64,
 }
 
+/// Locks of this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LocksStatus {
+    /// `record`, `quorum`, `failover`, `redis`, `local`; `none` where no backend grants locks.
+    pub mode: &'static str,
+    /// `fenced`, `best_effort`, `host`, `process`, `none`.
+    pub guarantee: &'static str,
+    /// The backends that grant.
+    pub backends: Vec<Arc<str>>,
+    /// Who grants just now, in failover mode, and its epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<(Arc<str>, u64)>,
+    /// Held by guards of this process.
+    pub held: u64,
+    /// Calls that wait for a lock.
+    pub waiting: u64,
+    /// Granted since start.
+    pub granted: u64,
+    /// Attempts since start that found the lock held by somebody else.
+    pub contended: u64,
+    /// Lost since start: a lease ended before its guard was released.
+    pub lost: u64,
+    /// Releases that wait to be sent.
+    pub releasing: u64,
+    /// Releases that were given up, or found no place: those leases ended by themselves.
+    pub unreleased: u64,
+}
+
 /// Operations through the road since start, for one route, operation and outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestCount {
@@ -440,6 +468,8 @@ pub struct Status {
     /// Writes that wait for a record; none where no route has a journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<JournalStatus>,
+    /// Locks of this process.
+    pub locks: LocksStatus,
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -102,13 +102,22 @@ impl Client {
 
     /// Sends it and reads the answer, whatever its status.
     pub(crate) async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
+        self.exchange_within(call, Duration::ZERO).await
+    }
+
+    /// The same, where the server may take so much longer to answer.
+    pub(crate) async fn exchange_within(
+        &self,
+        call: Call,
+        longer: Duration,
+    ) -> Result<Reply, Failure> {
         let exchange = async {
             let response = self.begin(call).await?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| self.lost(&error))?.to_bytes();
             Ok(Reply { status: head.status, headers: head.headers, body })
         };
-        timeout(self.timeout, exchange).await.unwrap_or_else(|_| Err(self.late()))
+        timeout(self.timeout + longer, exchange).await.unwrap_or_else(|_| Err(self.late()))
     }
 
     /// Sends it and reads the answer's JSON.

@@ -11,6 +11,8 @@ pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod health;
 pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod locks;
 pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod set;

@@ -7,7 +7,7 @@ use mainstay::{
     Config, Storage,
     config::{
         BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, LoadConfig,
-        MemoryConfig, RouteConfig,
+        LocksConfig, MemoryConfig, RouteConfig,
     },
 };
 use mainstay_server::{http::HttpConfig, resp::RespConfig};
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) consistency: ConsistencyConfig,
     /// Where writes wait while the record of a route with `on_record_down = "journal"` is down.
     pub(crate) journal: JournalConfig,
+    /// Who grants locks, and for how long at most.
+    pub(crate) locks: LocksConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
 }
@@ -99,6 +101,7 @@ impl Settings {
             load: self.load.clone(),
             consistency: self.consistency.clone(),
             journal: self.journal.clone(),
+            locks: self.locks.clone(),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HttpConfig, batch, control, dashboard, events, health, invalidate, journal, kv, metrics,
+    HttpConfig, batch, control, dashboard, events, health, invalidate, journal, kv, locks, metrics,
     openapi,
     problem::Problem,
     security::{self, Hosts, Token},
@@ -174,6 +174,8 @@ fn paths() -> Router<Api> {
         .route("/v1/journal", get(journal::read))
         .route("/v1/journal/replay", post(journal::replay))
         .route("/v1/journal/dead-letters/{seq}", delete(journal::discard))
+        .route("/v1/locks", get(locks::list))
+        .route("/v1/locks/{*name}", post(locks::acquire).put(locks::renew).delete(locks::release))
         .route("/v1/events", get(events::read))
         .route("/v1/config", get(settings::read))
         .route("/v1/config/reload", post(settings::reload))

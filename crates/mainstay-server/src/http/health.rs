@@ -226,7 +226,9 @@ fn health_json(status: &Status, overall: Health) -> serde_json::Value {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use mainstay::status::{BreakerStatus, CallCounts, LatencySnapshot, ReconnectStatus};
+    use mainstay::status::{
+        BreakerStatus, CallCounts, LatencySnapshot, LocksStatus, ReconnectStatus,
+    };
 
     use super::*;
 
@@ -275,6 +277,7 @@ mod tests {
             dirty_keys: 0,
             overflowed_keys: 0,
             journal: None,
+            locks: LocksStatus::default(),
         }
     }
 

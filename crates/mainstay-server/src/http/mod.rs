@@ -13,6 +13,7 @@ mod health;
 mod invalidate;
 mod journal;
 mod kv;
+mod locks;
 mod metrics;
 mod openapi;
 mod page;

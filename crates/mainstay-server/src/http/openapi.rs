@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use super::{
-    batch, control, dashboard, events, health, invalidate, journal, kv, metrics,
+    batch, control, dashboard, events, health, invalidate, journal, kv, locks, metrics,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     settings, status,
 };
@@ -33,6 +33,7 @@ use super::{
         kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run, invalidate::run,
         status::json, status::backends, status::text, events::read,
         journal::read, journal::replay, journal::discard,
+        locks::list, locks::acquire, locks::renew, locks::release,
         control::breaker, control::drain, control::undrain, settings::read, settings::reload,
         health::live, health::ready, health::storage, metrics::read, read, dashboard::page,
         dashboard::asset,

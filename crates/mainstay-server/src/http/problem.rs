@@ -195,6 +195,11 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "store less, or raise limits.value_max; keys are at most 2048 bytes",
         ),
         NoSuchKey => (StatusCode::NOT_FOUND, "No such key", "write the key first"),
+        Fenced => (
+            StatusCode::CONFLICT,
+            "The lock is lost",
+            "stop: another may hold it; acquire it again, and begin with what is there now",
+        ),
         Unsupported => (
             StatusCode::NOT_IMPLEMENTED,
             "No backend of this route can do this",
@@ -328,6 +333,7 @@ mod tests {
             ErrorKind::Overflow,
             ErrorKind::TooLarge,
             ErrorKind::NoSuchKey,
+            ErrorKind::Fenced,
         ] {
             assert!(row(kind).0.is_client_error(), "{kind:?}");
         }

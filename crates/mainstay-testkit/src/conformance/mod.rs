@@ -17,6 +17,7 @@ mod control;
 mod copies;
 mod expiry;
 mod lifecycle;
+mod locks;
 mod many;
 mod moving;
 mod numbers;
@@ -87,6 +88,7 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         control::around::CHECKS,
         control::races::CHECKS,
         control::journal::CHECKS,
+        locks::CHECKS,
     ];
     let all = topics.into_iter().flatten().copied();
     all.filter(|check| (check.needs)(capabilities)).collect()

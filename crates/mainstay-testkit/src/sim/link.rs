@@ -263,6 +263,7 @@ impl Backend for Link {
             atomic_many: true,
             copies: redis,
             control: !redis,
+            locks: true,
             value_max: 1 << 20,
             keeps_deadlines: false,
         }

@@ -23,6 +23,7 @@ async fn the_reference_passes_without_versions_and_on_many_threads() {
         atomic_many: false,
         copies: false,
         control: false,
+        locks: false,
         value_max: 2 << 20,
         keeps_deadlines: false,
     };

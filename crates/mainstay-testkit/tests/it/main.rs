@@ -8,6 +8,7 @@
 
 mod conformance;
 mod loads;
+mod locks;
 mod memory;
 mod mysql;
 mod near;

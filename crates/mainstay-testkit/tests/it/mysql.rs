@@ -112,7 +112,7 @@ async fn writes_of_many_keys_do_not_wait_in_a_circle() {
 async fn the_schema_is_created_by_many_at_once_and_a_newer_one_is_refused() {
     let mariadb = MariaDb::start().await.unwrap();
     sql::created_at_once(new, &mariadb.url()).await;
-    mariadb.sql("update mainstay_meta set schema_version = 3").await.unwrap();
+    mariadb.sql("update mainstay_meta set schema_version = 4").await.unwrap();
     let newer = connecting(new, &mariadb.url()).await;
     assert_eq!(newer.kind(), ErrorKind::Misconfigured);
     assert!(newer.message().contains("upgrade"), "{newer}");

@@ -125,7 +125,7 @@ async fn writes_of_many_keys_do_not_wait_in_a_circle() {
 async fn the_schema_is_created_by_many_at_once_and_a_newer_one_is_refused() {
     let postgres = Postgres::start().await.unwrap();
     sql::created_at_once(new, &postgres.url()).await;
-    postgres.psql("update mainstay_meta set schema_version = 3").await.unwrap();
+    postgres.psql("update mainstay_meta set schema_version = 4").await.unwrap();
     let newer = connecting(new, &postgres.url()).await;
     assert_eq!(newer.kind(), ErrorKind::Misconfigured);
     assert!(newer.message().contains("upgrade"), "{newer}");

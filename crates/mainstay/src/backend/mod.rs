@@ -58,6 +58,8 @@ pub struct Capabilities {
     pub copies: bool,
     /// Whether `Op::Record` is understood: it can be a record with a cache before it.
     pub control: bool,
+    /// Whether `Op::Lock` is understood: it can grant locks.
+    pub locks: bool,
     /// The longest value in bytes.
     pub value_max: usize,
     /// Whether `execute` always ends by its deadline, so that the guard needs no timer of its own for a call.

@@ -15,6 +15,7 @@ use crate::{
 
 pub mod control;
 pub mod copies;
+pub mod locks;
 mod number;
 mod time;
 
@@ -110,6 +111,8 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         Op::Move { from, to, keep_source, replace } => {
             move_key(slots, from, to, *keep_source, *replace)
         }
+        // The engine has looked at the fence before.
+        Op::Fenced { write, .. } => apply(write, slots, now, bounds),
         Op::Get { .. }
         | Op::GetMany { .. }
         | Op::GetRange { .. }
@@ -120,7 +123,8 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         | Op::Count { .. }
         | Op::Query(_)
         | Op::Copy(_)
-        | Op::Record(_) => Err(Error::new(ErrorKind::Internal, "a read was applied as a write")),
+        | Op::Record(_)
+        | Op::Lock(_) => Err(Error::new(ErrorKind::Internal, "a read was applied as a write")),
     }
 }
 

@@ -9,6 +9,7 @@ mod journal;
 mod l1;
 mod limits;
 mod load;
+mod locks;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use journal::JournalConfig;
 pub use l1::L1Config;
 pub use limits::LimitsConfig;
 pub use load::LoadConfig;
+pub use locks::{LockModeConfig, LocksConfig};
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub consistency: ConsistencyConfig,
     /// Where writes wait while a record is down.
     pub journal: JournalConfig,
+    /// Who grants locks.
+    pub locks: LocksConfig,
 }
 
 impl Config {
@@ -77,6 +81,9 @@ impl Config {
         self.load.validate("load")?;
         self.consistency.validate("consistency")?;
         self.journal.validate("journal")?;
+        let exists =
+            |name: &str| name == Self::MEMORY || known(name) || self.backends.contains_key(name);
+        self.locks.validate("locks", exists)?;
         for (index, route) in self.routes.iter().enumerate() {
             route.validate(&format!("route[{index}]"), |name| {
                 name == Self::MEMORY || known(name) || self.backends.contains_key(name)

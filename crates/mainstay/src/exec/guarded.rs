@@ -184,7 +184,7 @@ impl Guarded<'_> {
 /// that any copy is wrong.
 fn changes(op: &Op, reply: &Reply) -> bool {
     match reply {
-        Reply::Written(written) => written.applied || op.class() != OpClass::Strict,
+        Reply::Written(written) => written.applied || op.unfenced().class() != OpClass::Strict,
         _ => true,
     }
 }

@@ -26,6 +26,7 @@ mod attempt;
 mod batch;
 mod climb;
 pub(crate) mod count;
+mod fenced;
 pub(crate) mod fill;
 mod guarded;
 mod hedge;
@@ -125,7 +126,7 @@ pub(crate) async fn run(
             return scan::scan(road, prefix, cursor.as_ref(), *limit, deadline).await;
         }
         Op::Count { prefix } => return scan::count(road, prefix, deadline).await,
-        _ => {}
+        _ => fenced::check(road, op)?,
     }
     match road.table.of_op(op) {
         Some(route) => run_on(road, route, op, deadline, session).await,

@@ -35,6 +35,14 @@ fn capped<'a>(
     cap: Option<Duration>,
     clock: &Clock,
 ) -> Cow<'a, Op> {
+    if let Op::Fenced { fence, write } = op {
+        return match capped(write, default, cap, clock) {
+            Cow::Borrowed(_) => Cow::Borrowed(op),
+            Cow::Owned(write) => {
+                Cow::Owned(Op::Fenced { fence: fence.clone(), write: Box::new(write) })
+            }
+        };
+    }
     let current = match op {
         Op::Set { ttl, .. } | Op::SetMany { ttl, .. } | Op::Expire { ttl, .. } => *ttl,
         _ => return Cow::Borrowed(op),

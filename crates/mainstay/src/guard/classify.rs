@@ -31,7 +31,7 @@ pub fn verdict(kind: ErrorKind) -> Verdict {
     use ErrorKind::*;
     match kind {
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | Conflict => Verdict::Success,
+        | Unsupported | Fenced | Conflict => Verdict::Success,
         // `OutOfUse` from a backend: it has lost its client. The guard's own refusals are never judged.
         Disconnected | Timeout | NotReady | WrongNode | Misconfigured | OutOfUse => {
             Verdict::Failure
@@ -72,7 +72,7 @@ pub fn reaction(kind: ErrorKind) -> Reaction {
         Disconnected | OutOfUse | NotReady | Corrupt => Reaction::Probe,
         WrongNode => Reaction::Reconnect,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | Timeout | Overloaded | StorageFull | Conflict | Forbidden
+        | Unsupported | Fenced | Timeout | Overloaded | StorageFull | Conflict | Forbidden
         | Misconfigured | BreakerOpen | Shed | Unavailable | DeadlineExceeded | LoadFailed
         | Closed | Internal => Reaction::Nothing,
     }
@@ -84,7 +84,7 @@ pub fn loses_connection(kind: ErrorKind) -> bool {
     match kind {
         Disconnected | Timeout | WrongNode | OutOfUse | DeadlineExceeded => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | NotReady | Overloaded | StorageFull | Conflict | Forbidden
+        | Unsupported | Fenced | NotReady | Overloaded | StorageFull | Conflict | Forbidden
         | Misconfigured | Corrupt | BreakerOpen | Shed | Unavailable | LoadFailed | Closed
         | Internal => false,
     }
@@ -108,7 +108,7 @@ pub fn probe_outcome(kind: ErrorKind) -> ProbeOutcome {
         Conflict => ProbeOutcome::Good,
         Overloaded | StorageFull | Forbidden | Misconfigured | Unsupported => ProbeOutcome::Partial,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Disconnected | Timeout | NotReady | WrongNode | Corrupt | BreakerOpen | Shed
+        | Fenced | Disconnected | Timeout | NotReady | WrongNode | Corrupt | BreakerOpen | Shed
         | OutOfUse | Unavailable | DeadlineExceeded | LoadFailed | Closed | Internal => {
             ProbeOutcome::Bad
         }
@@ -124,7 +124,7 @@ pub fn is_outage(kind: ErrorKind) -> bool {
         Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | BreakerOpen
         | OutOfUse | Unavailable => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported | Conflict | Forbidden | Misconfigured | Corrupt | Shed
+        | Unsupported | Fenced | Conflict | Forbidden | Misconfigured | Corrupt | Shed
         | DeadlineExceeded | LoadFailed | Closed | Internal => false,
     }
 }
@@ -147,7 +147,7 @@ pub fn next_step(kind: ErrorKind, effect: Effect, class: OpClass) -> NextStep {
     use ErrorKind::*;
     match kind {
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
-        | Unsupported => NextStep::Return,
+        | Unsupported | Fenced => NextStep::Return,
         Disconnected | Timeout | NotReady | WrongNode => match (class, effect) {
             (OpClass::Read | OpClass::LastWriterWins, Effect::None | Effect::Unknown) => {
                 NextStep::NextBackend

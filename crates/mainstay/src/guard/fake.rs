@@ -135,6 +135,7 @@ impl Backend for Fake {
             atomic_many: true,
             copies: false,
             control: false,
+            locks: false,
             value_max: 1 << 20,
             keeps_deadlines: false,
         }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use crate::{
     exec::{self, FILLS_MAX, Road, count::Counts, readmit},
     guard::backoff,
     load::{self, Loads},
+    lock::{Locks, Parts},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
     sync::{
@@ -137,6 +138,16 @@ impl Builder {
         let backlog =
             journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
                 .await?;
+        let locks = Locks::new(Parts {
+            config: self.config.locks.clone(),
+            drifts: nodes.iter().map(|_| Mutex::default()).collect(),
+            nodes: nodes.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            tasks: tasks.clone(),
+            events: events.clone(),
+            deadline: self.config.limits.deadline,
+        })?;
         let road = Arc::new(Road {
             backlog,
             domains,
@@ -168,6 +179,7 @@ impl Builder {
             config,
             road,
             events,
+            locks,
             opened,
             default_source,
             journal_source,

@@ -34,7 +34,7 @@ fn not_reserved(reserved: bool) -> Result<()> {
 }
 
 pub(super) fn check(op: &Op, limits: &LimitsConfig) -> Result<()> {
-    if let Op::Copy(_) | Op::Record(_) = op {
+    if let Op::Copy(_) | Op::Record(_) | Op::Lock(_) = op {
         let message = format!("`{}` is between a route and its backends", op.name());
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
@@ -69,6 +69,7 @@ fn check_value(op: &Op, value_max: usize) -> Result<()> {
         Op::SetMany { entries, .. } => {
             entries.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
         }
+        Op::Fenced { write, .. } => return check_value(write, value_max),
         _ => 0,
     };
     if length > value_max {

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
     exec::{self, Road, Served},
+    lock::Locks,
     node::Node,
     op::Op,
     reply::Reply,
@@ -20,6 +21,7 @@ mod builder;
 mod journal;
 mod limits;
 mod load;
+mod locks;
 mod summary;
 mod typed;
 mod verbs;
@@ -42,6 +44,7 @@ struct Inner {
     config: Config,
     road: Arc<Road>,
     events: Events,
+    locks: Locks,
     opened: Instant,
     /// The answer's source when a route's default was served.
     default_source: Arc<str>,
@@ -139,7 +142,7 @@ impl Storage {
 
     /// The state of everything, now.
     pub fn status(&self) -> Status {
-        summary::status(&self.0.road, self.0.opened)
+        Status { locks: self.0.locks.status(), ..summary::status(&self.0.road, self.0.opened) }
     }
 
     /// The event bus.

@@ -14,7 +14,10 @@ use crate::{
     config::Consistency,
     exec::Road,
     route::{Route, Select, Shape},
-    status::{Availability, BackendStatus, CacheStatus, Health, NodeView, RouteStatus, Status},
+    status::{
+        Availability, BackendStatus, CacheStatus, Health, LocksStatus, NodeView, RouteStatus,
+        Status,
+    },
     sync::backlog::Backlog,
 };
 
@@ -42,6 +45,8 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         l1: road.l1.alone().map(|l1| l1.status()),
         backends,
         routes,
+        // Filled in by who has them.
+        locks: LocksStatus::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Answer, CallOptions, Storage};
 use crate::{
     entry::{Entry, Key, Ttl, Version},
     error::{Error, ErrorKind, Result},
-    op::{Condition, ExpireCondition, Op, TtlChange},
+    op::{Condition, ExpireCondition, Fence, Op, TtlChange},
     reply::{Outcome, Page, Reply, Written},
 };
 
@@ -20,6 +20,9 @@ pub struct SetOptions {
     pub condition: Condition,
     /// Whether the previous value is wanted. Default: no.
     pub want_previous: bool,
+    /// The lock under which it is written: refused with `Fenced` once a write under a higher token has been applied
+    /// beside it. Record routes only. Default: none.
+    pub fence: Option<Fence>,
     /// Deadline.
     pub call: CallOptions,
 }
@@ -30,6 +33,7 @@ impl Default for SetOptions {
             ttl: TtlChange::Clear,
             condition: Condition::Always,
             want_previous: false,
+            fence: None,
             call: CallOptions::default(),
         }
     }
@@ -89,8 +93,12 @@ impl Storage {
         value: impl Into<Bytes>,
         options: SetOptions,
     ) -> Result<Written> {
-        let SetOptions { ttl, condition, want_previous, call } = options;
+        let SetOptions { ttl, condition, want_previous, fence, call } = options;
         let op = Op::Set { key: key.into(), value: value.into(), ttl, condition, want_previous };
+        let op = match fence {
+            Some(fence) => Op::Fenced { fence, write: Box::new(op) },
+            None => op,
+        };
         self.execute(&op, call).await?.reply.into_written()
     }
 

@@ -126,7 +126,7 @@ async fn call(road: &Road, domain: &Domain, op: &Op) -> Result<Reply> {
 /// What a write can offer to readers: the whole value of one key, when its life is known without asking the record.
 /// `life_max`: the longest life of a copy.
 pub(crate) fn offer(op: &Op, reply: &Reply, life_max: Duration) -> Option<CopyValue> {
-    let Op::Set { value, ttl, .. } = op else { return None };
+    let Op::Set { value, ttl, .. } = op.unfenced() else { return None };
     let Reply::Written(written) = reply else { return None };
     let version = written.version.filter(|_| written.applied)?;
     let ttl = match ttl {

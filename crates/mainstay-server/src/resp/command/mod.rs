@@ -8,6 +8,7 @@ pub(super) mod args;
 mod data;
 pub(super) mod encode;
 mod local;
+mod locks;
 pub(super) mod sequence;
 mod table;
 

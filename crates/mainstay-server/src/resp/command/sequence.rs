@@ -5,8 +5,10 @@
 use bytes::Bytes;
 use mainstay::{
     Answer, CallOptions, Error, ErrorKind, ExpireCondition, Key, Op, Result, Session, Storage, Ttl,
-    TtlChange,
+    TtlChange, lock::Grant,
 };
+
+use super::locks::{self, LockCommand};
 
 use crate::resp::{
     cursor::{Cursors, Place},
@@ -40,6 +42,8 @@ pub(in crate::resp) enum Sequence {
     AnyKey { choice: u64 },
     /// Deletes everything, page by page.
     Flush,
+    /// A lock.
+    Lock(LockCommand),
     /// Ends loaded values, one after the other.
     Invalidate(Vec<Invalidation>),
 }
@@ -98,8 +102,13 @@ impl Filter {
 pub(in crate::resp) enum Outcome {
     Value(Option<Bytes>),
     Applied(bool),
-    Page { keys: Vec<Key>, next: Option<Place> },
+    Page {
+        keys: Vec<Key>,
+        next: Option<Place>,
+    },
     Keys(Vec<Key>),
+    /// `None`: somebody else holds it.
+    Grant(Option<Grant>),
     Done,
 }
 
@@ -134,6 +143,7 @@ pub(in crate::resp) async fn run(caller: Caller<'_>, sequence: Sequence) -> Resu
         Sequence::AnyKey { choice } => any_key(caller, choice).await,
         Sequence::Flush => flush(caller).await,
         Sequence::Invalidate(ends) => invalidate(caller, ends).await,
+        Sequence::Lock(command) => locks::run(caller.storage, command).await,
     }
 }
 
@@ -267,6 +277,8 @@ impl Outcome {
                 write_keys(&keys, out);
             }
             Self::Keys(keys) => write_keys(&keys, out),
+            Self::Grant(None) => out.optional(None),
+            Self::Grant(Some(grant)) => write_grant(&grant, out),
             Self::Done => out.ok(),
         }
     }
@@ -277,4 +289,13 @@ fn write_keys(keys: &[Key], out: &mut Output) {
     for key in keys {
         out.bulk(key.as_bytes());
     }
+}
+
+/// Holder, token, guarantee, and the milliseconds for which it may be believed.
+fn write_grant(grant: &Grant, out: &mut Output) {
+    out.array(4);
+    out.bulk(format!("{:032x}", grant.claim.holder).as_bytes());
+    out.integer(i64::try_from(grant.claim.token).unwrap_or(i64::MAX));
+    out.bulk(grant.guarantee.as_str().as_bytes());
+    out.integer(i64::try_from(grant.left.as_millis()).unwrap_or(i64::MAX));
 }

@@ -24,6 +24,7 @@ fn the_callers_kinds_have_redis_words() {
         ),
         (ErrorKind::NoSuchKey, "x", "ERR no such key"),
         (ErrorKind::TooLarge, "too long", "ERR too long"),
+        (ErrorKind::Fenced, "superseded", "FENCED superseded"),
         (ErrorKind::InvalidArgument, "ERR once", "ERR once"),
         (ErrorKind::Internal, "oops", "ERR internal error: oops"),
     ] {

@@ -8,10 +8,12 @@ use serde_json::Value;
 use super::support::{api, get, request, send};
 
 /// Every path with its methods, as INTERFACES promises them.
-const PATHS: [(&str, &str); 23] = [
+const PATHS: [(&str, &str); 25] = [
     ("/v1/kv", "get"),
     ("/v1/kv/{key}", "get head put delete"),
     ("/v1/kv/{key}/incr", "post"),
+    ("/v1/locks", "get"),
+    ("/v1/locks/{name}", "delete post put"),
     ("/v1/batch", "post"),
     ("/v1/status", "get"),
     ("/v1/backends", "get"),

@@ -4,6 +4,7 @@ mod access;
 mod batch;
 mod dashboard;
 mod document;
+mod locks;
 mod socket;
 mod state;
 mod support;

@@ -105,7 +105,15 @@ pub(crate) async fn post(api: &Api, target: &str) -> Answer {
 }
 
 pub(crate) async fn post_json(api: &Api, target: &str, json: &Value) -> Answer {
-    let request = request(Method::POST, target).header("content-type", "application/json");
+    send_json(api, Method::POST, target, json).await
+}
+
+pub(crate) async fn put_json(api: &Api, target: &str, json: &Value) -> Answer {
+    send_json(api, Method::PUT, target, json).await
+}
+
+async fn send_json(api: &Api, method: Method, target: &str, json: &Value) -> Answer {
+    let request = request(method, target).header("content-type", "application/json");
     send(
         api,
         request

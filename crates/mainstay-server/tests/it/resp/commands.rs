@@ -216,3 +216,20 @@ async fn loaded_values_end_by_key_prefix_and_tag() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn locks_are_taken_renewed_and_released_by_what_names_the_grant() {
+    let (_server, mut client) = client(RespConfig::default()).await;
+    client.ask("mainstay.lock job ttl 10s note me", "*4\r\n$32\r\n").await;
+    let holder = client.line().await.trim().to_owned();
+    client.expect(":1\r\n$7\r\nprocess\r\n:", "token and guarantee").await;
+    let left: u64 = client.line().await.trim().parse().unwrap();
+    assert!(left > 5_000 && left <= 10_000, "{left}");
+    client.ask("mainstay.lock job", "$-1\r\n").await;
+    client.ask(&format!("mainstay.renew job {holder} 1 ttl 20s"), ":1\r\n").await;
+    client.ask(&format!("mainstay.unlock job {holder} 1"), ":1\r\n").await;
+    client.ask(&format!("mainstay.unlock job {holder} 1"), ":0\r\n").await;
+    client.ask(&format!("mainstay.renew job {holder} 1"), ":0\r\n").await;
+    client.ask("mainstay.lock job ttl", "-ERR syntax error\r\n").await;
+    client.ask("mainstay.unlock job x y", "-ERR the holder is as MAINSTAY.LOCK gave it\r\n").await;
+}

@@ -218,6 +218,7 @@ impl Backend for Gate {
             atomic_many: true,
             copies: false,
             control: false,
+            locks: false,
             value_max: 1 << 20,
             keeps_deadlines: false,
         }

@@ -30,6 +30,7 @@ use crate::{
 mod control;
 mod copies;
 mod feed;
+mod locks;
 mod read;
 mod scan;
 mod shard;
@@ -64,6 +65,7 @@ pub struct Memory {
     bounds: Bounds,
     ttl_max: Option<Duration>,
     control: Mutex<control::Control>,
+    locks: Mutex<semantics::locks::LockState>,
     identity: Mutex<String>,
     evicts: AtomicBool,
     followers: feed::Followers,
@@ -102,6 +104,7 @@ impl Memory {
             bounds: Bounds { value_max: value_max.min(quarter) },
             ttl_max: config.ttl_max,
             control: Mutex::default(),
+            locks: Mutex::default(),
             identity: Mutex::new("memory".to_owned()),
             evicts: AtomicBool::new(false),
             followers: feed::Followers::default(),
@@ -139,6 +142,7 @@ impl Memory {
         let reply = match op {
             Op::Copy(op) => self.copy(op),
             Op::Record(op) => self.control(op),
+            Op::Lock(op) => return Ok(self.lock_op(op)),
             _ => self.write(op),
         };
         self.make_room();
@@ -146,6 +150,9 @@ impl Memory {
     }
 
     fn write(&self, op: &Op) -> Result<Reply> {
+        if let Op::Fenced { fence, write } = op {
+            return self.fenced(fence, write);
+        }
         let keys = semantics::keys_of(op);
         let mut held = self.lock_all(&keys);
         let now = self.clock.unix_ms();
@@ -276,6 +283,7 @@ impl Backend for Memory {
             atomic_many: true,
             copies: true,
             control: true,
+            locks: true,
             value_max: self.bounds.value_max,
             keeps_deadlines: true,
         }

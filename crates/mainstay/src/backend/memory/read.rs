@@ -48,7 +48,9 @@ impl Memory {
             | Op::SetRange { .. }
             | Op::Move { .. }
             | Op::Copy(_)
-            | Op::Record(_) => return None,
+            | Op::Record(_)
+            | Op::Lock(_)
+            | Op::Fenced { .. } => return None,
         };
         Some(Ok(reply))
     }

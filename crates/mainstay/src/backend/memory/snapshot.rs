@@ -6,13 +6,14 @@ use std::sync::{PoisonError, atomic::Ordering};
 use bytes::Bytes;
 
 use super::{Memory, SHARDS, control::Control, shard_of};
-use crate::entry::Key;
+use crate::{backend::semantics::locks::LockState, entry::Key};
 
 /// Everything that a memory backend held at one moment.
 #[derive(Clone, Debug)]
 pub struct MemorySnapshot {
     entries: Vec<Taken>,
     control: Control,
+    locks: LockState,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ impl Memory {
     /// What it holds now, as a server would dump it.
     pub fn snapshot(&self) -> MemorySnapshot {
         let control = self.lock_control().clone();
+        let locks = self.lock_locks().clone();
         let mut entries = Vec::new();
         for index in 0..SHARDS {
             self.lock(index).walk(0, usize::MAX, |held| {
@@ -39,7 +41,7 @@ impl Memory {
                 true
             });
         }
-        MemorySnapshot { entries, control }
+        MemorySnapshot { entries, control, locks }
     }
 
     /// Forgets everything and holds what was dumped then. Versions go on rising.
@@ -50,6 +52,7 @@ impl Memory {
             shard.put(&taken.key, taken.value.clone(), taken.expires_at, taken.counter);
         }
         *self.lock_control() = snapshot.control.clone();
+        *self.lock_locks() = snapshot.locks.clone();
         self.followers.all_changed();
     }
 

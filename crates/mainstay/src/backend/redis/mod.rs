@@ -34,6 +34,7 @@ mod connect;
 mod copies;
 mod feed;
 mod info;
+mod locks;
 mod many;
 mod perform;
 mod probe;
@@ -208,6 +209,7 @@ impl Backend for Redis {
             atomic_many: !matches!(self.connector.target.place, url::Place::Cluster(_)),
             copies: true,
             control: false,
+            locks: true,
             value_max: self.value_max,
             keeps_deadlines: true,
         }

@@ -3,7 +3,7 @@
 
 use futures_util::future::try_join;
 
-use super::{client::Client, command, command::Request, copies, many, reply, scan, script};
+use super::{client::Client, command, command::Request, copies, locks, many, reply, scan, script};
 use crate::{
     clock::Clock,
     entry::{Key, Ttl},
@@ -50,7 +50,8 @@ pub(super) async fn perform(
         }
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
         Op::Copy(op) => Box::pin(copies::perform(client, op, value_max, clock)).await,
-        Op::Query(_) | Op::Record(_) => {
+        Op::Lock(op) => Box::pin(locks::perform(client, op)).await,
+        Op::Query(_) | Op::Record(_) | Op::Fenced { .. } => {
             Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
         }
     }
@@ -72,8 +73,10 @@ async fn one(client: &Client, key: &Key, op: &Op, value_max: usize) -> Result<Re
 
 /// The key whose connection an operation uses.
 pub(super) fn first_key(op: &Op) -> Option<&Key> {
-    if let Op::Copy(op) = op {
-        return copies::first_key(op);
+    match op {
+        Op::Copy(op) => return copies::first_key(op),
+        Op::Lock(op) => return locks::first_key(op),
+        _ => {}
     }
     let mut first = None;
     op.for_each_key(|key| first = first.or(Some(key)));

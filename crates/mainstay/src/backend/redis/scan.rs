@@ -12,7 +12,7 @@ use redis::Value;
 use super::{
     PROBE_KEY, classify,
     client::{Client, Node},
-    reply,
+    locks, reply,
 };
 use crate::{
     entry::Key,
@@ -158,7 +158,9 @@ async fn step(node: &Node, at: u64, pattern: &[u8], count: usize) -> Result<(u64
     let next = std::str::from_utf8(&next).ok().and_then(|text| text.parse().ok());
     let next = next.ok_or_else(|| node.out_of_step(&Value::Nil))?;
     let keys: Result<Vec<Bytes>> = keys.into_iter().map(reply::bytes).collect();
-    let keys = keys?.into_iter().filter(|key| key != PROBE_KEY.as_bytes());
+    let keys = keys?
+        .into_iter()
+        .filter(|key| key != PROBE_KEY.as_bytes() && !key.starts_with(locks::PREFIX.as_bytes()));
     Ok((next, keys.map(Key::from).collect()))
 }
 

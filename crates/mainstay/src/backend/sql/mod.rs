@@ -14,7 +14,7 @@ pub mod postgres;
 pub mod sqlite;
 
 /// The schema that this version writes; `mainstay_meta` holds the one that a database has.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// How long a tombstone is kept, by the engine's clock: longer than any write or fill may be under way.
 pub const TOMBSTONE_KEPT_MS: i64 = 3_600_000;

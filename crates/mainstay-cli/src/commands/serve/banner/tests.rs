@@ -66,6 +66,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         dirty_keys: 0,
         overflowed_keys: 0,
         journal: None,
+        locks: mainstay::status::LocksStatus::default(),
     }
 }
 

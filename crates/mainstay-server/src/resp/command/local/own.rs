@@ -21,7 +21,7 @@ const FORCED: Duration = Duration::from_secs(600);
 /// Events that are listed when no number is given.
 const EVENTS: usize = 20;
 
-const HELP: [&str; 13] = [
+const HELP: [&str; 19] = [
     "MAINSTAY.<command>:",
     "META key",
     "    Where the value of a key comes from, whether it is stale, its version and time to live.",
@@ -29,6 +29,12 @@ const HELP: [&str; 13] = [
     "    Ends values that were loaded, before their time.",
     "STATUS",
     "    The state of the storage and its backends, as JSON.",
+    "LOCK name [TTL duration] [WAIT duration] [REQUIRE fenced|best_effort|host|process] [NOTE text]",
+    "    Takes a lock: holder, fencing token, guarantee, milliseconds; nil while somebody else holds it.",
+    "RENEW name holder token [TTL duration]",
+    "    Renews it from now on: 0 when its lease had ended.",
+    "UNLOCK name holder token",
+    "    Releases it: 0 when its lease had ended before.",
     "BREAKER backend open|closed|auto [FOR duration] [REASON text]",
     "    Forces a breaker for a time (10m if none is given, at most a day), or lets it decide again.",
     "EVENTS [count]",

@@ -6,6 +6,7 @@ use crate::resp::command::{
     Context, Job, Parsed, Request,
     data::{counters, expiry, invalidate, keys, scan, strings, write},
     local::{client, config, handshake, info, introspect, own, server},
+    locks,
 };
 
 const NO_KEYS: (i64, i64, i64) = (0, 0, 0);
@@ -59,6 +60,7 @@ const CONNECTION: (&str, Kind) = ("connection", Kind::Connection);
 const SERVER: (&str, Kind) = ("server", Kind::Connection);
 const CLUSTER: (&str, Kind) = ("cluster", Kind::Connection);
 const ADMIN: (&str, Kind) = ("server", Kind::Admin);
+const LOCK: (&str, Kind) = ("lock", Kind::Write);
 const FLUSH: (&str, Kind) = ("server", Kind::Write);
 
 pub(super) static GET: Spec =
@@ -241,6 +243,14 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         "Ends loaded values by key, prefix or tag.",
     ),
     &data(
+        "mainstay.lock",
+        -2,
+        NO_KEYS,
+        LOCK,
+        locks::lock,
+        "Takes a lock: holder, token, guarantee and milliseconds; nil while somebody else holds it.",
+    ),
+    &data(
         "mainstay.meta",
         2,
         ONE,
@@ -248,7 +258,23 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         keys::meta,
         "Returns where the value of a key comes from and what it is worth.",
     ),
+    &data(
+        "mainstay.renew",
+        -4,
+        NO_KEYS,
+        LOCK,
+        locks::renew,
+        "Renews a lock: 0 when its lease had ended.",
+    ),
     &local("mainstay.status", 1, SERVER, own::status, "Returns the state of the storage as JSON."),
+    &data(
+        "mainstay.unlock",
+        4,
+        NO_KEYS,
+        LOCK,
+        locks::unlock,
+        "Releases a lock: 0 when its lease had ended before.",
+    ),
     &data(
         "mget",
         -2,

@@ -6,6 +6,7 @@ use mysql_async::{Conn, Row, Value, prelude::Queryable};
 
 use super::{
     super::common::{LockedRow, column, version},
+    locks,
     pool::{Connections, Failure, Lease, Stop, bounded},
     read::{filled, take},
     statement::{self, KEYS_MAX, Listed, Rows, bytes, listed, next_rows, number, rowed},
@@ -62,6 +63,9 @@ pub(super) async fn within(
     let keys = keys_of(op);
     if keys.is_empty() {
         return Ok((apply(op, &mut [], 0, bounds)?, false));
+    }
+    if let Op::Fenced { fence, .. } = op {
+        locks::pass(lease, fence, deadline).await?;
     }
     let locked = lock(lease, &keys, deadline).await?;
     let now = locked.now;

@@ -30,6 +30,7 @@ mod guard;
 mod guarded;
 mod journal;
 mod locked;
+mod locks;
 mod pool;
 mod query;
 mod read;
@@ -87,6 +88,9 @@ impl Mysql {
         let all = self.current()?;
         if let Op::Record(op) = op {
             return control::run(&all, op, Bounds { value_max: self.value_max }, deadline).await;
+        }
+        if let Op::Lock(op) = op {
+            return locks::run(&all, op, deadline).await;
         }
         if let Op::Query(query) = op {
             return query::run(&all, query, self.value_max, deadline).await;
@@ -176,6 +180,7 @@ impl Backend for Mysql {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

@@ -39,6 +39,7 @@ macro_rules! epoch {
     };
 }
 
+pub(super) mod locks;
 pub(super) mod record;
 
 /// Key.
@@ -198,7 +199,7 @@ pub(super) const PROBE_READ: &str = "SELECT stamp FROM mainstay_probe WHERE id =
 pub(super) const META: &str = "SELECT schema_version, epoch FROM mainstay_meta";
 
 /// Schema 2, beside what there is of schema 1; the row that says so comes last, and is raised where it says 1.
-pub(super) const CREATE: [&str; 8] = [
+pub(super) const CREATE: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS mainstay_kv (
         `key` VARBINARY(2048) NOT NULL PRIMARY KEY,
         epoch INT NOT NULL,
@@ -217,12 +218,16 @@ pub(super) const CREATE: [&str; 8] = [
     record::CREATE_DIRTY,
     record::CREATE_JOURNAL,
     record::CREATE_JOURNAL_KEY,
+    locks::CREATE_LOCK,
+    locks::CREATE_FENCE,
+    locks::CREATE_FLEET,
+    locks::FIRST_FLEET,
     "CREATE TABLE IF NOT EXISTS mainstay_meta (
         id TINYINT NOT NULL PRIMARY KEY,
         schema_version BIGINT NOT NULL,
         epoch INT NOT NULL
     ) ENGINE = InnoDB",
-    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 2, 1) \
+    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 3, 1) \
      ON DUPLICATE KEY UPDATE schema_version = GREATEST(schema_version, VALUES(schema_version))",
 ];
 

@@ -9,6 +9,7 @@ use tokio_postgres::{
 
 use super::{
     super::common::{LockedRow, column as counter_column, version},
+    locks::Passing,
     pool::Connections,
     read::column,
     statement,
@@ -37,12 +38,31 @@ pub(super) async fn run(
 ) -> Result<Option<Reply>> {
     let keys = keys_of(op);
     let names = names_of(&keys);
-    let locks = lock_and_load(&names);
-    let Some((transaction, answers)) = Transaction::begin(all, frame, &locks, deadline).await?
+    let passing = passing(op);
+    let looks = looks(passing.as_ref(), &names);
+    let Some((transaction, answers)) = Transaction::begin(all, frame, &looks, deadline).await?
     else {
         return Ok(None);
     };
-    finish(transaction, frame, &answers, op, bounds).await
+    let fence = passing.as_ref();
+    finish(transaction, frame, fence, &answers, op, bounds).await
+}
+
+/// The fence of a fenced write.
+fn passing(op: &Op) -> Option<Passing<'_>> {
+    match op {
+        Op::Fenced { fence, .. } => Some(Passing::of(fence)),
+        _ => None,
+    }
+}
+
+/// The fence first: all who lock it and keys lock them in the same order.
+fn looks<'a>(
+    passing: Option<&'a Passing<'_>>,
+    names: &'a (dyn ToSql + Sync),
+) -> Vec<Statement<'a>> {
+    let fence = passing.map(Passing::statement);
+    fence.into_iter().chain(lock_and_load(names)).collect()
 }
 
 /// As `run`, in a transaction that has begun.
@@ -57,8 +77,10 @@ pub(super) async fn go_on(
 ) -> Result<Option<Reply>> {
     let keys = keys_of(op);
     let names = names_of(&keys);
-    let (transaction, answers) = transaction.send(&lock_and_load(&names)).await?;
-    finish(transaction, frame, &answers, op, bounds).await
+    let passing = passing(op);
+    let (transaction, answers) = transaction.send(&looks(passing.as_ref(), &names)).await?;
+    let fence = passing.as_ref();
+    finish(transaction, frame, fence, &answers, op, bounds).await
 }
 
 /// The keys as an argument.
@@ -75,12 +97,18 @@ pub(super) fn lock_and_load<'a>(names: &'a (dyn ToSql + Sync)) -> [Statement<'a>
 async fn finish(
     transaction: Transaction,
     frame: &Frame<'_>,
+    fence: Option<&Passing<'_>>,
     answers: &[Answer],
     op: &Op,
     bounds: Bounds,
 ) -> Result<Option<Reply>> {
     let rows = answers.last().map_or(&[][..], |loaded| &loaded.rows);
-    let decided = slots_of(rows, keys_of(op).len())
+    let passed = match (fence, answers.first()) {
+        (Some(fence), Some(answer)) => fence.check(answer),
+        _ => Ok(()),
+    };
+    let decided = passed
+        .and_then(|()| slots_of(rows, keys_of(op).len()))
         .and_then(|(mut slots, now)| Ok((apply(op, &mut slots, now, bounds)?, slots)));
     match decided {
         Ok((reply, slots)) if slots.iter().any(|slot| slot.change != Change::Keep) => {

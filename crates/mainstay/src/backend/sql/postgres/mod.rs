@@ -27,6 +27,7 @@ mod guarded;
 mod hosts;
 mod journal;
 mod locked;
+mod locks;
 mod pool;
 mod query;
 mod read;
@@ -129,6 +130,9 @@ impl Postgres {
         if let Op::Record(op) = op {
             return control::run(&all, op, bounds, deadline).await;
         }
+        if let Op::Lock(op) = op {
+            return locks::run(&all, op, deadline).await;
+        }
         if let Op::Query(query) = op {
             return query::run(&all, query, self.value_max, deadline).await;
         }
@@ -197,6 +201,7 @@ impl Backend for Postgres {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.value_max,
             keeps_deadlines: false,
         }

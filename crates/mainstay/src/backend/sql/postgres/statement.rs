@@ -25,6 +25,7 @@ macro_rules! live {
 
 pub(super) mod control;
 pub(super) mod journal;
+pub(super) mod locks;
 pub(super) mod schema;
 
 macro_rules! range {

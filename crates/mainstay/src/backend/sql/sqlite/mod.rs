@@ -34,6 +34,7 @@ mod guarded;
 mod journal;
 mod lane;
 mod location;
+mod locks;
 mod purge;
 mod query;
 mod read;
@@ -189,6 +190,7 @@ impl Backend for Sqlite {
             atomic_many: true,
             copies: false,
             control: true,
+            locks: true,
             value_max: self.plan.rules.bounds.value_max,
             keeps_deadlines: false,
         }

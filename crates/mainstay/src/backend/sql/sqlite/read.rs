@@ -32,7 +32,9 @@ const STRETCH: i64 = 10_000;
 
 /// Whether this is an operation of this module.
 pub(super) fn reads(op: &Op) -> bool {
-    op.class() == crate::op::OpClass::Read
+    // Whoever asks a voter for the first time names it.
+    let names = matches!(op, Op::Lock(crate::op::LockOp::Member { .. }));
+    op.class() == crate::op::OpClass::Read && !names
 }
 
 /// The reply to a read at `now`, Unix milliseconds. A long one ends early once it is not `awaited` any more.

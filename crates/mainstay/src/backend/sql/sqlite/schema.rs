@@ -84,6 +84,35 @@ CREATE TABLE mainstay_journal_key (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Locks, since schema 3. Times are the host's clock, Unix microseconds; `mainstay_fleet` has one row.
+const LOCK_TABLES: &str = "
+CREATE TABLE mainstay_lock (
+    name BLOB NOT NULL PRIMARY KEY,
+    holder BLOB,
+    token INTEGER NOT NULL,
+    expires_us INTEGER NOT NULL,
+    note TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mainstay_fence (
+    resource BLOB NOT NULL PRIMARY KEY,
+    token INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mainstay_fleet (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    seat_identity TEXT NOT NULL,
+    ttl_max_us INTEGER NOT NULL,
+    view_us INTEGER NOT NULL,
+    not_before_us INTEGER NOT NULL,
+    identity TEXT NOT NULL,
+    since_us INTEGER NOT NULL,
+    admitted_as TEXT NOT NULL,
+    floor INTEGER NOT NULL
+) STRICT;
+INSERT INTO mainstay_fleet VALUES (1, 0, '', '', 0, 0, 0, '', 0, '', 0);
+";
+
 /// The connection that writes. Creates the file and its folder where `create` says so, and the schema.
 pub(super) fn open_writer(location: &Location, create: bool) -> Result<Connection> {
     let connection = match location {
@@ -177,8 +206,11 @@ fn migrate(connection: &Connection) -> Result<()> {
 fn bring_forward(connection: &Connection) -> Result<()> {
     match version(connection)? {
         Some(SCHEMA_VERSION) => Ok(()),
-        Some(1) => {
-            connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
+        Some(older @ (1 | 2)) => {
+            if older == 1 {
+                connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
+            }
+            connection.execute_batch(LOCK_TABLES).map_err(classify::error)?;
             let forward = "UPDATE mainstay_meta SET schema_version = ?1";
             connection.execute(forward, [SCHEMA_VERSION]).map(drop).map_err(classify::error)
         }
@@ -191,6 +223,7 @@ fn bring_forward(connection: &Connection) -> Result<()> {
         None => {
             connection.execute_batch(TABLES).map_err(classify::error)?;
             connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
+            connection.execute_batch(LOCK_TABLES).map_err(classify::error)?;
             let first = "INSERT INTO mainstay_meta VALUES (1, ?1, 1, 0)";
             connection.execute(first, [SCHEMA_VERSION]).map_err(classify::error)?;
             Ok(())

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{classify, control, lane::Job, location::FileIdentity, purge, query, read, write};
+use super::{
+    classify, control, lane::Job, location::FileIdentity, locks, purge, query, read, write,
+};
 use crate::{
     backend::semantics::Bounds,
     clock::Clock,
@@ -71,6 +73,7 @@ fn bytes_of(op: &Op) -> usize {
         Op::Record(RecordOp::Commit { write, .. } | RecordOp::Apply { write, .. }) => {
             bytes_of(write)
         }
+        Op::Fenced { write, .. } => bytes_of(write),
         _ => 0,
     }
 }
@@ -97,6 +100,7 @@ pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Resu
     match &job.work {
         Work::Op(Op::Record(op)) if op.is_read() => control::look(connection, op),
         Work::Op(Op::Record(op)) => control::write(connection, op, rules),
+        Work::Op(Op::Lock(op)) => locks::perform(connection, op),
         Work::FirstLease(op) => control::first_lease(connection, op),
         Work::Op(Op::Query(op)) => {
             query::run(connection, op, rules.bounds.value_max, &|| job.is_awaited())

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, ToSql};
 
-use super::{classify, read, work::Rules};
+use super::{classify, locks, read, work::Rules};
 use crate::{
     backend::semantics::{self, Change, Slot, Stored},
     entry::{Key, Version},
@@ -31,6 +31,12 @@ const REMOVE: &str =
 
 /// Inside a transaction that holds the write lock.
 pub(super) fn write(connection: &Connection, op: &Op, rules: &Rules) -> Result<Reply> {
+    if let Op::Fenced { fence, write: op } = op {
+        return atomically(connection, || {
+            locks::pass(connection, fence)?;
+            write(connection, op, rules)
+        });
+    }
     let now = rules.clock.unix_ms();
     let stamp = stamp(connection)?;
     let first = Version { epoch: stamp.epoch, counter: rules.clock.unix_us() };

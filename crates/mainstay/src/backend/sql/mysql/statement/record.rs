@@ -303,7 +303,7 @@ pub(in super::super) fn if_before(until_us: i64) -> String {
 }
 
 /// Bytes in the text of a statement.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len() * 2 + 3);
     text.push_str("x'");

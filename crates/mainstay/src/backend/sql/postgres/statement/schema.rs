@@ -15,7 +15,7 @@ pub(in super::super) const LIMITS: &str = "SELECT \
 /// Held by the one process that creates or migrates; a number of ours.
 pub(in super::super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(5571873241)";
 
-/// Schema 2, from nothing or from schema 1, which had no control tables.
+/// Schema 3, from nothing, from schema 1, which had no control tables, or from schema 2, which had no locks.
 pub(in super::super) const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS mainstay_meta (
     id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
@@ -71,6 +71,31 @@ CREATE TABLE IF NOT EXISTS mainstay_journal_key (
     counter bigint NOT NULL,
     PRIMARY KEY (journal, key)
 );
-INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 2, 1) ON CONFLICT (id) DO NOTHING;
-UPDATE mainstay_meta SET schema_version = 2 WHERE schema_version < 2;
+CREATE TABLE IF NOT EXISTS mainstay_lock (
+    name bytea PRIMARY KEY,
+    holder bytea,
+    token bigint NOT NULL,
+    expires_us bigint NOT NULL,
+    note text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_fence (
+    resource bytea PRIMARY KEY,
+    token bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mainstay_fleet (
+    id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    epoch bigint NOT NULL DEFAULT 0,
+    backend text NOT NULL DEFAULT '',
+    seat_identity text NOT NULL DEFAULT '',
+    ttl_max_us bigint NOT NULL DEFAULT 0,
+    view_us bigint NOT NULL DEFAULT 0,
+    not_before_us bigint NOT NULL DEFAULT 0,
+    identity text NOT NULL DEFAULT '',
+    since_us bigint NOT NULL DEFAULT 0,
+    admitted_as text NOT NULL DEFAULT '',
+    floor bigint NOT NULL DEFAULT 0
+);
+INSERT INTO mainstay_fleet (id) VALUES (1) ON CONFLICT (id) DO NOTHING;
+INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 3, 1) ON CONFLICT (id) DO NOTHING;
+UPDATE mainstay_meta SET schema_version = 3 WHERE schema_version < 3;
 ";

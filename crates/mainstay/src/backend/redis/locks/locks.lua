@@ -1,0 +1,119 @@
+-- What `semantics::locks` has, for one lock. KEYS: lock, counter, and where there is one server: fleet.
+-- ARGV: word, then what each word needs. The lock holds holder:16 note; the counter never expires; the fleet is a hash.
+-- Tokens and microseconds are doubles here: whole up to 2^53. An answer: {word, token, now, left, note}.
+local word, holder = ARGV[1], ARGV[2]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function fleet(field)
+  return KEYS[3] and redis.call('HGET', KEYS[3], field) or ''
+end
+
+-- Which run of which history of this server.
+local function running()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return (run or '') .. ':' .. (history or '')
+end
+
+-- The same, and a number that goes when its memory is emptied; '' where it has not been asked yet.
+local function identity()
+  local run = running()
+  return fleet('seen') == run and run .. ':' .. fleet('born') or ''
+end
+
+local function granted(token)
+  return {'granted', token, now, 0, ''}
+end
+
+local function refused()
+  return {'refused', 0, now, 0, ''}
+end
+
+-- ARGV: the number, if it has none.
+if word == 'member' then
+  if identity() == '' then
+    redis.call('HSET', KEYS[3], 'seen', running(), 'since', text(now), 'born', ARGV[2])
+  end
+  local own = identity()
+  local admitted = fleet('admitted') == own and 1 or 0
+  local highest = math.max(tonumber(fleet('highest')) or 0, tonumber(fleet('floor')) or 0)
+  return {own, admitted, now - tonumber(fleet('since')), highest}
+end
+
+-- ARGV: identity, floor.
+if word == 'admit' then
+  if identity() ~= ARGV[2] then return refused() end
+  local floor = math.max(tonumber(fleet('floor')) or 0, tonumber(ARGV[3]))
+  redis.call('HSET', KEYS[3], 'admitted', ARGV[2], 'floor', text(floor))
+  return granted(floor)
+end
+
+if word == 'fence' then
+  local seen = tonumber(redis.call('GET', KEYS[1]) or '0')
+  if seen > tonumber(ARGV[2]) then return {'fenced', seen, now, 0, ''} end
+  redis.call('SET', KEYS[1], ARGV[2])
+  return granted(tonumber(ARGV[2]))
+end
+
+local held = redis.call('GET', KEYS[1])
+local own = held and string.sub(held, 1, 16) == holder
+local counter = tonumber(redis.call('GET', KEYS[2]) or '0')
+
+-- ARGV[4]: '' free, '+' a member, else a member of this identity.
+local function holds(ground)
+  if ground == '' then return true end
+  local own = identity()
+  if own == '' or fleet('admitted') ~= own then return false end
+  return ground == '+' or ground == own
+end
+
+local function note_highest(token)
+  if KEYS[3] and token > (tonumber(fleet('highest')) or 0) then
+    redis.call('HSET', KEYS[3], 'highest', text(token))
+  end
+end
+
+-- ARGV: holder, milliseconds, ground, whether it counts here, note.
+if word == 'acquire' then
+  if not holds(ARGV[4]) then return refused() end
+  local told = math.max(counter, tonumber(fleet('floor')) or 0)
+  if held and not own then
+    return {'held', told, now, math.max(redis.call('PTTL', KEYS[1]), 0) * 1000, string.sub(held, 17)}
+  end
+  if ARGV[5] == '1' and not own then
+    told = told + 1
+    redis.call('SET', KEYS[2], text(told))
+    note_highest(told)
+  elseif counter == 0 then
+    redis.call('SET', KEYS[2], '0', 'NX')
+  end
+  redis.call('SET', KEYS[1], holder .. ARGV[6], 'PX', ARGV[3])
+  return granted(told)
+end
+
+-- ARGV: holder, milliseconds, ground.
+if word == 'renew' then
+  if not holds(ARGV[4]) then return refused() end
+  if not own then return {'gone', 0, now, 0, ''} end
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return granted(counter)
+end
+
+-- ARGV: holder, token.
+if word == 'commit' then
+  local token = tonumber(ARGV[3])
+  if not own or counter >= token then return {'gone', 0, now, 0, ''} end
+  redis.call('SET', KEYS[2], ARGV[3])
+  note_highest(token)
+  return granted(token)
+end
+
+-- ARGV: holder.
+if not own then return {'gone', 0, now, 0, ''} end
+redis.call('DEL', KEYS[1])
+return granted(counter)

@@ -1,0 +1,138 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn key() -> Key {
+    Key::from("a")
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Acquire(u128, u64),
+    Renew(u128, u64),
+    Release(u128),
+    Wait(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let holder = 1_u128..4;
+    let one = prop_oneof![
+        (holder.clone(), 1_u64..50).prop_map(|(holder, ttl)| Step::Acquire(holder, ttl)),
+        (holder.clone(), 1_u64..50).prop_map(|(holder, ttl)| Step::Renew(holder, ttl)),
+        holder.prop_map(Step::Release),
+        (0_u32..30).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+fn act(state: &mut LockState, step: &Step, now_us: i64) -> Locked {
+    let op = match step {
+        Step::Acquire(holder, ttl) => LockOp::Acquire {
+            name: key(),
+            holder: *holder,
+            ttl: Duration::from_micros(*ttl),
+            counting: Counting::Here,
+            note: String::new(),
+            ground: Ground::Free,
+        },
+        Step::Renew(holder, ttl) => LockOp::Renew {
+            name: key(),
+            holder: *holder,
+            ttl: Duration::from_micros(*ttl),
+            ground: Ground::Free,
+        },
+        Step::Release(holder) => LockOp::Release { name: key(), holder: *holder },
+        Step::Wait(_) => return Locked::Gone,
+    };
+    state.perform(&op, now_us).into_locked().unwrap()
+}
+
+proptest! {
+    /// What each holder may believe never overlaps, and each new grant has a higher token.
+    #[test]
+    fn one_holder_at_a_time_under_rising_tokens(steps in steps()) {
+        let (mut state, mut now) = (LockState::default(), 0_i64);
+        let mut holds: Option<(u128, u64, i64)> = None;
+        let mut highest = 0;
+        for step in &steps {
+            if let Step::Wait(us) = step {
+                now += i64::from(*us);
+                continue;
+            }
+            holds = holds.filter(|(_, _, until)| *until > now);
+            let before = holds;
+            let found = act(&mut state, step, now);
+            match (step, &found) {
+                (Step::Acquire(holder, ttl), Locked::Granted { token, .. }) => {
+                    match before {
+                        Some((own, kept, _)) => {
+                            prop_assert_eq!(own, *holder, "held by another");
+                            prop_assert_eq!(kept, *token);
+                        }
+                        None => prop_assert!(*token > highest),
+                    }
+                    highest = *token;
+                    holds = Some((*holder, *token, now + i64::try_from(*ttl).unwrap()));
+                }
+                (Step::Acquire(holder, _), _) => {
+                    prop_assert!(before.is_some_and(|(own, ..)| own != *holder));
+                }
+                (Step::Renew(holder, ttl), Locked::Granted { token, .. }) => {
+                    prop_assert_eq!(before.map(|(own, kept, _)| (own, kept)), Some((*holder, *token)));
+                    holds = Some((*holder, *token, now + i64::try_from(*ttl).unwrap()));
+                }
+                (Step::Release(holder), Locked::Granted { .. }) => {
+                    prop_assert_eq!(before.map(|(own, ..)| own), Some(*holder));
+                    holds = None;
+                }
+                (Step::Renew(holder, _) | Step::Release(holder), _) => {
+                    prop_assert!(before.is_none_or(|(own, ..)| own != *holder));
+                }
+                (Step::Wait(_), _) => {}
+            }
+        }
+    }
+
+    /// The tokens that pass a fence never go down.
+    #[test]
+    fn a_fence_only_rises(tokens in prop::collection::vec(0_u64..20, 0..40)) {
+        let (mut state, mut highest) = (LockState::default(), 0);
+        for token in tokens {
+            match state.fence(&key(), token, 0) {
+                Locked::Granted { .. } => {
+                    prop_assert!(token >= highest);
+                    highest = token;
+                }
+                Locked::Fenced(seen) => prop_assert!(seen == highest && token < highest),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn another_run_of_the_server_does_not_vote_until_it_is_admitted_again() {
+    let mut fleet = Fleet::default();
+    fleet.runs_as("one", 5);
+    assert!(!fleet.member(9, 0, 5).admitted);
+    assert_eq!(fleet.admit("two", 3, 6), Locked::Refused);
+    assert!(matches!(fleet.admit("one", 3, 6), Locked::Granted { token: 3, .. }));
+    assert!(fleet.allows(&Ground::Member, 7) && fleet.allows(&Ground::Server("one".into()), 7));
+    fleet.runs_as("two", 8);
+    assert!(!fleet.allows(&Ground::Member, 9) && !fleet.allows(&Ground::Server("one".into()), 9));
+    assert_eq!(fleet.member(9, 0, 18).known_for, Duration::from_micros(10));
+}
+
+#[test]
+fn nothing_is_granted_before_the_wait_of_a_move_is_over() {
+    let mut fleet = Fleet::default();
+    let to = Seat { backend: "db".into(), ..Seat::default() };
+    assert!(matches!(
+        fleet.move_on(0, &to, Duration::from_micros(10), 100),
+        Locked::Granted { token: 1, .. }
+    ));
+    assert_eq!(fleet.move_on(0, &to, Duration::ZERO, 101), Locked::Refused);
+    assert!(!fleet.allows(&Ground::Epoch(1), 109) && fleet.allows(&Ground::Epoch(1), 110));
+    assert!(!fleet.allows(&Ground::Epoch(0), 200));
+    assert_eq!(fleet.authority(104).wait, Duration::from_micros(6));
+}
