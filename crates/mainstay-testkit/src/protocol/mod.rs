@@ -26,7 +26,8 @@ mod write;
 mod tests;
 
 pub use beacon::{BeaconRule, false_accusation, unseen_rollback};
-pub use explore::{Exploration, Search, explore};
+pub use crate::exploration::{Exploration, Search};
+pub use explore::explore;
 pub use scenario::{Promise, Scenario, Write};
 pub use scenarios::{catching, full, small};
 pub use weakening::Weakening;
