@@ -59,11 +59,11 @@ pub use entropy::Entropy;
 pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use event::{Event, EventKind, Events};
-pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
+pub use op::{Change, Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};
 pub use storage::{
-    Answer, Builder, CallOptions, JournalConflict, JournalContents, Merged, Session, SetOptions,
-    Storage, inspect_journal,
+    Answer, Builder, CallOptions, Decision, JournalConflict, JournalContents, Merged, Session,
+    SetOptions, Snapshot, Storage, inspect_journal,
 };
 pub use task::Tasks;

@@ -10,10 +10,12 @@ use crate::entry::{Key, Version};
 mod copies;
 mod query;
 mod records;
+mod transact;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
 pub use query::{Query, ROWS_MAX, Rows, Statement};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
+pub use transact::{Change, Expected};
 
 /// What to do with a key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +209,15 @@ pub enum Op {
         replace: bool,
     },
 
+    /// All changes in one atomic step, and only while every expected key still holds exactly that. On a Redis cluster all
+    /// keys lie in one slot. → `Reply::Written`; `applied` is false when a key holds something else.
+    Transact {
+        /// What the keys have to hold.
+        expected: Vec<Expected>,
+        /// What becomes of keys, each named at most once.
+        changes: Vec<(Key, Change)>,
+    },
+
     /// What a source route asks of its database. Not for callers.
     Query(Query),
     /// What a record route asks of its cache. Not for callers.
@@ -255,6 +266,7 @@ impl Op {
             | Op::Append { .. }
             | Op::SetRange { .. }
             | Op::Move { .. }
+            | Op::Transact { .. }
             | Op::Copy(_)
             | Op::Record(_) => OpClass::Strict,
         }
@@ -281,6 +293,7 @@ impl Op {
             Op::Append { .. } => "append",
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
+            Op::Transact { .. } => "transact",
             Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
@@ -308,6 +321,10 @@ impl Op {
             Op::Move { from, to, .. } => {
                 each(from);
                 each(to);
+            }
+            Op::Transact { expected, changes } => {
+                expected.iter().for_each(|(key, _)| each(key));
+                changes.iter().for_each(|(key, _)| each(key));
             }
             Op::Scan { .. } | Op::Count { .. } | Op::Query(_) | Op::Copy(_) | Op::Record(_) => {}
         }

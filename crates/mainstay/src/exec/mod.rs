@@ -37,6 +37,7 @@ mod reader;
 pub(crate) mod readmit;
 pub(crate) mod refill;
 mod scan;
+pub(crate) mod snapshot;
 mod stale;
 mod turn;
 mod write;

@@ -41,6 +41,9 @@ fn check_value(op: &Op, value_max: usize) -> Result<()> {
         Op::SetMany { entries, .. } => {
             entries.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
         }
+        Op::Transact { changes, .. } => {
+            changes.iter().map(|(_, change)| change.len()).max().unwrap_or(0)
+        }
         _ => 0,
     };
     if length > value_max {

@@ -20,12 +20,14 @@ mod builder;
 mod journal;
 mod limits;
 mod summary;
+mod transact;
 mod verbs;
 
 pub use crate::sync::merge::{JournalConflict, Merged};
 pub use crate::sync::session::Session;
 pub use builder::Builder;
 pub use journal::{JournalContents, inspect_journal};
+pub use transact::{Decision, Snapshot};
 pub use verbs::SetOptions;
 
 #[cfg(test)]
