@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod faults;
 mod journal;
+mod lock_clients;
 mod operate;
 mod outage;
 mod process;

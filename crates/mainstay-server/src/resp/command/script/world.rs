@@ -334,7 +334,7 @@ fn refusal(name: &[u8]) -> Failure {
     if kept_elsewhere {
         let name = String::from_utf8_lossy(name).to_ascii_uppercase();
         let text =
-            format!("{NOT_ALLOWED}: {name} is not for strings, and Mainstay keeps no others");
+            format!("{NOT_ALLOWED}; {name} is not for strings, and Mainstay keeps no others");
         return Failure::new(text);
     }
     Failure::fixed("ERR Unknown Redis command called from script")
