@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use super::{
     Road,
     attempt::{Last, attempt},
-    batch, turn,
+    batch, journal, turn,
 };
 use crate::{
     clock::Deadline,
@@ -73,6 +73,9 @@ impl Look<'_> {
         let write = Op::Transact { expected: Vec::new(), changes: Vec::new() };
         match plan(&write, route, |node| road.nodes[node].view(now), || 0, || false) {
             Plan::Commit { record } | Plan::Cached { record, .. } => {
+                let mut keys = Vec::new();
+                op.for_each_key(|key| keys.push(key.clone()));
+                journal::settled(road, record, &keys, deadline, write.name()).await?;
                 let node = &road.nodes[record];
                 match attempt(road, node, op, deadline, Last::Yes).await {
                     Err(error) if !error.kind().is_callers() => {

@@ -1,6 +1,7 @@
 //! The road on the paused clock: a record and a cache whose cables can be pulled.
 
 mod journal;
+mod transact;
 
 use std::{
     sync::{
