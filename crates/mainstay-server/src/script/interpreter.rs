@@ -67,7 +67,7 @@ pub(crate) fn run<H: Host + 'static>(
 ) -> (Value, Option<H>) {
     let host = Rc::new(RefCell::new(Some(host)));
     let outcome = evaluate(program, inputs, &host, stop);
-    let finished = matches!(outcome, Ok(_)) && !stop.load(Ordering::Relaxed);
+    let finished = outcome.is_ok() && !stop.load(Ordering::Relaxed);
     let value = outcome.unwrap_or_else(Value::Error);
     (value, host.borrow_mut().take().filter(|_| finished))
 }

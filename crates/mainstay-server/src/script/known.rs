@@ -277,16 +277,6 @@ pub(super) static KNOWN: &[(Known, &[&str])] = &[
         ),
         &["9470c810040e272ee6c579d8d4331aaf6332a7b1"], // bsm/redislock, release
     ),
-    (
-        known(
-            "for _, value in ipairs(redis.call('mget', unpack(KEYS))) do
-               if value ~= ARGV[1] then return -3 end
-             end
-             return redis.call('pttl', KEYS[#KEYS])",
-            None,
-        ),
-        &["66e1084c2d842a7e8c271925aae90219fac4e129"], // bsm/redislock, pttl
-    ),
 ];
 
 macro_rules! skipping {

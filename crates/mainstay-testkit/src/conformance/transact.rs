@@ -224,7 +224,7 @@ async fn count_up(s: &Subject, keys: [&Key; 2], task: u64) {
             .iter()
             .zip(&held)
             .map(|(key, held)| put(key, &(number(held) + 1).to_string(), TtlChange::Clear));
-        let expected = keys.iter().map(|key| Key::clone(key)).zip(held.iter().cloned());
+        let expected = keys.into_iter().cloned().zip(held.iter().cloned());
         let op = op(expected.collect(), changes.collect());
         if s.written(op).await.applied {
             return;

@@ -28,71 +28,68 @@ async fn on_memory() -> (Server, Client) {
     (server, client)
 }
 
+/// Scripts that follow each other, and what they answer; KEYS: k, n, m.
+const COMMANDS: &[(&str, &str)] = &[
+    ("return redis.call('set', KEYS[1], 'v')", "+OK\r\n"),
+    ("return redis.call('SET', KEYS[1], 'w', 'NX')", "$-1\r\n"),
+    ("return redis.call('set', KEYS[1], 'w', 'xx', 'get')", "$1\r\nv\r\n"),
+    ("return {redis.call('get', KEYS[1]), redis.call('get', KEYS[2])}", "*2\r\n$1\r\nw\r\n$-1\r\n"),
+    ("return redis.call('setnx', KEYS[2], 7)", ":1\r\n"),
+    ("return redis.call('mget', KEYS[2], KEYS[1], KEYS[3])", "*3\r\n$1\r\n7\r\n$1\r\nw\r\n$-1\r\n"),
+    (
+        "return {redis.call('incr', KEYS[2]), redis.call('decrby', KEYS[2], 3)}",
+        "*2\r\n:8\r\n:5\r\n",
+    ),
+    ("return redis.call('incrbyfloat', KEYS[2], 0.5)", "$3\r\n5.5\r\n"),
+    ("return redis.call('append', KEYS[1], 'xyz')", ":4\r\n"),
+    (
+        "return {redis.call('strlen', KEYS[1]), redis.call('getrange', KEYS[1], 1, -1)}",
+        "*2\r\n:4\r\n$3\r\nxyz\r\n",
+    ),
+    ("return redis.call('setrange', KEYS[1], 1, 'AB')", ":4\r\n"),
+    ("return redis.call('getset', KEYS[1], 'new')", "$4\r\nwABz\r\n"),
+    (
+        "return {redis.call('exists', KEYS[1], KEYS[2], KEYS[3]), redis.call('type', KEYS[1]), redis.call('type', KEYS[3])}",
+        "*3\r\n:2\r\n+string\r\n+none\r\n",
+    ),
+    ("return redis.call('msetnx', KEYS[1], 1, KEYS[3], 1)", ":0\r\n"),
+    ("return redis.call('mset', KEYS[1], 1, KEYS[3], 3)", "+OK\r\n"),
+    (
+        "return {redis.call('ttl', KEYS[1]), redis.call('pttl', 'none' and KEYS[2])}",
+        "*2\r\n:-1\r\n:-1\r\n",
+    ),
+    (
+        "return {redis.call('expire', KEYS[1], 100), redis.call('ttl', KEYS[1]), redis.call('persist', KEYS[1])}",
+        "*3\r\n:1\r\n:100\r\n:1\r\n",
+    ),
+    (
+        "redis.call('setex', KEYS[1], 100, 'a') return {redis.call('pexpire', KEYS[1], 5000, 'XX', 'LT'), redis.call('pttl', KEYS[1])}",
+        "*2\r\n:1\r\n:5000\r\n",
+    ),
+    (
+        "return {redis.call('getex', KEYS[1], 'PX', 9000), redis.call('pttl', KEYS[1])}",
+        "*2\r\n$1\r\na\r\n:9000\r\n",
+    ),
+    (
+        "redis.call('pexpireat', KEYS[1], 33000000000000) return redis.call('pexpiretime', KEYS[1]) > 32999999999000",
+        ":1\r\n",
+    ),
+    ("return redis.call('getdel', KEYS[1])", "$1\r\na\r\n"),
+    (
+        "return {redis.call('del', KEYS[1], KEYS[2]), redis.call('unlink', KEYS[3])}",
+        "*2\r\n:1\r\n:1\r\n",
+    ),
+    ("local time = redis.call('time') return tonumber(time[1]) > 1700000000", ":1\r\n"),
+    (
+        "return {redis.call('set', KEYS[1], 'a', 'px', 0) or 1}",
+        "-ERR invalid expire time in 'set' command",
+    ),
+];
+
 #[tokio::test]
 async fn every_command_means_in_a_script_what_it_means_outside() {
     let (_server, mut client) = on_memory().await;
-    for (script, expected) in [
-        ("return redis.call('set', KEYS[1], 'v')", "+OK\r\n"),
-        ("return redis.call('SET', KEYS[1], 'w', 'NX')", "$-1\r\n"),
-        ("return redis.call('set', KEYS[1], 'w', 'xx', 'get')", "$1\r\nv\r\n"),
-        (
-            "return {redis.call('get', KEYS[1]), redis.call('get', KEYS[2])}",
-            "*2\r\n$1\r\nw\r\n$-1\r\n",
-        ),
-        ("return redis.call('setnx', KEYS[2], 7)", ":1\r\n"),
-        (
-            "return redis.call('mget', KEYS[2], KEYS[1], KEYS[3])",
-            "*3\r\n$1\r\n7\r\n$1\r\nw\r\n$-1\r\n",
-        ),
-        (
-            "return {redis.call('incr', KEYS[2]), redis.call('decrby', KEYS[2], 3)}",
-            "*2\r\n:8\r\n:5\r\n",
-        ),
-        ("return redis.call('incrbyfloat', KEYS[2], 0.5)", "$3\r\n5.5\r\n"),
-        ("return redis.call('append', KEYS[1], 'xyz')", ":4\r\n"),
-        (
-            "return {redis.call('strlen', KEYS[1]), redis.call('getrange', KEYS[1], 1, -1)}",
-            "*2\r\n:4\r\n$3\r\nxyz\r\n",
-        ),
-        ("return redis.call('setrange', KEYS[1], 1, 'AB')", ":4\r\n"),
-        ("return redis.call('getset', KEYS[1], 'new')", "$4\r\nwABz\r\n"),
-        (
-            "return {redis.call('exists', KEYS[1], KEYS[2], KEYS[3]), redis.call('type', KEYS[1]), redis.call('type', KEYS[3])}",
-            "*3\r\n:2\r\n+string\r\n+none\r\n",
-        ),
-        ("return redis.call('msetnx', KEYS[1], 1, KEYS[3], 1)", ":0\r\n"),
-        ("return redis.call('mset', KEYS[1], 1, KEYS[3], 3)", "+OK\r\n"),
-        (
-            "return {redis.call('ttl', KEYS[1]), redis.call('pttl', 'none' and KEYS[2])}",
-            "*2\r\n:-1\r\n:-1\r\n",
-        ),
-        (
-            "return {redis.call('expire', KEYS[1], 100), redis.call('ttl', KEYS[1]), redis.call('persist', KEYS[1])}",
-            "*3\r\n:1\r\n:100\r\n:1\r\n",
-        ),
-        (
-            "redis.call('setex', KEYS[1], 100, 'a') return {redis.call('pexpire', KEYS[1], 5000, 'XX', 'LT'), redis.call('pttl', KEYS[1])}",
-            "*2\r\n:1\r\n:5000\r\n",
-        ),
-        (
-            "return {redis.call('getex', KEYS[1], 'PX', 9000), redis.call('pttl', KEYS[1])}",
-            "*2\r\n$1\r\na\r\n:9000\r\n",
-        ),
-        (
-            "redis.call('pexpireat', KEYS[1], 33000000000000) return redis.call('pexpiretime', KEYS[1]) > 32999999999000",
-            ":1\r\n",
-        ),
-        ("return redis.call('getdel', KEYS[1])", "$1\r\na\r\n"),
-        (
-            "return {redis.call('del', KEYS[1], KEYS[2]), redis.call('unlink', KEYS[3])}",
-            "*2\r\n:1\r\n:1\r\n",
-        ),
-        ("local time = redis.call('time') return tonumber(time[1]) > 1700000000", ":1\r\n"),
-        (
-            "return {redis.call('set', KEYS[1], 'a', 'px', 0) or 1}",
-            "-ERR invalid expire time in 'set' command",
-        ),
-    ] {
+    for (script, expected) in COMMANDS {
         eval(&mut client, script, &["k", "n", "m"], &[], expected).await;
         if expected.starts_with('-') {
             client.line().await;
@@ -129,39 +126,42 @@ async fn expiries_are_kept_changed_and_cleared() {
     client.ask("exists k", ":0\r\n").await;
 }
 
+/// What a script ends with, and what becomes of it.
+const REFUSED: &[(&str, &str)] = &[
+    ("return redis.call('incr', KEYS[1])", "ERR value is not an integer or out of range"),
+    (
+        "return redis.call('get', 'other')",
+        "ERR Script attempted to access a non local key in a cluster node",
+    ),
+    (
+        "return redis.call('mget', KEYS[1], 'other')",
+        "ERR Script attempted to access a non local key in a cluster node",
+    ),
+    ("return redis.call('get')", "ERR Wrong number of args calling Redis command from script"),
+    ("return redis.call('nosuch')", "ERR Unknown Redis command called from script"),
+    ("return redis.call('keys', '*')", "ERR This Redis command is not allowed from script"),
+    (
+        "return redis.call('eval', 'return 1', 0)",
+        "ERR This Redis command is not allowed from script",
+    ),
+    ("return redis.call('select', 0)", "ERR This Redis command is not allowed from script"),
+    (
+        "return redis.call('hset', KEYS[1], 'a', 'b')",
+        "ERR This Redis command is not allowed from script; HSET is not for strings, and Mainstay keeps no others",
+    ),
+    ("return redis.call('set', KEYS[1], 'v', 'odd')", "ERR syntax error"),
+    ("error('after')", "ERR user_script:1: after"),
+];
+
 #[tokio::test]
 async fn what_a_script_may_not_do_is_refused_in_redis_words() {
     let (_server, mut client) = on_memory().await;
     client.ask("set k text", "+OK\r\n").await;
-    for (script, expected) in [
-        ("return redis.call('incr', KEYS[1])", "ERR value is not an integer or out of range"),
-        (
-            "return redis.call('get', 'other')",
-            "ERR Script attempted to access a non local key in a cluster node",
-        ),
-        (
-            "return redis.call('mget', KEYS[1], 'other')",
-            "ERR Script attempted to access a non local key in a cluster node",
-        ),
-        ("return redis.call('get')", "ERR Wrong number of args calling Redis command from script"),
-        ("return redis.call('nosuch')", "ERR Unknown Redis command called from script"),
-        ("return redis.call('keys', '*')", "ERR This Redis command is not allowed from script"),
-        (
-            "return redis.call('eval', 'return 1', 0)",
-            "ERR This Redis command is not allowed from script",
-        ),
-        ("return redis.call('select', 0)", "ERR This Redis command is not allowed from script"),
-        (
-            "return redis.call('hset', KEYS[1], 'a', 'b')",
-            "ERR This Redis command is not allowed from script; HSET is not for strings, and Mainstay keeps no others",
-        ),
-        ("return redis.call('set', KEYS[1], 'v', 'odd')", "ERR syntax error"),
-        ("error('after')", "ERR user_script:1: after"),
-    ] {
+    for (script, expected) in REFUSED {
         let script = format!(
             "redis.call('set', KEYS[1], 'changed') redis.call('set', KEYS[1], 'text') {script}"
         );
-        assert_eq!(error(&mut client, &script, &["k"], &[]).await, expected, "{script}");
+        assert_eq!(error(&mut client, &script, &["k"], &[]).await, *expected, "{script}");
     }
     let after_a_write = "redis.call('set', KEYS[1], 'changed') error('after')";
     assert_eq!(error(&mut client, after_a_write, &["k"], &[]).await, "ERR user_script:1: after");
