@@ -6,3 +6,4 @@ pub mod address;
 mod admission;
 pub mod http;
 pub mod resp;
+mod script;

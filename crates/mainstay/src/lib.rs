@@ -70,11 +70,11 @@ pub use lock::{
     Campaign, Guarantee, Leadership, LockGuard, LockMode, LockOptions, Locks, Released,
 };
 pub use mainstay_macros::cached;
-pub use op::{Condition, ExpireCondition, Op, OpClass, TtlChange};
+pub use op::{Change, Condition, ExpireCondition, Op, OpClass, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};
 pub use storage::{
-    Answer, Builder, CallOptions, JournalConflict, JournalContents, Merged, Session, SetOptions,
-    Storage, inspect_journal,
+    Answer, Builder, CallOptions, Decision, JournalConflict, JournalContents, Merged, Session,
+    SetOptions, Snapshot, Storage, inspect_journal,
 };
 pub use task::Tasks;

@@ -11,11 +11,13 @@ mod copies;
 mod locks;
 mod query;
 mod records;
+mod transact;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
 pub use locks::{Authority, Counting, Fence, Ground, LockOp, LockPage, LockRow, Member, Seat};
 pub use query::{Query, ROWS_MAX, Rows, Statement};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
+pub use transact::{Change, Expected};
 
 /// What to do with a key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +211,15 @@ pub enum Op {
         replace: bool,
     },
 
+    /// All changes in one atomic step, and only while every expected key still holds exactly that. On a Redis cluster all
+    /// keys lie in one slot. → `Reply::Written`; `applied` is false when a key holds something else.
+    Transact {
+        /// What the keys have to hold.
+        expected: Vec<Expected>,
+        /// What becomes of keys, each named at most once.
+        changes: Vec<(Key, Change)>,
+    },
+
     /// What a source route asks of its database. Not for callers.
     Query(Query),
     /// What a record route asks of its cache. Not for callers.
@@ -268,6 +279,7 @@ impl Op {
             | Op::Append { .. }
             | Op::SetRange { .. }
             | Op::Move { .. }
+            | Op::Transact { .. }
             | Op::Copy(_)
             | Op::Record(_)
             | Op::Lock(_)
@@ -304,6 +316,7 @@ impl Op {
             Op::Append { .. } => "append",
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
+            Op::Transact { .. } => "transact",
             Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
@@ -338,6 +351,10 @@ impl Op {
             Op::Move { from, to, .. } => {
                 each(from);
                 each(to);
+            }
+            Op::Transact { expected, changes } => {
+                expected.iter().for_each(|(key, _)| each(key));
+                changes.iter().for_each(|(key, _)| each(key));
             }
             Op::Fenced { write, .. } => write.each_key(each),
             Op::Scan { .. }

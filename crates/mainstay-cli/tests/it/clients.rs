@@ -23,11 +23,11 @@ fn kept(name: &str) -> PathBuf {
     folder
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-async fn run(command: &mut Command) -> Output {
+pub(crate) async fn run(command: &mut Command) -> Output {
     let output = tokio::time::timeout(Duration::from_secs(180), command.output())
         .await
         .expect("it ends")
@@ -38,10 +38,9 @@ async fn run(command: &mut Command) -> Output {
     output
 }
 
-#[tokio::test]
-async fn redis_py_works() {
-    let (_redis, _postgres, mainstay) = served().await;
-    let packages = kept("redis-py");
+/// The newest of these packages, in a folder of its own.
+pub(crate) async fn install_python(folder: &str, packages: &[&str]) -> PathBuf {
+    let folder = kept(folder);
     let install = [
         "-m",
         "pip",
@@ -52,7 +51,22 @@ async fn redis_py_works() {
         "--upgrade",
         "--target",
     ];
-    run(Command::new("python3").args(install).arg(&packages).arg("redis")).await;
+    run(Command::new("python3").args(install).arg(&folder).args(packages)).await;
+    folder
+}
+
+/// These packages, in a folder of their own; the folder of the modules.
+pub(crate) async fn install_node(folder: &str, packages: &[&str]) -> PathBuf {
+    let folder = kept(folder);
+    let install = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
+    run(Command::new("npm").args(install).arg(&folder).args(packages)).await;
+    folder.join("node_modules")
+}
+
+#[tokio::test]
+async fn redis_py_works() {
+    let (_redis, _postgres, mainstay) = served().await;
+    let packages = install_python("redis-py", &["redis"]).await;
     let port = mainstay.resp().port().to_string();
     run(Command::new("python3")
         .env("PYTHONPATH", &packages)
@@ -65,14 +79,8 @@ async fn redis_py_works() {
 #[tokio::test]
 async fn ioredis_works() {
     let (_redis, _postgres, mainstay) = served().await;
-    let packages = kept("ioredis");
-    run(Command::new("npm")
-        .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-        .arg(&packages)
-        .arg("ioredis"))
-    .await;
+    let modules = install_node("ioredis", &["ioredis"]).await;
     let port = mainstay.resp().port().to_string();
-    let modules = packages.join("node_modules");
     run(Command::new("node").env("NODE_PATH", modules).arg(script("normal_use.js")).arg(port))
         .await;
     mainstay.terminate().await;

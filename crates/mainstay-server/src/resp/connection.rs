@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use mainstay::{Answer, CallOptions, Result, Storage};
+use mainstay::{Answer, CallOptions, Result};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     client::Entered,
-    command::{Encode, Handler, Job, sequence},
+    command::{Encode, Handler, Job, script, sequence},
     error::Failure,
     parse::{Limits, Parser},
     pipeline::{Pipeline, Touch},
@@ -28,6 +28,7 @@ use super::{
     session::{Session, Shared},
     wake::{DRAIN, KILL},
 };
+use crate::script::Value;
 
 mod dispatch;
 
@@ -46,9 +47,8 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 /// Serves one connection until it ends.
 pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: TcpStream) {
     let client = Arc::clone(&entered.client);
-    let storage = &shared.storage;
     let reads = mainstay::Session::new();
-    let start = |job| perform(storage, &reads, job);
+    let start = |job| perform(&shared, &reads, job);
     let mut pipeline = Pipeline::new(Arc::clone(&client.wake), shared.config.pipeline_max);
     let mut connection = Connection {
         stream,
@@ -84,14 +84,20 @@ pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: TcpStre
 enum Done {
     Answer(Result<Answer>, Encode),
     Outcome(Result<sequence::Outcome>),
+    Script(Value),
 }
 
 /// `reads`: what this connection has seen, which is never taken back.
-async fn perform(storage: &Storage, reads: &mainstay::Session, job: Job) -> Done {
+async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
+    let storage = &shared.storage;
     match job {
         Job::Op(op, encode) => {
             let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
             Done::Answer(storage.execute(&op, options).await, encode)
+        }
+        Job::Script(asked) => {
+            let caller = sequence::Caller { storage, reads };
+            Done::Script(Box::pin(script::run(caller, &shared.scripts, *asked)).await)
         }
         Job::Sequence(steps) => {
             // Rare and large: kept out of the space that every command takes.

@@ -90,6 +90,7 @@ fn line_of(error: &Error) -> String {
         Overflow => "ERR increment or decrement would overflow".to_owned(),
         NoSuchKey => "ERR no such key".to_owned(),
         Fenced => format!("FENCED {}", plain(error.message())),
+        InvalidArgument if error.message().starts_with("CROSSSLOT ") => error.message().to_owned(),
         InvalidArgument | TooLarge | Unsupported => format!("ERR {}", plain(error.message())),
         Internal => format!("ERR internal error: {}", error.message()),
         Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict

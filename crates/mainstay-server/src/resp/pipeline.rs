@@ -46,6 +46,19 @@ impl Touch {
         self.every_key |= self.hashes.is_empty();
     }
 
+    /// Touches these keys; what becomes of them is not known.
+    pub(super) fn fill_keys<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
+        (self.writes, self.every_key) = (true, false);
+        self.hashes.clear();
+        for key in keys {
+            if self.hashes.len() < KEYS_MAX {
+                self.hashes.push(hash(key));
+            } else {
+                self.every_key = true;
+            }
+        }
+    }
+
     /// Touches nothing that another one does not.
     pub(super) fn fill_exclusive(&mut self) {
         (self.writes, self.every_key) = (true, true);

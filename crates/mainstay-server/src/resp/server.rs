@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    command::script::Desk,
     config::RespConfig,
     connection,
     session::{Counters, Shared},
@@ -51,6 +52,7 @@ impl RespServer {
             clients: Arc::default(),
             cursors: super::cursor::Cursors::default(),
             counters: Counters::default(),
+            scripts: Desk::default(),
         });
         Ok(Self { listener, shared, admission })
     }

@@ -13,6 +13,7 @@ use mainstay::{Clock, Storage};
 
 use super::{
     client::{Client, Clients},
+    command::script::Desk,
     config::RespConfig,
     cursor::Cursors,
 };
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) clients: Arc<Clients>,
     pub(super) cursors: Cursors,
     pub(super) counters: Counters,
+    pub(super) scripts: Desk,
 }
 
 impl Shared {

@@ -23,6 +23,7 @@ mod moving;
 mod numbers;
 mod scan;
 mod subject;
+mod transact;
 mod versions;
 
 pub use subject::Subject;
@@ -79,6 +80,7 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         numbers::CHECKS,
         many::CHECKS,
         moving::CHECKS,
+        transact::CHECKS,
         scan::CHECKS,
         versions::CHECKS,
         copies::CHECKS,

@@ -18,12 +18,17 @@ pub mod copies;
 pub mod locks;
 mod number;
 mod time;
+mod transact;
 
 pub use number::{add_float, add_integer, format_float};
 pub use time::{expiry_after, ttl_left};
+pub use transact::distinct;
 
 #[cfg(test)]
 mod tests;
+
+/// Redis's words for keys that cannot be changed in one step.
+pub const CROSSED_SLOTS: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// A live value as the engine holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +118,9 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         }
         // The engine has looked at the fence before.
         Op::Fenced { write, .. } => apply(write, slots, now, bounds),
+        Op::Transact { expected, changes } => {
+            transact::transact(expected, changes, slots, now, bounds)
+        }
         Op::Get { .. }
         | Op::GetMany { .. }
         | Op::GetRange { .. }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::{Road, Served, run_on};
 use crate::{
+    backend::semantics::CROSSED_SLOTS,
     clock::Deadline,
     entry::{Freshness, Key, Worth},
     error::{Effect, Error, ErrorKind, Result},
@@ -74,11 +75,17 @@ fn part_op(op: &Op, part: &Part) -> Result<Op> {
             let entries = part.indices.iter().map(|index| entries[*index].clone()).collect();
             Ok(Op::SetMany { entries, ttl: *ttl, all_absent: false })
         }
+        Op::Transact { .. } => Err(crossed_slots()),
         _ => Err(Error::new(
             ErrorKind::Unsupported,
             format!("{} over keys of several routes; use keys of one route", op.name()),
         )),
     }
+}
+
+/// Keys that no single step can change: Redis's words.
+pub(super) fn crossed_slots() -> Error {
+    Error::new(ErrorKind::InvalidArgument, CROSSED_SLOTS)
 }
 
 fn together(op: &Op, parts: &[Part], served: Vec<Served>) -> Result<Served> {

@@ -56,7 +56,7 @@ impl Writer<'_> {
                 // Behind them, also when the record is back: it has not got them yet.
                 return self.append(None).await;
             }
-            self.settled().await?;
+            settled(self.road, self.record, &self.keys, self.deadline, self.op.name()).await?;
         }
         let may_wait = may_wait && self.route.journal;
         let error = match self.refusal().filter(|_| may_wait) {
@@ -85,22 +85,6 @@ impl Writer<'_> {
             Availability::Refuses(kind) if is_outage(kind) => Some(node.refusal(now)),
             Availability::Refuses(_) | Availability::Available => None,
         }
-    }
-
-    /// A strict operation goes to the record once it has what was written before.
-    async fn settled(&self) -> Result<()> {
-        let (node, now) = (&self.road.nodes[self.record], self.road.clock.now());
-        let up = node.view(now).is_available();
-        let deadline = self.deadline.within(now, if up { SETTLE_MAX } else { Duration::ZERO });
-        if up && self.backlog.until_settled(&self.keys, deadline).await {
-            return Ok(());
-        }
-        let text = format!(
-            "`{}` comes after writes that wait in the journal until the record is back: try again then",
-            self.op.name()
-        );
-        let after = node.view(now).retry_in.unwrap_or(SETTLE_MAX);
-        Err(Error::new(ErrorKind::Conflict, text).at(node.name()).retry_after(after))
     }
 
     async fn append(&self, of_record: Option<Error>) -> Result<(Reply, Ack)> {
@@ -168,6 +152,33 @@ impl Writer<'_> {
             self.backlog.seen.gave(key, *version);
         }
     }
+}
+
+/// Ends once the record has what was written to these keys before; `name` comes after it.
+///
+/// # Errors
+/// `Conflict` while the record is down, and when it takes too long.
+pub(super) async fn settled(
+    road: &Road,
+    record: NodeId,
+    keys: &[Key],
+    deadline: Deadline,
+    name: &str,
+) -> Result<()> {
+    let Some(backlog) = road.backlog.as_ref().filter(|backlog| backlog.holds(keys)) else {
+        return Ok(());
+    };
+    let (node, now) = (&road.nodes[record], road.clock.now());
+    let up = node.view(now).is_available();
+    let deadline = deadline.within(now, if up { SETTLE_MAX } else { Duration::ZERO });
+    if up && backlog.until_settled(keys, deadline).await {
+        return Ok(());
+    }
+    let text = format!(
+        "`{name}` comes after writes that wait in the journal until the record is back: try again then"
+    );
+    let after = node.view(now).retry_in.unwrap_or(SETTLE_MAX);
+    Err(Error::new(ErrorKind::Conflict, text).at(node.name()).retry_after(after))
 }
 
 /// What a write that waits answers: nobody knows what the record holds, so its keys count as being there, except where

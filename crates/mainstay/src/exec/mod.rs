@@ -42,6 +42,7 @@ pub(crate) mod readmit;
 pub(crate) mod refill;
 pub(crate) mod rows;
 mod scan;
+pub(crate) mod snapshot;
 pub(crate) mod stale;
 mod turn;
 mod write;

@@ -5,7 +5,8 @@ use std::{borrow::Cow, time::Duration};
 
 use crate::{
     clock::Clock,
-    op::{Op, TtlChange},
+    entry::Key,
+    op::{Change, Expected, Op, TtlChange},
     route::{Route, Shape},
 };
 
@@ -43,6 +44,9 @@ fn capped<'a>(
             }
         };
     }
+    if let Op::Transact { expected, changes } = op {
+        return capped_changes(op, expected, changes, default, cap, clock);
+    }
     let current = match op {
         Op::Set { ttl, .. } | Op::SetMany { ttl, .. } | Op::Expire { ttl, .. } => *ttl,
         _ => return Cow::Borrowed(op),
@@ -56,6 +60,33 @@ fn capped<'a>(
         *ttl = wanted;
     }
     Cow::Owned(op)
+}
+
+/// Each change by itself.
+fn capped_changes<'a>(
+    op: &'a Op,
+    expected: &[Expected],
+    changes: &[(Key, Change)],
+    default: Option<Duration>,
+    cap: Option<Duration>,
+    clock: &Clock,
+) -> Cow<'a, Op> {
+    let wanted = |one: &Change| {
+        let default = default.filter(|_| matches!(one, Change::Put { .. }));
+        one.ttl().map(|ttl| change(ttl, default, cap, clock))
+    };
+    if changes.iter().all(|(_, one)| wanted(one) == one.ttl()) {
+        return Cow::Borrowed(op);
+    }
+    let capped = |(key, one): &(Key, Change)| {
+        let one = match wanted(one) {
+            Some(ttl) => one.clone().with_ttl(ttl),
+            None => one.clone(),
+        };
+        (key.clone(), one)
+    };
+    let changes = changes.iter().map(capped).collect();
+    Cow::Owned(Op::Transact { expected: expected.to_vec(), changes })
 }
 
 fn change(

@@ -2,6 +2,7 @@
 
 mod journal;
 mod overflow;
+mod transact;
 
 use std::{
     sync::{

@@ -70,6 +70,9 @@ fn check_value(op: &Op, value_max: usize) -> Result<()> {
             entries.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
         }
         Op::Fenced { write, .. } => return check_value(write, value_max),
+        Op::Transact { changes, .. } => {
+            changes.iter().map(|(_, change)| change.len()).max().unwrap_or(0)
+        }
         _ => 0,
     };
     if length > value_max {

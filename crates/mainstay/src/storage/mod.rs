@@ -23,6 +23,7 @@ mod limits;
 mod load;
 mod locks;
 mod summary;
+mod transact;
 mod typed;
 mod verbs;
 
@@ -30,6 +31,7 @@ pub use crate::sync::merge::{JournalConflict, Merged};
 pub use crate::sync::session::Session;
 pub use builder::Builder;
 pub use journal::{JournalContents, inspect_journal};
+pub use transact::{Decision, Snapshot};
 pub use verbs::SetOptions;
 
 #[cfg(test)]

@@ -9,10 +9,12 @@ mod data;
 pub(super) mod encode;
 mod local;
 mod locks;
+pub(super) mod script;
 pub(super) mod sequence;
 mod table;
 
 pub(super) use local::Context;
+use script::Script;
 use sequence::Sequence;
 pub(super) use table::{Handler, Spec, TABLE, find};
 
@@ -41,9 +43,15 @@ pub(super) enum Job {
     Op(Op, Encode),
     /// More than one; runs alone.
     Sequence(Box<Sequence>),
+    /// A script; runs beside what touches other keys.
+    Script(Box<Script>),
 }
 
 impl Job {
+    fn script(script: Script) -> Self {
+        Self::Script(Box::new(script))
+    }
+
     fn sequence(sequence: Sequence) -> Self {
         Self::Sequence(Box::new(sequence))
     }

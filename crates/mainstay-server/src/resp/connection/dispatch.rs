@@ -6,11 +6,15 @@ use std::future::Future;
 use bytes::Buf;
 
 use super::{Connection, Done, End, UNSENT_MAX, Waiting};
-use crate::resp::{
-    command::{self, Handler, Job, Request},
-    error::Failure,
-    parse::Limits,
-    pipeline::Pipeline,
+use crate::{
+    resp::{
+        command::{self, Handler, Job, Request},
+        error::Failure,
+        parse::Limits,
+        pipeline::Pipeline,
+        reply::Output,
+    },
+    script::Value,
 };
 
 impl Connection<'_> {
@@ -127,6 +131,10 @@ impl Connection<'_> {
                 match &job {
                     Job::Op(op, _) => self.touch.fill(op),
                     Job::Sequence(_) => self.touch.fill_exclusive(),
+                    Job::Script(script) => match script.keys() {
+                        Some(keys) => self.touch.fill_keys(keys),
+                        None => self.touch.fill_exclusive(),
+                    },
                 }
                 Waiting::Job(job)
             }
@@ -167,6 +175,10 @@ impl Connection<'_> {
             Done::Answer(answer, encode) => {
                 answer.and_then(|answer| encode(answer, self.shared.clock(), &mut self.output))
             }
+            Done::Script(value) => {
+                encode_script(value, &mut self.output);
+                Ok(())
+            }
             Done::Outcome(outcome) => {
                 outcome.map(|outcome| outcome.encode(&self.shared.cursors, &mut self.output))
             }
@@ -185,6 +197,22 @@ impl Connection<'_> {
             self.session.client.touch(self.active);
             let command = self.last_command;
             self.session.client.update(|facts| facts.command = command);
+        }
+    }
+}
+
+/// Writes what a script answers.
+fn encode_script(value: Value, out: &mut Output) {
+    match value {
+        Value::Nil => out.null(),
+        Value::Integer(number) => out.integer(number),
+        Value::Bulk(bytes) => out.bulk_shared(bytes),
+        Value::Status(text) => out.simple(&String::from_utf8_lossy(&text)),
+        Value::Error(text) => out.error(&text),
+        Value::Double(number) => out.double(number),
+        Value::Array(values) => {
+            out.array(values.len());
+            values.into_iter().for_each(|value| encode_script(value, out));
         }
     }
 }

@@ -4,4 +4,5 @@ mod commands;
 mod connections;
 mod handshake;
 mod pipelining;
+mod scripts;
 mod support;

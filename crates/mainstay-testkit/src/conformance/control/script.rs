@@ -3,7 +3,7 @@
 
 use super::super::subject::set;
 use bytes::Bytes;
-use mainstay::{Condition, ExpireCondition, Key, Op, TtlChange, Version};
+use mainstay::{Change, Condition, ExpireCondition, Key, Op, TtlChange, Version};
 use std::time::Duration;
 
 /// The keys that the script writes, and one that it does not.
@@ -14,7 +14,7 @@ const TIMED: TtlChange = TtlChange::For(Duration::from_secs(60));
 /// The writes, each on keys that `k` makes of names.
 pub(super) fn script(k: impl Fn(&str) -> Key) -> Vec<Op> {
     let k = &k;
-    [sets(k), batches(k), expiries(k), relative(k), moves(k), deletes(k)].concat()
+    [sets(k), batches(k), expiries(k), relative(k), moves(k), transactions(k), deletes(k)].concat()
 }
 
 fn sets(k: &impl Fn(&str) -> Key) -> Vec<Op> {
@@ -104,6 +104,20 @@ fn moves(k: &impl Fn(&str) -> Key) -> Vec<Op> {
         go("b", "v", false, true),
         go("v", "b", true, false),
     ]
+}
+
+fn transactions(k: &impl Fn(&str) -> Key) -> Vec<Op> {
+    let put = |name: &str, ttl| (k(name), Change::Put { value: Bytes::from("put"), ttl });
+    let change = |expected: Option<&'static str>| Op::Transact {
+        expected: vec![(k("none"), None), (k("d"), expected.map(Bytes::from))],
+        changes: vec![
+            put("d", TIMED),
+            put("v", TtlChange::Clear),
+            (k("n"), Change::Delete),
+            (k("c"), Change::Expire(TIMED)),
+        ],
+    };
+    vec![change(Some("other")), change(Some("d")), change(None), change(Some("put"))]
 }
 
 fn deletes(k: &impl Fn(&str) -> Key) -> Vec<Op> {

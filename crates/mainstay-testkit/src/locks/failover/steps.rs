@@ -135,10 +135,8 @@ impl Failover {
         let looks = epoch == newest && named.wait == 0 || self.lacks(Weak::RecordDoesNotLook);
         let ttl = self.scenario.ttl;
         let left = |age: u8| if self.lacks(Weak::LeaseCountsFromReply) { ttl } else { ttl - age };
-        let rules = Rules {
-            release_checks_holder: !self.lacks(Weak::ReleaseWithoutHolder),
-            ..Rules::ALL
-        };
+        let rules =
+            Rules { release_checks_holder: !self.lacks(Weak::ReleaseWithoutHolder), ..Rules::ALL };
         let record = named.seat == Seat::Record;
         let row = if record { &mut state.row } else { &mut state.epoch(epoch).key };
         match ask {

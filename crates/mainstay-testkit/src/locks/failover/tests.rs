@@ -22,7 +22,12 @@ fn every_rule_left_out_is_told_as_a_story() {
         assert!(found.broken.is_some(), "{weakening:?} is not caught");
         let last = found.story.last().map(String::as_str).unwrap_or_default();
         assert!(last.starts_with("WRONG: "), "{weakening:?}: {last}");
-        println!("{weakening:?}: {} states, {} lines: {:#?}", found.states, found.story.len(), found.story);
+        println!(
+            "{weakening:?}: {} states, {} lines: {:#?}",
+            found.states,
+            found.story.len(),
+            found.story
+        );
     }
 }
 

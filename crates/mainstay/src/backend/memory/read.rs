@@ -47,6 +47,7 @@ impl Memory {
             | Op::Append { .. }
             | Op::SetRange { .. }
             | Op::Move { .. }
+            | Op::Transact { .. }
             | Op::Copy(_)
             | Op::Record(_)
             | Op::Lock(_)

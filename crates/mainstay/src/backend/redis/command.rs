@@ -124,7 +124,7 @@ impl Expiry {
 const TTL_END: i64 = i64::MAX - (1 << 43);
 
 /// A positive TTL in milliseconds, rounded up: a positive TTL never means “at once”.
-fn milliseconds(ttl: Duration) -> Result<i64> {
+pub(super) fn milliseconds(ttl: Duration) -> Result<i64> {
     match i64::try_from(ttl.as_nanos().div_ceil(1_000_000)) {
         Ok(ms) if ms > 0 && ms < TTL_END => Ok(ms),
         _ => Err(Error::new(

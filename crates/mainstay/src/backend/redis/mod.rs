@@ -43,6 +43,7 @@ mod scan;
 mod script;
 mod spread;
 mod tls;
+mod transact;
 mod url;
 
 use client::Client;

@@ -3,7 +3,9 @@
 
 use futures_util::future::try_join;
 
-use super::{client::Client, command, command::Request, copies, locks, many, reply, scan, script};
+use super::{
+    client::Client, command, command::Request, copies, locks, many, reply, scan, script, transact,
+};
 use crate::{
     clock::Clock,
     entry::{Key, Ttl},
@@ -44,6 +46,9 @@ pub(super) async fn perform(
                 command::fits(value.len(), value_max)?;
             }
             Box::pin(many::set(client, entries, *ttl, *all_absent)).await
+        }
+        Op::Transact { expected, changes } => {
+            Box::pin(transact::perform(client, expected, changes, value_max)).await
         }
         Op::Scan { prefix, cursor, limit } => {
             Box::pin(scan::page(client, prefix, cursor.as_ref(), *limit)).await

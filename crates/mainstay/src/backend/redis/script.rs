@@ -117,6 +117,32 @@ lua!(
 );
 
 lua!(
+    /// Changes keys when all expected ones hold that. KEYS: the expected, then the changed. ARGV: how many are expected; of
+    /// each whether it is there, and its value; of each change its kind (P, X, D), its value, and the two words of its
+    /// expiry. → applied.
+    TRANSACT,
+    "local expected, at = tonumber(ARGV[1]), 2\n\
+     for i = 1, expected do\n\
+       local current = redis.call('GET', KEYS[i])\n\
+       if ARGV[at] == '1' then\n\
+         if current ~= ARGV[at + 1] then return 0 end\n\
+       elseif current then return 0 end\n\
+       at = at + 2\n\
+     end\n\
+     for i = expected + 1, #KEYS do\n\
+       local key, kind, word = KEYS[i], ARGV[at], ARGV[at + 2]\n\
+       if kind == 'D' then redis.call('UNLINK', key)\n\
+       elseif kind == 'X' and word == 'PERSIST' then redis.call(word, key)\n\
+       elseif kind == 'X' then redis.call(word, key, ARGV[at + 3])\n\
+       elseif word == '' then redis.call('SET', key, ARGV[at + 1])\n\
+       elseif word == 'KEEPTTL' then redis.call('SET', key, ARGV[at + 1], word)\n\
+       else redis.call('SET', key, ARGV[at + 1], word, ARGV[at + 3]) end\n\
+       at = at + 4\n\
+     end\n\
+     return 1"
+);
+
+lua!(
     /// APPEND within a limit. ARGV: value, the longest length. → the new length, or -1 - the length that is there.
     APPEND,
     "local length = redis.call('STRLEN', KEYS[1])\n\

@@ -153,3 +153,56 @@ fn set_range_fills_the_gap_and_respects_the_limit() {
     run(&patch(9, ""), &mut untouched).unwrap();
     assert_eq!(untouched.change, Change::Keep);
 }
+
+#[test]
+fn a_transaction_changes_all_slots_or_none() {
+    use crate::op::Change as Wanted;
+    let version = Version { epoch: 1, counter: 7 };
+    let named = |name: &str, value: Option<&'static str>, expires_at| {
+        let stored = value.map(|value| Stored { value: Bytes::from(value), expires_at, version });
+        Slot { key: Key::from(name), stored, next: version.next(), change: Change::Keep }
+    };
+    let slots = || {
+        vec![
+            named("a", Some("1"), Some(5_000)),
+            named("b", None, None),
+            named("c", Some("3"), None),
+        ]
+    };
+    let put = |ttl| Wanted::Put { value: Bytes::from("new"), ttl };
+    let op = |c: Option<&'static str>, a: Wanted| Op::Transact {
+        expected: vec![(Key::from("c"), c.map(Bytes::from)), (Key::from("b"), None)],
+        changes: vec![
+            (Key::from("c"), Wanted::Delete),
+            (Key::from("b"), put(TtlChange::Keep)),
+            (Key::from("a"), a),
+        ],
+    };
+    let (mut held, new) = (slots(), Bytes::from("new"));
+    let reply = apply(&op(Some("3"), put(TtlChange::Keep)), &mut held, 1_000, BOUNDS).unwrap();
+    assert!(reply.into_written().unwrap().applied);
+    assert_eq!(held[0].change, Change::Put { value: new.clone(), expires_at: Some(5_000) });
+    assert_eq!(held[1].change, Change::Put { value: new, expires_at: None });
+    assert_eq!(held[2].change, Change::Remove);
+    for refused in [op(Some("4"), Wanted::Delete), op(None, Wanted::Delete)] {
+        let mut held = slots();
+        let reply = apply(&refused, &mut held, 1_000, BOUNDS).unwrap();
+        assert!(!reply.into_written().unwrap().applied);
+        assert!(held.iter().all(|slot| slot.change == Change::Keep));
+    }
+    for (ttl, change) in [
+        (TtlChange::Clear, Change::Expire { expires_at: None }),
+        (TtlChange::At(9_000), Change::Expire { expires_at: Some(9_000) }),
+        (TtlChange::At(900), Change::Remove),
+        (TtlChange::For(Duration::ZERO), Change::Remove),
+        (TtlChange::At(5_000), Change::Keep),
+    ] {
+        let mut held = slots();
+        apply(&op(Some("3"), Wanted::Expire(ttl)), &mut held, 1_000, BOUNDS).unwrap();
+        assert_eq!(held[0].change, change, "{ttl:?}");
+    }
+    let mut held = slots();
+    let error = apply(&op(Some("3"), Wanted::Expire(TtlChange::Keep)), &mut held, 1_000, BOUNDS);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(held.iter().all(|slot| slot.change == Change::Keep));
+}

@@ -292,6 +292,18 @@ async fn strict_operations_never_wait_in_the_journal() {
     world.record.is(WELL);
     world.until("db", Health::Up).await;
     assert_eq!(world.storage.increment("n", 1).await.unwrap(), 6, "it waits its turn");
+    world.record_goes_down().await;
+    world.put("n", "10").await.unwrap();
+    let look = async |read: crate::Snapshot| {
+        let value = read.into_values().next().flatten().map(|record| record.value);
+        Ok(crate::Decision { changes: Vec::new(), output: value })
+    };
+    let refused = world.storage.transact(keys(&["n"]), look).await.unwrap_err();
+    assert!(refused.to_string().contains("try again"), "{refused}");
+    world.record.is(WELL);
+    world.until("db", Health::Up).await;
+    let read = world.storage.transact(keys(&["n"]), look).await.unwrap();
+    assert_eq!(read.as_deref(), Some(&b"10"[..]), "it waits its turn as well");
     assert_eq!(world.journal().depth, 0);
 }
 

@@ -12,7 +12,7 @@ use crate::resp::{
 };
 
 /// The version of Redis whose behaviour is followed; clients choose features by it.
-pub(super) const REDIS_VERSION: &str = "7.4.0";
+pub(in crate::resp) const REDIS_VERSION: &str = "7.4.0";
 
 type Section = (&'static str, fn(&Shared, &Status, &mut String) -> std::fmt::Result);
 

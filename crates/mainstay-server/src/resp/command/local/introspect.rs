@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{Context, expect, subcommand, unknown_subcommand};
 use crate::resp::{
-    command::{Parsed, Spec, TABLE, args::is, find},
+    command::{Parsed, Spec, TABLE, args::is, find, script},
     error::Failure,
     glob,
     reply::Output,
@@ -124,6 +124,14 @@ fn getkeys(context: &mut Context<'_>) -> Parsed<()> {
     }
     let command = &context.args[2..];
     let spec = find(&command[0]).ok_or(Failure::fixed("ERR Invalid command specified"))?;
+    if spec.name.starts_with("eval") {
+        let keys = script::keys_of(command).filter(|keys| !keys.is_empty());
+        let none = Failure::fixed("ERR The command has no key arguments");
+        let keys = keys.ok_or(none)?;
+        context.out.array(keys.len());
+        keys.iter().for_each(|key| context.out.bulk(key));
+        return Ok(());
+    }
     if spec.keys.0 == 0 {
         return Err(Failure::fixed("ERR The command has no key arguments"));
     }

@@ -14,7 +14,7 @@ pub(super) mod client;
 pub(super) mod client_kill;
 pub(super) mod config;
 pub(super) mod handshake;
-pub(super) mod info;
+pub(in crate::resp) mod info;
 pub(super) mod introspect;
 pub(super) mod own;
 pub(super) mod server;

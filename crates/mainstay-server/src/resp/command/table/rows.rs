@@ -6,7 +6,7 @@ use crate::resp::command::{
     Context, Job, Parsed, Request,
     data::{counters, expiry, invalidate, keys, scan, strings, write},
     local::{client, config, handshake, info, introspect, own, server},
-    locks,
+    locks, script,
 };
 
 const NO_KEYS: (i64, i64, i64) = (0, 0, 0);
@@ -61,6 +61,8 @@ const SERVER: (&str, Kind) = ("server", Kind::Connection);
 const CLUSTER: (&str, Kind) = ("cluster", Kind::Connection);
 const ADMIN: (&str, Kind) = ("server", Kind::Admin);
 const LOCK: (&str, Kind) = ("lock", Kind::Write);
+const SCRIPT: (&str, Kind) = ("scripting", Kind::Write);
+const SCRIPT_READ: (&str, Kind) = ("scripting", Kind::Read);
 const FLUSH: (&str, Kind) = ("server", Kind::Write);
 
 pub(super) static GET: Spec =
@@ -124,6 +126,31 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         "Deletes a key if its value meets a condition.",
     ),
     &local("echo", 2, CONNECTION, handshake::echo, "Returns the given string."),
+    &data("eval", -3, NO_KEYS, SCRIPT, script::eval, "Executes a server-side Lua script."),
+    &data(
+        "eval_ro",
+        -3,
+        NO_KEYS,
+        SCRIPT_READ,
+        script::eval_ro,
+        "Executes a read-only server-side Lua script.",
+    ),
+    &data(
+        "evalsha",
+        -3,
+        NO_KEYS,
+        SCRIPT,
+        script::evalsha,
+        "Executes a server-side Lua script by SHA1 digest.",
+    ),
+    &data(
+        "evalsha_ro",
+        -3,
+        NO_KEYS,
+        SCRIPT_READ,
+        script::evalsha_ro,
+        "Executes a read-only server-side Lua script by SHA1 digest.",
+    ),
     &data("exists", -2, ALL, KEY_READ, keys::exists, "Determines whether one or more keys exist."),
     &data(
         "expire",
@@ -364,6 +391,14 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
     &open("reset", 1, handshake::reset, "Resets the connection."),
     &local("role", 1, SERVER, server::role, "Returns the replication role."),
     &data("scan", -2, NO_KEYS, KEY_READ, scan::scan, "Iterates over the key names."),
+    &data(
+        "script",
+        -2,
+        NO_KEYS,
+        SCRIPT_READ,
+        script::script,
+        "A container for Lua scripts management commands.",
+    ),
     &local(
         "select",
         2,

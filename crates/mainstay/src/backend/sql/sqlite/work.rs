@@ -70,6 +70,7 @@ fn bytes_of(op: &Op) -> usize {
             value.len()
         }
         Op::SetMany { entries, .. } => entries.iter().map(|(_, value)| value.len()).sum(),
+        Op::Transact { changes, .. } => changes.iter().map(|(_, change)| change.len()).sum(),
         Op::Record(RecordOp::Commit { write, .. } | RecordOp::Apply { write, .. }) => {
             bytes_of(write)
         }

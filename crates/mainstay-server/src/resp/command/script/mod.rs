@@ -1,0 +1,106 @@
+//! EVAL and its kin: which script on which keys, as a job for the storage.
+//! It must not know Lua (`crate::script`), nor how keys are stored.
+
+use bytes::Bytes;
+use mainstay::Key;
+
+use super::{Job, Parsed, Request, args::integer};
+use crate::resp::error::Failure;
+
+mod commands;
+mod run;
+mod world;
+
+pub(in crate::resp) use run::{Desk, run};
+
+/// What EVAL, EVALSHA or SCRIPT asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::resp) enum Script {
+    /// Runs one.
+    Eval(Eval),
+    /// SCRIPT LOAD.
+    Load(Bytes),
+    /// SCRIPT EXISTS.
+    Exists(Vec<Bytes>),
+    /// SCRIPT FLUSH.
+    Flush,
+    /// SCRIPT KILL: there is nothing to kill that does not end by itself.
+    Kill,
+    /// SCRIPT HELP.
+    Help,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::resp) struct Eval {
+    source: Source,
+    keys: Vec<Bytes>,
+    argv: Vec<Bytes>,
+    read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Source {
+    Text(Bytes),
+    Sha(Bytes),
+}
+
+impl Script {
+    /// The keys that it may touch; `None`: it touches none, and changes what other scripts are run.
+    pub(in crate::resp) fn keys(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        match self {
+            Self::Eval(eval) => Some(eval.keys.iter().map(|key| &key[..])),
+            Self::Load(_) | Self::Exists(_) | Self::Flush | Self::Kill | Self::Help => None,
+        }
+    }
+}
+
+fn eval_of(request: &Request<'_>, source: fn(Bytes) -> Source, read_only: bool) -> Parsed<Job> {
+    let rest = &request.args[3..];
+    let count = integer(&request.args[2])?;
+    if count < 0 {
+        return Err(Failure::fixed("ERR Number of keys can't be negative"));
+    }
+    let count = usize::try_from(count).ok().filter(|count| *count <= rest.len());
+    let too_many = Failure::fixed("ERR Number of keys can't be greater than number of args");
+    let (keys, argv) = rest.split_at(count.ok_or(too_many)?);
+    Ok(Job::script(Script::Eval(Eval {
+        source: source(request.args[1].clone()),
+        keys: keys.to_vec(),
+        argv: argv.to_vec(),
+        read_only,
+    })))
+}
+
+/// EVAL script numkeys [key ...] [arg ...]
+pub(in crate::resp::command) fn eval(request: &Request<'_>) -> Parsed<Job> {
+    eval_of(request, Source::Text, false)
+}
+
+/// EVAL_RO script numkeys [key ...] [arg ...]
+pub(in crate::resp::command) fn eval_ro(request: &Request<'_>) -> Parsed<Job> {
+    eval_of(request, Source::Text, true)
+}
+
+/// EVALSHA sha1 numkeys [key ...] [arg ...]
+pub(in crate::resp::command) fn evalsha(request: &Request<'_>) -> Parsed<Job> {
+    eval_of(request, Source::Sha, false)
+}
+
+/// EVALSHA_RO sha1 numkeys [key ...] [arg ...]
+pub(in crate::resp::command) fn evalsha_ro(request: &Request<'_>) -> Parsed<Job> {
+    eval_of(request, Source::Sha, true)
+}
+
+/// SCRIPT LOAD | EXISTS | FLUSH | KILL | HELP
+pub(in crate::resp::command) use commands::script;
+
+/// The keys of an EVAL, for COMMAND GETKEYS.
+pub(in crate::resp::command) fn keys_of(command: &[Bytes]) -> Option<&[Bytes]> {
+    let count = usize::try_from(integer(command.get(2)?).ok()?).ok()?;
+    command.get(3..)?.get(..count)
+}
+
+fn key_of(bytes: &Bytes) -> Key {
+    Key::from(bytes.clone())
+}
