@@ -34,7 +34,6 @@
 #![warn(missing_docs)]
 
 #[doc(hidden)]
-#[path = "private.rs"]
 pub mod __private;
 pub mod backend;
 mod cache;

@@ -4,7 +4,7 @@ use super::{Finding, Source};
 
 /// The modules of the library from the bottom up; a module may import those of its own layer and of the layers below.
 const LAYERS: &[&[&str]] = &[
-    &["error", "entry", "clock", "entropy", "codec", "private"],
+    &["error", "entry", "clock", "entropy", "codec", "__private"],
     &["op", "reply", "config", "event", "task", "status"],
     &["backend"],
     // One thing in three folders: a node is a backend with its guard and its health; each sees the others.
@@ -29,7 +29,7 @@ const WIDE: &[&str] = &["backend/mod.rs", "backend/open.rs"];
 const BANNED: &[(&str, &str, &str)] = &[("route", "tokio::", "route is pure: no tokio")];
 
 /// Crates in their order: each sees those before it. The testkit may be seen by tests only.
-const CRATES: &[&str] = &["mainstay_macros", "mainstay", "mainstay_server", "mainstay_cli"];
+const CRATES: &[&str] = &["mainstay", "mainstay_server", "mainstay_cli"];
 
 pub(super) fn findings(sources: &[Source]) -> Vec<Finding> {
     let code = sources.iter().filter(|source| source.in_src().is_some() && !source.is_test());

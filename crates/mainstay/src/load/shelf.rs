@@ -12,13 +12,10 @@ use super::{
 use crate::{
     backend::Scope,
     clock::Deadline,
-    entry::{Key, Record},
+    entry::Key,
     error::{Error, Result},
-    exec::{Road, loaded},
-    guard,
+    exec::Road,
     node::Node,
-    op::Op,
-    reply::Reply,
     route::{NodeId, Route, Shape},
 };
 
