@@ -9,6 +9,8 @@ mod journal;
 mod l1;
 mod limits;
 mod route;
+mod source;
+mod template;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -22,6 +24,8 @@ pub use l1::L1Config;
 pub use limits::LimitsConfig;
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
+pub use source::{ChangesConfig, SourceConfig};
+pub(crate) use template::Template;
 
 use crate::error::{Error, ErrorKind, Result};
 
