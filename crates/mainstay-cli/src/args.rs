@@ -34,6 +34,7 @@ Data:
   get          Read a key
   set          Write a key
   del          Delete keys
+  warm         Read the keys of a list once
 
 Config:
   config       Write, check and show the configuration, or print its schema
@@ -134,6 +135,8 @@ pub(crate) enum Command {
     Set(commands::set::Set),
     /// Delete keys
     Del(commands::del::Del),
+    /// Read the keys of a list once: copies of them stand in the caches then
+    Warm(commands::warm::Warm),
     /// Write, check and show the configuration, or print its schema
     #[command(subcommand)]
     Config(commands::config::Config),

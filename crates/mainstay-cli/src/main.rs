@@ -41,6 +41,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Get(command) => client::wait(command.run(common, output)),
         Command::Set(command) => client::wait(command.run(common, output)),
         Command::Del(command) => client::wait(command.run(common, output)),
+        Command::Warm(command) => client::wait(command.run(common, output)),
         Command::Config(command) => command.run(common, output),
         Command::Completions(command) => command.run(output),
         Command::Man(command) => command.run(output),
