@@ -13,6 +13,9 @@ impl Key {
     /// The longest key in bytes that every backend can index (PostgreSQL's B-tree allows 2,704 a row).
     pub const LEN_MAX: usize = 2048;
 
+    /// What the keys of our own begin with that stand beside keys of users. No user reads, writes or sees them.
+    pub const RESERVED: &'static [u8] = b"\0mainstay:";
+
     /// A key over these bytes; lengths are checked once, in `storage::execute`.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
@@ -26,6 +29,11 @@ impl Key {
     /// The bytes, shared.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// Whether it is one of our own.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with(Self::RESERVED)
     }
 
     /// FNV-1a, the same in every run so that a simulation repeats.
@@ -149,6 +157,8 @@ pub enum Freshness {
     Bounded(Duration),
     /// This process's own write, journaled while the record is down.
     Pending,
+    /// A loaded value: as old as its time to live allows.
+    Loaded,
     /// A failover route: the best of the backends that answered; another may hold something newer.
     Unpromised,
     /// A copy that could not be verified for this long, because the record does not answer.
@@ -197,6 +207,7 @@ impl Worth {
             Worth::Read(Freshness::Linearizable) => "linearizable",
             Worth::Read(Freshness::Bounded(_)) => "bounded",
             Worth::Read(Freshness::Pending) => "pending",
+            Worth::Read(Freshness::Loaded) => "loaded",
             Worth::Read(Freshness::Unpromised) => "unpromised",
             Worth::Read(Freshness::Unverified(_)) => "unverified",
             Worth::Write(Ack::Durable) => "durable",

@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The caller's deadline passed.
     DeadlineExceeded,
+    /// A loader has failed; its own error is the `source()`.
+    LoadFailed,
     /// The storage has been closed.
     Closed,
     /// A defect of ours.
@@ -67,7 +69,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [Self; 25] = {
+    pub const ALL: [Self; 26] = {
         use ErrorKind::*;
         [
             InvalidArgument,
@@ -93,6 +95,7 @@ impl ErrorKind {
             OutOfUse,
             Unavailable,
             DeadlineExceeded,
+            LoadFailed,
             Closed,
             Internal,
         ]
@@ -106,7 +109,7 @@ impl ErrorKind {
             | NoSuchKey | Unsupported => true,
             Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
             | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
-            | DeadlineExceeded | Closed | Internal => false,
+            | DeadlineExceeded | LoadFailed | Closed | Internal => false,
         }
     }
 
@@ -137,6 +140,7 @@ impl ErrorKind {
             OutOfUse => "out_of_use",
             Unavailable => "unavailable",
             DeadlineExceeded => "deadline_exceeded",
+            LoadFailed => "load_failed",
             Closed => "closed",
             Internal => "internal",
         }
@@ -152,6 +156,9 @@ pub enum Effect {
     Unknown,
 }
 
+/// An error that is not ours.
+type Source = Arc<dyn std::error::Error + Send + Sync>;
+
 /// Kind × effect × where. Cheap to move: one pointer.
 #[derive(Clone)]
 pub struct Error(Box<Parts>);
@@ -164,6 +171,8 @@ struct Parts {
     message: String,
     retry_after: Option<Duration>,
     causes: Vec<Error>,
+    reason: Option<&'static str>,
+    source: Option<Source>,
 }
 
 impl Error {
@@ -176,6 +185,8 @@ impl Error {
             message: message.into(),
             retry_after: None,
             causes: Vec::new(),
+            reason: None,
+            source: None,
         }))
     }
 
@@ -197,6 +208,20 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Names why in one word, for programs.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
+    /// The error of a loader behind this one.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: Source) -> Self {
+        self.0.source = Some(source);
         self
     }
 
@@ -246,6 +271,11 @@ impl Error {
         self.0.retry_after
     }
 
+    /// Why in one word, where there is one: `cache_unavailable` or `database_saturated` for a load that was shed.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.0.reason
+    }
+
     /// For `Unavailable`: the reason of each backend that was asked or refused.
     pub fn causes(&self) -> &[Error] {
         &self.0.causes
@@ -269,4 +299,8 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["backend"],
     // One thing in three folders: a node is a backend with its guard and its health; each sees the others.
     &["node", "guard", "health"],
-    &["exec", "route", "cache", "sync"],
+    &["exec", "load", "route", "cache", "sync"],
     &["lock"],
     &["storage"],
 ];

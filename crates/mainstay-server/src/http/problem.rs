@@ -256,6 +256,9 @@ fn row(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "The deadline passed",
             "raise X-Mainstay-Timeout; when effect is unknown, read before writing again",
         ),
+        LoadFailed => {
+            (StatusCode::BAD_GATEWAY, "The loader failed", "the detail is the loader's own error")
+        }
         Closed => (UNAVAILABLE, "The storage is closed", "the process is stopping"),
         Internal => (
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -93,7 +93,7 @@ fn line_of(error: &Error) -> String {
         Internal => format!("ERR internal error: {}", error.message()),
         Disconnected | Timeout | NotReady | WrongNode | Overloaded | StorageFull | Conflict
         | Forbidden | Misconfigured | Corrupt | BreakerOpen | Shed | OutOfUse | Unavailable
-        | DeadlineExceeded | Closed => unavailable(error),
+        | DeadlineExceeded | LoadFailed | Closed => unavailable(error),
     }
 }
 

@@ -176,7 +176,10 @@ impl Client {
         let bound = match worth.freshness() {
             Freshness::Linearizable => Some(0),
             Freshness::Bounded(bound) => Some(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX)),
-            Freshness::Pending | Freshness::Unpromised | Freshness::Unverified(_) => None,
+            Freshness::Pending
+            | Freshness::Loaded
+            | Freshness::Unpromised
+            | Freshness::Unverified(_) => None,
         };
         let freshness = match (bound, floor) {
             (None, _) => history::Freshness::Unverified,

@@ -1,7 +1,7 @@
 //! What this process keeps of its own before caches and records (L1): which routes share which memory.
 //! It must not know what a read does with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::L1Config,
@@ -19,21 +19,26 @@ mod tests;
 
 pub(crate) use l1::{L1, Seat};
 
+/// The memory for loaded values where no route needs it.
+const LOADED_MIN: u64 = 1 << 20;
+
 /// The memory before each cache, and the one before records that have no cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Layout {
     of_routes: Vec<Option<Arc<L1>>>,
     of_domains: Vec<Option<Arc<L1>>>,
     alone: Option<Arc<L1>>,
+    loaded: Arc<L1>,
 }
 
 impl Layout {
-    /// One for each cache that has a route with memory before it, one for all records without a cache; they share
-    /// `config.max` equally.
+    /// One for each cache that has a route with memory before it, one for all records without a cache, and one for what
+    /// is loaded, if a route keeps that in this process (`loads`); they share `config.max` equally.
     pub(crate) fn new(
         config: &L1Config,
         table: &Table,
         domain_of: &[Option<usize>],
+        loads: bool,
         entropy: &Entropy,
     ) -> Self {
         let uses = |route: &Route| matches!(route.shape, Shape::Record { l1: true, .. });
@@ -41,7 +46,8 @@ impl Layout {
             table.routes().iter().filter(|route| uses(route)).map(|r| domain_of[r.id]).collect();
         users.sort_unstable();
         users.dedup();
-        let max = config.max / users.len().max(1) as u64;
+        let max = config.max / (users.len() + usize::from(loads)).max(1) as u64;
+        let of_loaded = if loads { max } else { LOADED_MIN };
         let built: Vec<(Option<usize>, Arc<L1>)> = users
             .into_iter()
             .map(|user| (user, Arc::new(L1::new(max, config.ttl_max, entropy, user.is_some()))))
@@ -58,6 +64,7 @@ impl Layout {
                 .collect(),
             of_domains: (0..domains).map(|id| find(Some(id))).collect(),
             alone: find(None),
+            loaded: Arc::new(L1::new(of_loaded, Duration::MAX, entropy, false)),
         }
     }
 
@@ -69,6 +76,11 @@ impl Layout {
     /// What stands before a cache.
     pub(crate) fn of_domain(&self, id: usize) -> Option<&Arc<L1>> {
         self.of_domains.get(id)?.as_ref()
+    }
+
+    /// Where loaded values stand that processes do not share.
+    pub(crate) fn loaded(&self) -> &Arc<L1> {
+        &self.loaded
     }
 
     /// What stands before the records that have no cache.

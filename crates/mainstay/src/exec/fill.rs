@@ -22,7 +22,8 @@ const TOKEN_TTL: Duration = Duration::from_secs(5);
 const TOKEN_WAIT: Duration = Duration::from_millis(50);
 
 /// The right to fill some keys.
-pub(super) struct Token {
+#[derive(Debug)]
+pub(crate) struct Token {
     view: Arc<View>,
     name: u128,
     /// For each key that was asked for: whether it is granted.
@@ -31,8 +32,13 @@ pub(super) struct Token {
 
 impl Token {
     /// Whether the key at this place may be filled.
-    pub(super) fn has(&self, index: usize) -> bool {
+    pub(crate) fn has(&self, index: usize) -> bool {
         self.granted.get(index).copied().unwrap_or(false)
+    }
+
+    /// Puts one copy where the token still stands.
+    pub(crate) fn fill(&self, key: Key, copy: CopyValue) -> Op {
+        Op::Copy(CopyOp::Fill { entries: vec![(key, copy)], token: self.name })
     }
 }
 
@@ -56,9 +62,21 @@ pub(super) async fn ask_token(
     keys: &[Key],
     deadline: Deadline,
 ) -> Option<Token> {
+    ask_token_for(road, domain, view, keys, TOKEN_TTL, deadline).await
+}
+
+/// The same for a token that stands for `life`.
+pub(crate) async fn ask_token_for(
+    road: &Road,
+    domain: &Domain,
+    view: &Arc<View>,
+    keys: &[Key],
+    life: Duration,
+    deadline: Deadline,
+) -> Option<Token> {
     let name = road.entropy.nonce();
     let keys = keys.iter().map(|key| view.key_of(key)).collect();
-    let op = Op::Copy(CopyOp::Token { keys, token: name, life: TOKEN_TTL });
+    let op = Op::Copy(CopyOp::Token { keys, token: name, life });
     let reply = guard::call(&road.nodes[domain.cache], &op, deadline).await;
     let granted = reply.and_then(Reply::into_flags).ok()?;
     Some(Token { view: Arc::clone(view), name, granted })

@@ -12,6 +12,7 @@ use crate::{
     entropy::Entropy,
     entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
+    load::Loads,
     node::Node,
     op::{Op, OpClass},
     reply::{Reply, Written},
@@ -24,7 +25,7 @@ use crate::{
 mod attempt;
 mod batch;
 pub(crate) mod count;
-mod fill;
+pub(crate) mod fill;
 mod guarded;
 mod hedge;
 mod journal;
@@ -42,10 +43,11 @@ mod turn;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use count::Counts;
-use reader::Reader;
+pub(crate) use read::Found;
+pub(crate) use reader::Reader;
 
 /// Everything that an operation meets on its way.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub(crate) struct Road {
     pub(crate) counts: Counts,
     /// Fills under way.
     pub(crate) fills: Arc<Semaphore>,
+    /// Loads under way.
+    pub(crate) loads: Loads,
     /// The clock.
     pub(crate) clock: Clock,
     /// Tokens and jitter.
@@ -206,7 +210,7 @@ impl Road {
 
     /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
     /// may evict marks. A cache that warms up takes a share of the reads.
-    fn copies_count(&self, route: &Route) -> bool {
+    pub(crate) fn copies_count(&self, route: &Route) -> bool {
         let Some(domain) = self.domain(route) else { return false };
         let strict = route.consistency == Consistency::Strict;
         domain.may_read(&self.clock)

@@ -28,15 +28,20 @@ use crate::{
 
 /// A record and who gave it.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) record: Option<Record>,
+pub(crate) struct Found {
+    pub(crate) record: Option<Record>,
     /// `None`: what waits in the journal.
-    pub(super) node: Option<NodeId>,
-    pub(super) age: Option<Duration>,
-    pub(super) freshness: Freshness,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) age: Option<Duration>,
+    pub(crate) freshness: Freshness,
 }
 
 impl Found {
+    /// What a cache showed under this view; `None`: no value.
+    pub(crate) fn of_copy(road: &Road, view: &View, cache: NodeId, seen: Seen) -> Option<Self> {
+        found(road, view, cache, seen)
+    }
+
     pub(super) fn served(&self, reply: Reply) -> Served {
         Served {
             age: self.age,

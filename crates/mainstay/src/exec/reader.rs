@@ -18,28 +18,28 @@ use crate::{
 };
 
 /// One read of a record route.
-pub(super) struct Reader<'a> {
-    pub(super) route: &'a Arc<Route>,
-    pub(super) record: NodeId,
+pub(crate) struct Reader<'a> {
+    pub(crate) route: &'a Arc<Route>,
+    pub(crate) record: NodeId,
     /// The cache before the record, and what is known of it.
-    pub(super) domain: Option<&'a Arc<Domain>>,
+    pub(crate) domain: Option<&'a Arc<Domain>>,
     /// Whether the plan lets this read ask the cache.
-    pub(super) cached: bool,
+    pub(crate) cached: bool,
     /// Whether a late cache may be overtaken by the record.
-    pub(super) hedge: bool,
-    pub(super) deadline: Deadline,
-    pub(super) session: Option<&'a Session>,
+    pub(crate) hedge: bool,
+    pub(crate) deadline: Deadline,
+    pub(crate) session: Option<&'a Session>,
 }
 
 impl Reader<'_> {
     /// The cache, and the view under which it may be asked for this key.
-    pub(super) fn readable(&self, road: &Road, key: &Key) -> Option<(NodeId, Arc<View>)> {
+    pub(crate) fn readable(&self, road: &Road, key: &Key) -> Option<(NodeId, Arc<View>)> {
         let (domain, view) = self.view(road)?;
         (!view.is_dirty(key) && !domain.is_around(key)).then_some((domain.cache, view))
     }
 
     /// The view under which the cache may be asked at all.
-    pub(super) fn view(&self, road: &Road) -> Option<(&Domain, Arc<View>)> {
+    pub(crate) fn view(&self, road: &Road) -> Option<(&Domain, Arc<View>)> {
         let domain = self.domain.filter(|_| self.cached)?;
         let view = domain.view()?;
         let may = view.may_read(road.clock.now(), road.clock.suspended());
@@ -47,13 +47,13 @@ impl Reader<'_> {
     }
 
     /// Whether what was asked under this view may be served now.
-    pub(super) fn still_readable(&self, road: &Road, view: &View) -> bool {
+    pub(crate) fn still_readable(&self, road: &Road, view: &View) -> bool {
         let readable = |domain: &Arc<Domain>| road.nodes[domain.cache].guard().is_readable();
         view.may_read(road.clock.now(), road.clock.suspended()) && self.domain.is_some_and(readable)
     }
 
     /// What a copy that was read under this view is worth.
-    pub(super) fn freshness(&self, view: &View) -> Freshness {
+    pub(crate) fn freshness(&self, view: &View) -> Freshness {
         match self.route.consistency {
             Consistency::Strict => Freshness::Linearizable,
             Consistency::Bounded => Freshness::Bounded(view.control.terms.lease),
@@ -61,7 +61,7 @@ impl Reader<'_> {
     }
 
     /// Whether the session has seen nothing newer. `known`: what was written before this is known to who has found it.
-    pub(super) fn allows(&self, key: &Key, found: &Found, known: Option<Instant>) -> bool {
+    pub(crate) fn allows(&self, key: &Key, found: &Found, known: Option<Instant>) -> bool {
         let version = found.record.as_ref().and_then(|record| record.version);
         match (self.session, version) {
             (Some(session), Some(version)) => session.allows(key, version, known),
@@ -70,7 +70,7 @@ impl Reader<'_> {
     }
 
     /// This has been read from a copy, or (`floor`) from the record in such a way that a copy may be older.
-    pub(super) fn saw(&self, road: &Road, key: &Key, record: Option<&Record>, floor: bool) {
+    pub(crate) fn saw(&self, road: &Road, key: &Key, record: Option<&Record>, floor: bool) {
         let Some(version) = record.and_then(|record| record.version) else { return };
         if let Some(l1) = road.l1.of_route(self.route) {
             l1.witness(key, version);
@@ -85,7 +85,7 @@ impl Reader<'_> {
     }
 
     /// What this process keeps of the key, if it may be served.
-    pub(super) fn near(&self, road: &Road, key: &Key) -> Option<Found> {
+    pub(crate) fn near(&self, road: &Road, key: &Key) -> Option<Found> {
         let l1 = road.l1.of_route(self.route)?;
         let now = road.clock.now();
         let kept = l1.era().and_then(|era| {
@@ -116,7 +116,7 @@ impl Reader<'_> {
     }
 
     /// The right to keep what is about to be read under this view (without a cache: from the record).
-    pub(super) fn seat(&self, road: &Road, key: &Key, view: Option<&View>) -> Option<Seat> {
+    pub(crate) fn seat(&self, road: &Road, key: &Key, view: Option<&View>) -> Option<Seat> {
         let l1 = road.l1.of_route(self.route)?;
         let era = l1.era()?;
         let same = era.is_of(view.map(|view| view.control.generation));
@@ -124,7 +124,7 @@ impl Reader<'_> {
     }
 
     /// Keeps what was found.
-    pub(super) fn keep(&self, road: &Road, seat: Option<Seat>, found: &Found) {
+    pub(crate) fn keep(&self, road: &Road, seat: Option<Seat>, found: &Found) {
         let (Some(seat), Some(record)) = (seat, &found.record) else { return };
         let now = road.clock.now();
         // Less what clocks may drift.
@@ -135,7 +135,7 @@ impl Reader<'_> {
     }
 
     /// The record showed this: a journaled write may be based on it.
-    pub(super) fn knows(&self, road: &Road, key: &Key, record: Option<&Record>) {
+    pub(crate) fn knows(&self, road: &Road, key: &Key, record: Option<&Record>) {
         let version = record.and_then(|record| record.version).filter(|_| self.route.journal);
         if let (Some(backlog), Some(version)) = (&road.backlog, version) {
             backlog.seen.read(key, version);

@@ -133,7 +133,9 @@ impl Road {
 
     /// Whether a key found on an authority is one of its routes' and not of our own.
     fn shows(&self, authority: NodeId, key: &Key) -> bool {
-        !key.as_bytes().starts_with(OWN) && self.table.of(key).authority() == authority
+        !key.as_bytes().starts_with(OWN)
+            && !key.is_reserved()
+            && self.table.of(key).authority() == authority
     }
 
     /// Whether every key on this node is its own: it is no cache, and no other authority's keys can be there.

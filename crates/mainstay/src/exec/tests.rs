@@ -21,10 +21,10 @@ use crate::{
     status::Health,
 };
 
-const WELL: u8 = 0;
+pub(crate) const WELL: u8 = 0;
 /// A read takes 400 ms after it was performed.
 const CRAWLS: u8 = 6;
-const REFUSES: u8 = 1;
+pub(crate) const REFUSES: u8 = 1;
 /// Answers probes and reads.
 const REFUSES_WRITES: u8 = 7;
 const HANGS: u8 = 2;
@@ -38,7 +38,7 @@ const BREAKS_FOR_GOOD: u8 = 5;
 
 /// Memory that claims to be shared, behind a cable.
 #[derive(Debug)]
-struct Remote {
+pub(crate) struct Remote {
     memory: Memory,
     durability: Durability,
     state: AtomicU8,
@@ -46,12 +46,12 @@ struct Remote {
 }
 
 impl Remote {
-    fn new(durability: Durability) -> Arc<Self> {
+    pub(crate) fn new(durability: Durability) -> Arc<Self> {
         let memory = Memory::new(&Config::default().memory, 1 << 20, Clock::system());
         Arc::new(Self { memory, durability, state: AtomicU8::new(WELL), calls: AtomicU64::new(0) })
     }
 
-    fn is(&self, state: u8) {
+    pub(crate) fn is(&self, state: u8) {
         self.state.store(state, Relaxed);
     }
 

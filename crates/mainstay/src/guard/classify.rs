@@ -40,7 +40,7 @@ pub fn verdict(kind: ErrorKind) -> Verdict {
         StorageFull => Verdict::Refused,
         Forbidden => Verdict::Forbidden,
         Corrupt => Verdict::Corrupt,
-        BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed | Internal => {
+        BreakerOpen | Shed | Unavailable | DeadlineExceeded | LoadFailed | Closed | Internal => {
             Verdict::Abandoned
         }
     }
@@ -73,8 +73,8 @@ pub fn reaction(kind: ErrorKind) -> Reaction {
         WrongNode => Reaction::Reconnect,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Unsupported | Timeout | Overloaded | StorageFull | Conflict | Forbidden
-        | Misconfigured | BreakerOpen | Shed | Unavailable | DeadlineExceeded | Closed
-        | Internal => Reaction::Nothing,
+        | Misconfigured | BreakerOpen | Shed | Unavailable | DeadlineExceeded | LoadFailed
+        | Closed | Internal => Reaction::Nothing,
     }
 }
 
@@ -85,7 +85,8 @@ pub fn loses_connection(kind: ErrorKind) -> bool {
         Disconnected | Timeout | WrongNode | OutOfUse | DeadlineExceeded => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Unsupported | NotReady | Overloaded | StorageFull | Conflict | Forbidden
-        | Misconfigured | Corrupt | BreakerOpen | Shed | Unavailable | Closed | Internal => false,
+        | Misconfigured | Corrupt | BreakerOpen | Shed | Unavailable | LoadFailed | Closed
+        | Internal => false,
     }
 }
 
@@ -108,7 +109,9 @@ pub fn probe_outcome(kind: ErrorKind) -> ProbeOutcome {
         Overloaded | StorageFull | Forbidden | Misconfigured | Unsupported => ProbeOutcome::Partial,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Disconnected | Timeout | NotReady | WrongNode | Corrupt | BreakerOpen | Shed
-        | OutOfUse | Unavailable | DeadlineExceeded | Closed | Internal => ProbeOutcome::Bad,
+        | OutOfUse | Unavailable | DeadlineExceeded | LoadFailed | Closed | Internal => {
+            ProbeOutcome::Bad
+        }
     }
 }
 
@@ -122,7 +125,7 @@ pub fn is_outage(kind: ErrorKind) -> bool {
         | OutOfUse | Unavailable => true,
         InvalidArgument | WrongType | NotInteger | NotFloat | Overflow | TooLarge | NoSuchKey
         | Unsupported | Conflict | Forbidden | Misconfigured | Corrupt | Shed
-        | DeadlineExceeded | Closed | Internal => false,
+        | DeadlineExceeded | LoadFailed | Closed | Internal => false,
     }
 }
 
@@ -162,7 +165,7 @@ pub fn next_step(kind: ErrorKind, effect: Effect, class: OpClass) -> NextStep {
             OpClass::Read | OpClass::LastWriterWins => NextStep::NextBackend,
             OpClass::Strict => NextStep::Stop,
         },
-        Unavailable | DeadlineExceeded | Closed | Internal => NextStep::Stop,
+        Unavailable | DeadlineExceeded | LoadFailed | Closed | Internal => NextStep::Stop,
     }
 }
 

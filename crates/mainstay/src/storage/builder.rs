@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     event::{EventKind, Events},
     exec::{FILLS_MAX, Road, count::Counts, readmit},
+    load::{self, Loads},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
     sync::{
@@ -114,7 +115,8 @@ impl Builder {
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
         let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
-        let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, &entropy);
+        let loads = table.routes().iter().any(|route| load::is_own(route, &nodes));
+        let l1 = cache::Layout::new(&self.config.l1, &table, &domain_of, loads, &entropy);
         let backlog =
             journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
                 .await?;
@@ -125,6 +127,7 @@ impl Builder {
             domain_of,
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
+            loads: Loads::new(table.routes().len(), self.config.limits.value_max),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             table,
             nodes,
@@ -135,7 +138,8 @@ impl Builder {
         start(&road).await;
         events.publish(None, EventKind::Storage { state: "open" }, "");
         let opened = road.clock.now();
-        let (default_source, journal_source) = (Arc::from("default"), Arc::from("journal"));
+        let [default_source, journal_source, loader_source] =
+            ["default", "journal", "loader"].map(Arc::from);
         let config = self.config;
         Ok(Storage(Arc::new(Inner {
             config,
@@ -144,6 +148,7 @@ impl Builder {
             opened,
             default_source,
             journal_source,
+            loader_source,
         })))
     }
 

@@ -1,21 +1,48 @@
 //! What no backend should be asked: keys and values over their limits.
 //! It must not know backends.
 
+use super::Storage;
 use crate::{
     config::LimitsConfig,
+    entry::Key,
     error::{Error, ErrorKind, Result},
+    load,
     op::Op,
 };
+
+/// A key under which something may be loaded: shorter than others, for what stands before it.
+pub(super) fn loadable(storage: &Storage, key: &Key) -> Result<()> {
+    if storage.0.road.tasks.is_closing() {
+        return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
+    }
+    let max = storage.0.config.limits.key_max.min(Key::LEN_MAX - load::OWN_LEN);
+    let length = key.as_bytes().len();
+    if length > max {
+        let message =
+            format!("a key of {length} bytes is over the limit of {max} for loaded values");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    not_reserved(key.is_reserved())
+}
+
+fn not_reserved(reserved: bool) -> Result<()> {
+    if reserved {
+        let message = "keys that begin with \\0mainstay: are reserved; choose another beginning";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    Ok(())
+}
 
 pub(super) fn check(op: &Op, limits: &LimitsConfig) -> Result<()> {
     if let Op::Copy(_) | Op::Record(_) = op {
         let message = format!("`{}` is between a route and its backends", op.name());
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
-    let (mut keys, mut longest) = (0_usize, 0);
+    let (mut keys, mut longest, mut reserved) = (0_usize, 0, false);
     op.for_each_key(|key| {
         keys += 1;
         longest = longest.max(key.as_bytes().len());
+        reserved |= key.is_reserved();
     });
     if longest > limits.key_max {
         let message =
@@ -29,6 +56,7 @@ pub(super) fn check(op: &Op, limits: &LimitsConfig) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
+    not_reserved(reserved)?;
     check_value(op, usize::try_from(limits.value_max).unwrap_or(usize::MAX))
 }
 

@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::{Clock, Deadline, Instant},
     config::Config,
-    entry::Worth,
+    entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
-    exec::{self, Road},
+    exec::{self, Road, Served},
     node::Node,
     op::Op,
     reply::Reply,
@@ -19,6 +19,7 @@ use crate::{
 mod builder;
 mod journal;
 mod limits;
+mod load;
 mod summary;
 mod verbs;
 
@@ -45,6 +46,8 @@ struct Inner {
     default_source: Arc<str>,
     /// The answer's source when the journal took a write, or holds what was read.
     journal_source: Arc<str>,
+    /// The answer's source when a loader has just given it.
+    loader_source: Arc<str>,
 }
 
 /// What one call may ask for.
@@ -61,7 +64,8 @@ pub struct CallOptions {
 pub struct Answer {
     /// The reply.
     pub reply: Reply,
-    /// The backend that answered; `default` when the route's default was served, `journal` when the write waits there.
+    /// The backend that answered; `default` when a default was served, `journal` when the write waits there, `loader`
+    /// when a loader has just given it.
     pub source: Arc<str>,
     /// Whether what was read is possibly older than the last acknowledged write.
     pub stale: bool,
@@ -112,18 +116,24 @@ impl Storage {
             .deadline
             .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
         let served = exec::run(road, op, deadline, options.session.as_ref()).await?;
-        let source = match served.node {
-            Some(node) => Arc::clone(road.nodes[node].name()),
-            None if served.worth.is_journaled() => Arc::clone(&self.0.journal_source),
-            None => Arc::clone(&self.0.default_source),
+        Ok(self.answer(served))
+    }
+
+    /// What was served, and the word for who served it.
+    fn answer(&self, served: Served) -> Answer {
+        let source = match (served.node, served.worth) {
+            (Some(node), _) => self.0.road.nodes[node].name(),
+            (None, worth) if worth.is_journaled() => &self.0.journal_source,
+            (None, Worth::Read(Freshness::Loaded)) => &self.0.loader_source,
+            (None, _) => &self.0.default_source,
         };
-        Ok(Answer {
+        Answer {
+            source: Arc::clone(source),
             reply: served.reply,
-            source,
             stale: served.stale,
             worth: served.worth,
             age: served.age,
-        })
+        }
     }
 
     /// The state of everything, now.

@@ -35,15 +35,10 @@ impl Default for SetOptions {
     }
 }
 
-impl Storage {
-    /// The value under a key, with where it came from.
-    ///
-    /// # Errors
-    /// As `execute`.
-    pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Entry>> {
-        let op = Op::Get { key: key.into(), with_ttl: true };
-        let Answer { reply, source, stale, worth, age } =
-            self.execute(&op, CallOptions::default()).await?;
+impl Answer {
+    /// A record with where it came from.
+    pub(super) fn into_entry(self) -> Result<Option<Entry>> {
+        let Answer { reply, source, stale, worth, age } = self;
         let record = reply.into_record()?;
         Ok(record.map(|record| Entry {
             value: record.value,
@@ -54,6 +49,17 @@ impl Storage {
             age,
             ttl: record.ttl,
         }))
+    }
+}
+
+impl Storage {
+    /// The value under a key, with where it came from.
+    ///
+    /// # Errors
+    /// As `execute`.
+    pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Entry>> {
+        let op = Op::Get { key: key.into(), with_ttl: true };
+        self.execute(&op, CallOptions::default()).await?.into_entry()
     }
 
     /// The values under many keys, in their order.
