@@ -11,4 +11,5 @@ mod operate;
 mod outage;
 mod process;
 mod serve;
+mod stampede;
 mod support;

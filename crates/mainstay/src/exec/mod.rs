@@ -38,6 +38,7 @@ mod reader;
 pub(crate) mod readmit;
 pub(crate) mod refill;
 mod scan;
+mod source;
 mod stale;
 mod turn;
 mod write;
@@ -150,6 +151,9 @@ async fn follow(
     deadline: Deadline,
     session: Option<&Session>,
 ) -> Result<Served> {
+    if let Some(source) = &route.source {
+        return source::run(road, route, source, op, deadline).await;
+    }
     let now = road.clock.now();
     let view = |node: NodeId| road.nodes[node].view(now);
     match plan(op, route, view, || road.counts.turn(), || road.copies_count(route)) {
@@ -208,14 +212,18 @@ impl Road {
         self.domain(route).map(|domain| domain.config.lease).or(route.l1_ttl)
     }
 
+    /// Whether this read may ask the cache: there is a lease, and a cache that warms up takes a share of the reads.
+    fn copies_count(&self, route: &Route) -> bool {
+        let takes = |domain: &Arc<Domain>| domain.takes(|| self.entropy.unit());
+        self.has_lease(route) && self.domain(route).is_some_and(takes)
+    }
+
     /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
-    /// may evict marks. A cache that warms up takes a share of the reads.
-    pub(crate) fn copies_count(&self, route: &Route) -> bool {
+    /// may evict marks.
+    pub(crate) fn has_lease(&self, route: &Route) -> bool {
         let Some(domain) = self.domain(route) else { return false };
         let strict = route.consistency == Consistency::Strict;
-        domain.may_read(&self.clock)
-            && !(strict && domain.evicts())
-            && domain.takes(|| self.entropy.unit())
+        domain.may_read(&self.clock) && !(strict && domain.evicts())
     }
 
     /// A snapshot of every node for the choosing.

@@ -127,10 +127,7 @@ impl Work {
     async fn ask(&self, lead: &Lead, truth: Truth) -> Result<Option<Loaded>> {
         let road = &self.road;
         let limit = road.clock.deadline_in(self.options.hard_timeout);
-        let _place = match truth.node {
-            Some(_) => None,
-            None => Some(road.loads.bulkheads[self.route.id].enter(&road.clock, limit).await?),
-        };
+        let _place = road.loads.bulkheads[self.route.id].enter(&road.clock, limit).await?;
         lead.asks(road.clock.now());
         within(limit, AssertUnwindSafe(async { (truth.ask)().await }).catch_unwind()).await
     }

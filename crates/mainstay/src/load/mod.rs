@@ -78,7 +78,6 @@ impl Truth {
     }
 
     /// A question that goes through the guard of this node (`guard::call`), whose bulkhead is enough.
-    #[expect(dead_code, reason = "for routes with a source")]
     pub(crate) fn of_node(
         node: NodeId,
         ask: impl FnOnce() -> BoxFuture<'static, Result<Option<Loaded>>> + Send + 'static,
@@ -106,9 +105,15 @@ pub(crate) struct Loads {
 
 impl Loads {
     /// Nothing under way.
-    pub(crate) fn new(routes: usize, value_max: u64) -> Self {
-        let bulkhead = |_| Bulkhead::new(INFLIGHT_MAX, QUEUE_MAX, QUEUE_WAIT);
-        let bulkheads = (0..routes).map(bulkhead).collect();
+    pub(crate) fn new(routes: &[Arc<Route>], value_max: u64) -> Self {
+        // The guard of the database bounds the queries of all sources; each may have its own bound below that.
+        let inflight_max = |route: &Route| match &route.source {
+            Some(source) => source.inflight_max.unwrap_or(usize::MAX),
+            None => INFLIGHT_MAX,
+        };
+        let bulkhead =
+            |route: &Arc<Route>| Bulkhead::new(inflight_max(route), QUEUE_MAX, QUEUE_WAIT);
+        let bulkheads = routes.iter().map(bulkhead).collect();
         Self { flights: Arc::default(), bulkheads, value_max }
     }
 }

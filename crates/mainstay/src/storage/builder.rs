@@ -127,7 +127,7 @@ impl Builder {
             domain_of,
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
-            loads: Loads::new(table.routes().len(), self.config.limits.value_max),
+            loads: Loads::new(table.routes(), self.config.limits.value_max),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             table,
             nodes,
