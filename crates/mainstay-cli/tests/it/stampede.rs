@@ -7,9 +7,10 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use mainstay::{Clock, Instant};
 use mainstay_testkit::{
     load::{Client, Value},
     servers::{Postgres, Redis},
@@ -95,11 +96,11 @@ fn unit(state: &mut u64) -> f64 {
 }
 
 async fn ask_for_ever(seen: Arc<Seen>, zipf: Arc<Zipf>, mut client: Client, seed: u64) {
-    let mut state = seed;
+    let (mut state, clock) = (seed, Clock::system());
     while !seen.over.load(Ordering::Relaxed) {
         let id = zipf.at(unit(&mut state));
         let key = format!("user:{id}");
-        let begun = Instant::now();
+        let begun = clock.now();
         match client.command(&[b"GET", key.as_bytes()]).await.unwrap() {
             Value::Bulk(Some(rows)) if rows.starts_with(format!(r#"{{"id":{id},"#).as_bytes()) => {
                 seen.answers.fetch_add(1, Ordering::Relaxed);
@@ -109,7 +110,7 @@ async fn ask_for_ever(seen: Arc<Seen>, zipf: Arc<Zipf>, mut client: Client, seed
             }
             other => seen.wrong.lock().unwrap().push(format!("{key}: {other:?}")),
         }
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap();
+        let took = u64::try_from((clock.now() - begun).as_micros()).unwrap();
         seen.longest_us.fetch_max(took, Ordering::Relaxed);
         // A client has more to do than to ask.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -123,20 +124,23 @@ fn says_why(text: &str) -> bool {
 /// An observer at the database: how many queries there were, and how many at once at most.
 struct Observer {
     client: tokio_postgres::Client,
+    clock: Clock,
     most: i64,
+    _driver: JoinSet<()>,
 }
 
 impl Observer {
     async fn start(postgres: &Postgres, keys: usize) -> Self {
         let (client, connection) = tokio_postgres::connect(&postgres.url(), NoTls).await.unwrap();
-        tokio::spawn(async move { connection.await.unwrap_or_default() });
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { connection.await.unwrap_or_default() });
         let setup = format!(
             "CREATE TABLE users (id int PRIMARY KEY, name text, phone text);
              INSERT INTO users SELECT n, 'user ' || n, '+49 ' || n FROM generate_series(1, {keys}) n;
              CREATE SEQUENCE asked"
         );
         client.batch_execute(&setup).await.unwrap();
-        Self { client, most: 0 }
+        Self { client, clock: Clock::system(), most: 0, _driver: driver }
     }
 
     async fn number(&self, sql: &str) -> i64 {
@@ -151,7 +155,7 @@ impl Observer {
     /// Looks many times a second, until the second is over.
     async fn watch(&mut self, until: Instant) {
         let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
-        while Instant::now() < until {
+        while self.clock.now() < until {
             self.most = self.most.max(self.number(active).await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -227,7 +231,7 @@ async fn run(size: Size) -> Outcome {
 
 async fn one_second(phase: &'static str, seen: &Seen, observer: &mut Observer) -> Second {
     let before = observer.queries().await;
-    observer.watch(Instant::now() + Duration::from_secs(1)).await;
+    observer.watch(observer.clock.now() + Duration::from_secs(1)).await;
     Second {
         phase,
         answers: seen.answers.swap(0, Ordering::Relaxed),
