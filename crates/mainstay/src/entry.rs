@@ -36,6 +36,13 @@ impl Key {
         self.0.starts_with(Self::RESERVED)
     }
 
+    /// The least key after this one in the order of bytes.
+    pub fn following(&self) -> Self {
+        let mut bytes = self.0.to_vec();
+        bytes.push(0);
+        Self(Bytes::from(bytes))
+    }
+
     /// FNV-1a, the same in every run so that a simulation repeats.
     pub(crate) fn stable_hash(&self) -> u64 {
         self.0.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

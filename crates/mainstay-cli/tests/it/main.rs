@@ -9,6 +9,7 @@ mod faults;
 mod journal;
 mod operate;
 mod outage;
+mod overflow;
 mod process;
 mod serve;
 mod stampede;

@@ -258,7 +258,7 @@ fn on_record(
         }
         (Weakness::DirtyRowDeletedUnconditionally, RecordOp::Drained { rows, .. }) => {
             let cache = CACHE.into();
-            let now = RecordOp::Dirty { cache, after: None, limit: usize::MAX };
+            let now = RecordOp::Dirty { cache, from: None, limit: usize::MAX };
             let mut now = ask(server, &Op::Record(now))?.into_dirty()?;
             now.retain(|row| rows.iter().any(|read| read.key == row.key));
             ask(server, &Op::Record(RecordOp::Drained { cache: CACHE.into(), rows: now }))

@@ -134,7 +134,7 @@ impl Flawed {
     }
 
     async fn dirty(&self, cache: &Arc<str>, deadline: Deadline) -> Result<Vec<DirtyRow>> {
-        let op = RecordOp::Dirty { cache: Arc::clone(cache), after: None, limit: 1000 };
+        let op = RecordOp::Dirty { cache: Arc::clone(cache), from: None, limit: 1000 };
         self.ask(op, deadline).await?.into_dirty()
     }
 

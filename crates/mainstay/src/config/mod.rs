@@ -92,7 +92,7 @@ impl Config {
 }
 
 /// Names stand in metrics, paths of the HTTP API and environment variables.
-fn check_name(name: &str) -> std::result::Result<(), &'static str> {
+pub(crate) fn check_name(name: &str) -> std::result::Result<(), &'static str> {
     if name == Config::MEMORY {
         return Err("is the name of the memory backend, which is always there; choose another");
     }

@@ -18,12 +18,13 @@ use crate::{
     reply::{Reply, Written},
     route::{NodeId, Plan, Route, Table, plan},
     status::{Availability, NodeView},
-    sync::{backlog::Backlog, domain::Domain, session::Session},
+    sync::{backlog::Backlog, domain::Domain, rows::Rows, session::Session},
     task::Tasks,
 };
 
 mod attempt;
 mod batch;
+mod climb;
 pub(crate) mod count;
 pub(crate) mod fill;
 mod guarded;
@@ -37,6 +38,7 @@ mod read;
 mod reader;
 pub(crate) mod readmit;
 pub(crate) mod refill;
+pub(crate) mod rows;
 mod scan;
 mod source;
 mod stale;
@@ -65,6 +67,8 @@ pub(crate) struct Road {
     pub(crate) l1: cache::Layout,
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
+    /// Per node: the rows of what it took, where it keeps any.
+    pub(crate) rows: Vec<Option<Rows>>,
     /// Writes that wait for a record, where a route has a journal.
     pub(crate) backlog: Option<Backlog>,
     /// Requests, fallbacks, hedges.

@@ -2,21 +2,23 @@
 //! the background.
 //! It must not choose who serves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
-use super::Road;
+use super::{
+    Road,
+    climb::{Failed, Move, is_volatile, place},
+    rows::{self, Via},
+};
 use crate::{
-    backend::{Scope, semantics::keys_of},
+    backend::semantics::keys_of,
     clock::Deadline,
-    entry::{Key, Record},
+    entry::Key,
     error::{Effect, Error, ErrorKind, Result},
-    guard,
-    op::{Condition, Op, OpClass, TtlChange},
-    reply::Reply,
+    op::{Op, OpClass},
     route::{NodeId, Route},
-    sync::overflow::Taken,
+    sync::overflow::{Overflow, Taken},
 };
 
 /// Keys of one look at what has overflowed.
@@ -25,70 +27,111 @@ const BATCH: usize = 500;
 /// Keys that are moved at once.
 const AT_ONCE: usize = 16;
 
-/// Time for one round trip.
-const STEP: std::time::Duration = std::time::Duration::from_secs(2);
+/// Time for the keys that are moved at once.
+const ROUND: Duration = Duration::from_secs(4);
 
-/// Who could not do its part.
-enum Failed {
-    /// The one that took the key.
-    From(Error),
-    /// The one that should get it.
-    To(Error),
-}
+/// An operation waits no longer than this for another process that moves its key.
+const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A key is moved to `to`: past its breaker when it is not up yet.
-struct Move<'a> {
-    road: &'a Arc<Road>,
-    route: &'a Route,
-    to: NodeId,
-    out_of_band: bool,
-    deadline: Deadline,
-}
+/// Why an operation cannot be performed here, and whether to stop.
+type Refused = (Error, bool);
 
-/// A key of an operation that is still at a lower backend.
+/// A key of an operation that is, or may be, still at a lower backend.
 pub(super) struct Behind {
-    pub(super) key: Key,
-    pub(super) taken: Taken,
+    key: Key,
+    by: NodeId,
+    /// `None`: the rows of `by` are not known yet.
+    taken: Option<Taken>,
     /// It is volatile there, and dead as soon as a better backend has answered; otherwise it could not be reached.
-    pub(super) volatile: bool,
+    volatile: bool,
+}
+
+impl Behind {
+    /// Whether a read from a better backend may be older than an acknowledged write.
+    pub(super) fn is_stale(&self) -> bool {
+        !self.volatile
+    }
+
+    /// A better backend has performed this operation.
+    pub(super) fn performed(&self, overflow: &Overflow, class: OpClass) {
+        match &self.taken {
+            Some(taken) if self.volatile || class != OpClass::Read => {
+                overflow.supersede(&self.key, taken);
+            }
+            None if class != OpClass::Read => overflow.replaced(&self.key, self.by),
+            Some(_) | None => {}
+        }
+    }
 }
 
 /// Moves what lower backends took of this operation's keys, before `to` performs it.
 ///
 /// # Errors
-/// `to`'s own. Of the backend that has a key, when the operation depends on what is there; the flag says so.
+/// `to`'s own. Of the backend that has a key, when the operation depends on what is there; the flag says whether to stop.
 pub(super) async fn for_op(
     road: &Arc<Road>,
     route: &Route,
     to: NodeId,
     op: &Op,
     deadline: Deadline,
-) -> std::result::Result<Vec<Behind>, (Error, bool)> {
-    let overflow = &road.overflow[route.id];
+) -> std::result::Result<Vec<Behind>, Refused> {
     let mut behind = Vec::new();
-    if overflow.is_empty() {
+    let listed = rows::all_listed(road, route, to);
+    if road.overflow[route.id].is_empty() && listed {
         return Ok(behind);
     }
+    if !listed {
+        rows::list_below(road, route, to, deadline).await;
+    }
+    let patience = PATIENCE;
+    let up = Move { road, route, to, via: Via::Guard, deadline, patience };
     for key in keys_of(op) {
-        let Some(taken) = overflow.of(&key).filter(|taken| is_below(route, taken, to)) else {
-            continue;
-        };
-        if is_volatile(road, &taken) {
-            behind.push(Behind { key, taken, volatile: true });
-            continue;
-        }
-        let up = Move { road, route, to, out_of_band: false, deadline };
-        match up.key(&key).await {
-            Ok(()) => {}
-            // The operation itself was not sent.
-            Err(Failed::To(error)) => return Err((error.with_effect(Effect::None), false)),
-            Err(Failed::From(_)) if op.class() == OpClass::Read || replaces(op) => {
-                behind.push(Behind { key, taken, volatile: false });
+        for by in rows::unlisted(road, route, to, &key) {
+            if !survives(op) {
+                return Err((not_listed(road, by), true));
             }
-            Err(Failed::From(error)) => return Err((error.with_effect(Effect::None), true)),
+            behind.push(Behind { key: key.clone(), by, taken: None, volatile: false });
         }
+        known(&up, &key, op, &mut behind).await?;
     }
     Ok(behind)
+}
+
+/// What is known to be below.
+async fn known(
+    up: &Move<'_>,
+    key: &Key,
+    op: &Op,
+    behind: &mut Vec<Behind>,
+) -> std::result::Result<(), Refused> {
+    let (road, route) = (up.road, up.route);
+    let found = road.overflow[route.id].of(key);
+    for taken in found.into_iter().filter(|taken| place(route, taken.by) > place(route, up.to)) {
+        let (by, volatile) = (taken.by, is_volatile(road, &taken));
+        // A row that stands may bring its value back over what is written now.
+        let stands = road.rows[by].is_some() && op.class() != OpClass::Read;
+        if taken.superseded && !stands {
+            continue;
+        }
+        if volatile {
+            behind.push(Behind { key: key.clone(), by, taken: Some(taken), volatile });
+            continue;
+        }
+        // The operation itself was not sent.
+        let unsent = |error: Error| error.with_effect(Effect::None);
+        match up.key(key, by).await {
+            Ok(()) => {}
+            Err(Failed::To(error)) => return Err((unsent(error), false)),
+            // Who has the key takes this as well: whoever moves it begins anew.
+            Err(Failed::Busy(error)) if replaces(op) => return Err((unsent(error), false)),
+            Err(Failed::From(_)) if taken.superseded => {}
+            Err(Failed::From(_) | Failed::Busy(_)) if survives(op) => {
+                behind.push(Behind { key: key.clone(), by, taken: Some(taken), volatile });
+            }
+            Err(Failed::From(error) | Failed::Busy(error)) => return Err((unsent(error), true)),
+        }
+    }
+    Ok(())
 }
 
 /// Moves everything that `from` took, as far as it can be reached; returns how many keys.
@@ -100,7 +143,7 @@ pub(super) async fn all(
     route: &Route,
     from: NodeId,
     to: NodeId,
-    out_of_band: bool,
+    via: Via,
 ) -> Result<u64> {
     let overflow = &road.overflow[route.id];
     let (mut handled, mut after) = (0, None);
@@ -108,15 +151,15 @@ pub(super) async fn all(
         let due = overflow.due(from, after.as_ref(), BATCH);
         let Some(last) = due.last().cloned() else { return Ok(handled) };
         // Beside calls of users one at a time: one that fails must not open the breaker on them.
-        for keys in due.chunks(if out_of_band { AT_ONCE } else { 1 }) {
-            let deadline = road.clock.deadline_in(STEP);
-            let up = Move { road, route, to, out_of_band, deadline };
-            for moved in join_all(keys.iter().map(|key| up.key(key))).await {
+        for keys in due.chunks(if via == Via::OutOfBand { AT_ONCE } else { 1 }) {
+            let deadline = road.clock.deadline_in(ROUND);
+            let up = Move { road, route, to, via, deadline, patience: Duration::ZERO };
+            for moved in join_all(keys.iter().map(|key| up.key(key, from))).await {
                 match moved {
                     Ok(()) => handled += 1,
                     Err(Failed::To(error)) => return Err(error),
-                    // Its keys stay where they are, and are moved when it is back.
-                    Err(Failed::From(_)) => return Ok(handled),
+                    // Its keys stay where they are, and are moved when it is back, or by who is at it.
+                    Err(Failed::From(_) | Failed::Busy(_)) => return Ok(handled),
                 }
             }
         }
@@ -124,14 +167,9 @@ pub(super) async fn all(
     }
 }
 
-fn is_volatile(road: &Road, taken: &Taken) -> bool {
-    road.nodes[taken.by].capabilities().scope == Scope::Process
-}
-
-/// Whether an entry is at a backend that stands behind `to` in the configuration.
-fn is_below(route: &Route, taken: &Taken, to: NodeId) -> bool {
-    let place = |node: NodeId| route.nodes().position(|id| id == node);
-    !taken.superseded && place(taken.by) > place(to)
+/// Whether it may be performed above what cannot be reached.
+fn survives(op: &Op) -> bool {
+    op.class() == OpClass::Read || replaces(op)
 }
 
 /// Whether nothing of what was there remains.
@@ -143,79 +181,11 @@ fn replaces(op: &Op) -> bool {
     whole && op.class() == OpClass::LastWriterWins
 }
 
-impl Move<'_> {
-    async fn key(&self, key: &Key) -> std::result::Result<(), Failed> {
-        let overflow = &self.road.overflow[self.route.id];
-        let waited = tokio::time::timeout_at(self.deadline.instant(), overflow.moving(key)).await;
-        let Ok(_alone) = waited else { return Err(Failed::To(self.late())) };
-        // Another may have moved it meanwhile.
-        let Some(taken) = overflow.of(key).filter(|taken| taken.by != self.to) else {
-            return Ok(());
-        };
-        let volatile = is_volatile(self.road, &taken);
-        if volatile && !taken.superseded && !self.out_of_band {
-            // Only a readmission discards what nobody has replaced.
-            return Ok(());
-        }
-        let mut condition = Condition::Always;
-        if !volatile && !taken.superseded {
-            let record = self.get(key, taken.by).await.map_err(Failed::From)?;
-            if let Some(record) = &record {
-                condition = unchanged(record);
-            }
-            self.give(key, record).await.map_err(Failed::To)?;
-            overflow.supersede(key, &taken);
-        }
-        let delete = Op::Delete { key: key.clone(), condition, want_previous: false };
-        self.call(taken.by, &delete, false).await.map_err(Failed::From)?;
-        match self.to == self.route.authority() || volatile || taken.superseded {
-            true => overflow.settled(key, &taken),
-            false => overflow.took(key, self.to),
-        }
-        Ok(())
-    }
-
-    async fn get(&self, key: &Key, from: NodeId) -> Result<Option<Record>> {
-        let get = Op::Get { key: key.clone(), with_ttl: true };
-        let record = self.call(from, &get, false).await?.into_record()?;
-        // On its last millisecond it is as good as gone.
-        Ok(record.filter(|record| record.ttl.is_none_or(|ttl| !ttl.is_zero())))
-    }
-
-    async fn give(&self, key: &Key, record: Option<Record>) -> Result<()> {
-        let key = key.clone();
-        let op = match record {
-            None => Op::Delete { key, condition: Condition::Always, want_previous: false },
-            Some(record) => Op::Set {
-                key,
-                value: record.value,
-                ttl: record.ttl.map_or(TtlChange::Clear, TtlChange::For),
-                condition: Condition::Always,
-                want_previous: false,
-            },
-        };
-        self.call(self.to, &op, self.out_of_band).await.map(drop)
-    }
-
-    async fn call(&self, id: NodeId, op: &Op, out_of_band: bool) -> Result<Reply> {
-        let node = &self.road.nodes[id];
-        if out_of_band {
-            guard::call_unguarded(node, op, self.deadline).await
-        } else {
-            guard::call(node, op, self.deadline).await
-        }
-    }
-
-    fn late(&self) -> Error {
-        let text = "the deadline passed while a key was moved up";
-        Error::new(ErrorKind::DeadlineExceeded, text).at(self.road.nodes[self.to].name())
-    }
-}
-
-/// Only what was moved is deleted: another process may have written since.
-fn unchanged(record: &Record) -> Condition {
-    match record.version {
-        Some(version) => Condition::VersionIs(version),
-        None => Condition::ValueIs(record.value.clone()),
-    }
+fn not_listed(road: &Road, id: NodeId) -> Error {
+    let node = &road.nodes[id];
+    let text = format!(
+        "what it took for a better backend before this process started is not known yet: {}",
+        node.refusal(road.clock.now()).message()
+    );
+    Error::new(ErrorKind::NotReady, text).at(node.name())
 }

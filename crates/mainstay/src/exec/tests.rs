@@ -1,6 +1,7 @@
 //! The road on the paused clock: a record and a cache whose cables can be pulled.
 
 mod journal;
+mod overflow;
 
 use std::{
     sync::{
@@ -27,6 +28,8 @@ const CRAWLS: u8 = 6;
 pub(crate) const REFUSES: u8 = 1;
 /// Answers probes and reads.
 const REFUSES_WRITES: u8 = 7;
+/// Performs everything but the end of a move.
+const REFUSES_DRAINS: u8 = 8;
 const HANGS: u8 = 2;
 /// Performs the operation, then loses the reply.
 const SWALLOWS: u8 = 3;
@@ -100,6 +103,10 @@ impl Backend for Remote {
             self.cable().await?;
             if self.state.load(Relaxed) == REFUSES_WRITES && op.class() != crate::OpClass::Read {
                 return Err(Error::new(ErrorKind::Overloaded, "OOM command not allowed"));
+            }
+            let drains = matches!(op, Op::Record(crate::op::RecordOp::Drained { .. }));
+            if drains && self.state.load(Relaxed) == REFUSES_DRAINS {
+                return Err(Error::new(ErrorKind::Overloaded, "too many connections"));
             }
             // A network's round trip, so that operations interleave.
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use super::{
     Road, Served,
     attempt::{Last, attempt},
-    prepare,
-    raise::{self, Behind},
+    prepare, raise, rows,
 };
 use crate::{
-    backend::{Durability, Scope},
+    backend::{Durability, Scope, semantics::control::leaves_rows},
     clock::Deadline,
-    entry::{Ack, Freshness, Worth},
+    entry::{Ack, Freshness, Key, Worth},
     error::{Effect, Error, ErrorKind, Result},
     guard::classify::{NextStep, next_step},
     node::Node,
@@ -79,37 +78,41 @@ async fn ask(
 ) -> std::result::Result<Served, (Error, bool)> {
     let behind = raise::for_op(road, route, id, op, deadline).await?;
     let overflow = &road.overflow[route.id];
-    let overflows = op.class() != OpClass::Read && id != route.authority();
+    let overflows = overflows(op.class(), route, id);
     let _writing = match overflows {
         true => Some(overflow.writing(op).await),
         false => None,
     };
     let asked = ask_now(road, route, id, op, deadline, last).await;
+    let took = overflows
+        && match &asked {
+            Ok(served) => leaves_rows(op, &served.reply),
+            // Its rows tell, if it did.
+            Err(error) => error.effect() == Effect::Unknown && road.rows[id].is_some(),
+        };
+    if took {
+        op.for_each_key(|key| remember(road, route, id, key));
+    }
     let mut served = asked.map_err(|error| {
         let stop = stops(&error, op);
         (error, stop)
     })?;
-    if overflows && leaves_a_mark(op, &served.reply) {
-        op.for_each_key(|key| overflow.took(key, id));
-    }
-    for Behind { key, taken, volatile } in &behind {
-        served.stale |= !volatile && op.class() == OpClass::Read;
-        if *volatile || op.class() != OpClass::Read {
-            overflow.supersede(key, taken);
-        }
+    for behind in &behind {
+        served.stale |= behind.is_stale() && op.class() == OpClass::Read;
+        behind.performed(overflow, op.class());
     }
     Ok(served)
 }
 
-/// Whether the higher backend has to follow: what was refused here changed nothing there either, but what is deleted is
-/// deleted everywhere.
-fn leaves_a_mark(op: &Op, reply: &Reply) -> bool {
-    let deletes = matches!(op, Op::Delete { .. } | Op::DeleteMany { .. });
-    match reply {
-        Reply::Written(written) => {
-            written.applied || (deletes && op.class() == OpClass::LastWriterWins)
-        }
-        _ => true,
+/// Whether this node performs it for a better one that has to follow.
+fn overflows(class: OpClass, route: &Route, id: NodeId) -> bool {
+    class != OpClass::Read && id != route.authority()
+}
+
+fn remember(road: &Road, route: &Route, id: NodeId, key: &Key) {
+    let fits = road.overflow[route.id].took(key, id);
+    if !fits && let Some(rows) = &road.rows[id] {
+        rows.forget_from(key);
     }
 }
 
@@ -129,7 +132,12 @@ async fn ask_now(
         true => deadline.within(road.clock.now(), node.hedge().patience),
         false => deadline,
     };
-    match attempt(road, node, &op, limit, last).await {
+    let keeps = road.rows[id].as_ref().filter(|_| overflows(op.class(), route, id));
+    let answered = match keeps {
+        Some(kept) => rows::take(road, (id, kept), &op, limit, last).await,
+        None => attempt(road, node, &op, limit, last).await,
+    };
+    match answered {
         Ok(reply) => {
             let worth = match op.class() {
                 OpClass::Read => Worth::Read(Freshness::Unpromised),

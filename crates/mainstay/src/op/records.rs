@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 use super::Op;
 use crate::entry::{Key, Version};
 
-/// An operation on the record's control state. `cache` is the configured name of the cache that it is about. What each
+/// An operation on the record's control state. `cache` is the configured name of the cache that it is about, or
+/// `semantics::control::OVERFLOW`. What each
 /// does is `semantics::control`; times are the record's clock, Unix microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordOp {
@@ -35,8 +36,8 @@ pub enum RecordOp {
     Dirty {
         /// The cache.
         cache: Arc<str>,
-        /// Keys after this one; `None`: from the first.
-        after: Option<Key>,
+        /// This key and those after it; `None`: from the first.
+        from: Option<Key>,
         /// Rows at most.
         limit: usize,
     },
@@ -84,7 +85,7 @@ pub enum RecordOp {
     /// record that has no cache before it. → `Reply::Integer`.
     Now,
     /// A write that was journaled while the record was down: applied once, unless somebody wrote its keys in between.
-    /// Makes them dirty for every cache. → `Reply::Applied`.
+    /// Makes them dirty for every cache, `semantics::control::OVERFLOW` aside. → `Reply::Applied`.
     Apply {
         /// The journal.
         journal: u128,
@@ -118,7 +119,8 @@ pub enum Under {
         /// The record's clock, Unix microseconds: after that the marks may expire before the statement ends.
         deadline_us: i64,
     },
-    /// Dirty rows, made in the same transaction: the cache could not be marked. While the control row is degraded none are
+    /// Dirty rows, made in the same transaction: the cache could not be marked. None remain of a write that changed nothing,
+    /// unless it is a plain delete (`semantics::control::leaves_rows`). While the control row is degraded none are
     /// needed, but the row is held shared until the commit.
     Around {
         /// `Some`: only once the keys have been dirty (or the cache degraded) for this long, so that no lease that does not

@@ -15,11 +15,12 @@ use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
     cache::{self, feed},
     clock::{Clock, Instant},
-    config::{BackendConfig, Config},
+    config::{BackendConfig, Config, check_name, invalid},
     entropy::Entropy,
     error::{Error, Result},
     event::{EventKind, Events},
-    exec::{FILLS_MAX, Road, count::Counts, readmit},
+    exec::{self, FILLS_MAX, Road, count::Counts, readmit},
+    guard::backoff,
     load::{self, Loads},
     node::Node,
     route::{self, NodeInfo, Route, Shape, Table},
@@ -31,6 +32,7 @@ use crate::{
         merge::{JournalConflict, Merge, Merged},
         overflow::Overflow,
         replay,
+        rows::Rows,
     },
     task::Tasks,
 };
@@ -44,6 +46,9 @@ const FIRST_CONNECT_WAIT: Duration = Duration::from_millis(300);
 
 /// Time between two looks for keys that a node took for a better one.
 const RELIEVE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Time between two looks for rows of what other processes had a node take.
+const ROWS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time before keys are moved up again to a backend that has just refused one.
 const RELIEVE_PAUSE: Duration = Duration::from_secs(5);
@@ -106,6 +111,9 @@ impl Builder {
     /// As `Storage::open`.
     pub async fn open(mut self) -> Result<Storage> {
         self.fill_in_default();
+        for name in self.custom.keys() {
+            check_name(name).map_err(|problem| invalid(&format!("backends.{name}"), problem))?;
+        }
         self.config.validate_with(|name| self.custom.contains_key(name))?;
         let clock = self.clock.take().unwrap_or_else(Clock::system);
         let entropy = self.entropy.take().unwrap_or_else(Entropy::system);
@@ -125,6 +133,7 @@ impl Builder {
             domains,
             l1,
             domain_of,
+            rows: rows(&table, &nodes),
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
             loads: Loads::new(table.routes(), self.config.limits.value_max),
@@ -201,6 +210,17 @@ fn info(node: &Node) -> NodeInfo {
     }
 }
 
+/// Of each node that takes for a better one and keeps account of it: what is known of its rows.
+fn rows(table: &Table, nodes: &[Arc<Node>]) -> Vec<Option<Rows>> {
+    let of = |(id, node): (usize, &Arc<Node>)| {
+        let capabilities = node.capabilities();
+        let keeps = capabilities.control && capabilities.durability >= Durability::Crash;
+        let takes = |route: &Arc<Route>| exec::rows::stands_below(route, id);
+        (keeps && table.routes().iter().any(takes)).then(Rows::default)
+    };
+    nodes.iter().enumerate().map(of).collect()
+}
+
 /// Each pair of cache and record once, and for each route which is its.
 fn domains(
     config: &Config,
@@ -270,13 +290,19 @@ async fn start(road: &Arc<Road>) {
 
 /// What this node took for a better one is moved up soon after that one serves.
 async fn keep_relieving(road: Arc<Road>, id: usize) {
-    let mut relieve_at = road.clock.now();
+    let (mut relieve_at, mut look_at) = (road.clock.now(), road.clock.now());
     loop {
-        tokio::time::sleep(RELIEVE_INTERVAL).await;
+        if road.clock.now() >= look_at {
+            readmit::look_for_rows(&road, id).await;
+            let pause = backoff::spread(ROWS_INTERVAL, 0.2, road.entropy.unit());
+            look_at = road.clock.now() + pause;
+        }
         if road.clock.now() >= relieve_at && readmit::relieve(&road, id).await.is_err() {
             // Its breaker and supervisor have seen it. Keys that are asked for are moved all the same.
             relieve_at = road.clock.now() + RELIEVE_PAUSE;
         }
+        readmit::rest(&road, id).await;
+        tokio::time::sleep(RELIEVE_INTERVAL).await;
     }
 }
 

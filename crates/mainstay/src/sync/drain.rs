@@ -81,21 +81,21 @@ pub(crate) async fn keep(road: Arc<Road>, id: usize) {
 
 /// One pass over all rows; how many went.
 async fn drain(road: &Arc<Road>, domain: &Domain) -> Result<usize> {
-    let (mut drained, mut after) = (0, None);
+    let (mut drained, mut from) = (0, None);
     loop {
-        let rows = dirty(road, domain, after.take()).await?;
-        let Some(last) = rows.last().map(|row| row.key.clone()) else { return Ok(drained) };
+        let rows = dirty(road, domain, from.take()).await?;
+        let Some(last) = rows.last().map(|row| row.key.following()) else { return Ok(drained) };
         let full = rows.len() == BATCH;
         drained += make_absent(road, domain, rows).await?;
         if !full {
             return Ok(drained);
         }
-        after = Some(last);
+        from = Some(last);
     }
 }
 
-async fn dirty(road: &Arc<Road>, domain: &Domain, after: Option<Key>) -> Result<Vec<DirtyRow>> {
-    let op = RecordOp::Dirty { cache: Arc::clone(&domain.name), after, limit: BATCH };
+async fn dirty(road: &Arc<Road>, domain: &Domain, from: Option<Key>) -> Result<Vec<DirtyRow>> {
+    let op = RecordOp::Dirty { cache: Arc::clone(&domain.name), from, limit: BATCH };
     let deadline = road.clock.deadline_in(STEP);
     guard::call(&road.nodes[domain.record], &Op::Record(op), deadline).await?.into_dirty()
 }

@@ -12,6 +12,7 @@ pub(crate) mod merge;
 pub(crate) mod overflow;
 pub(crate) mod phase;
 pub(crate) mod replay;
+pub(crate) mod rows;
 pub(crate) mod seen;
 pub(crate) mod session;
 pub(crate) mod verdict;

@@ -1,5 +1,5 @@
 //! What a lower backend of a failover route took for a higher one, by key, until it has been moved up or discarded.
-//! It must not know how it is moved. Memory of this process: a crash forgets it, and the entries stay where they are.
+//! It must not know how it is moved. Memory of this process; what outlives it stands in rows at the backend (`sync::rows`).
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use smallvec::SmallVec;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{entry::Key, op::Op, route::NodeId};
@@ -20,7 +21,7 @@ const KEYS_MAX: usize = 100_000;
 /// Keys share this many locks.
 const STRIPES: usize = 64;
 
-/// The keys, each with the backend that took it last.
+/// The keys, each with the backends that have taken it.
 #[derive(Debug)]
 pub(crate) struct Overflow {
     /// Read without the lock: nothing has overflowed nearly always.
@@ -34,16 +35,18 @@ pub(crate) struct Overflow {
 #[derive(Debug, Default)]
 struct Inner {
     sequence: u64,
-    keys: BTreeMap<Key, Taken>,
+    keys: BTreeMap<(Key, NodeId), Taken>,
 }
 
-/// One key's entry.
+/// One key at one backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// Who took it.
     pub(crate) by: NodeId,
     /// A better backend has a newer value: what `by` holds is only to be deleted.
     pub(crate) superseded: bool,
+    /// The number of its row at `by` as it was read last; `None`: not read since `by` took it.
+    pub(crate) row: Option<u64>,
     sequence: u64,
 }
 
@@ -63,43 +66,91 @@ impl Overflow {
         self.len.load(Ordering::Acquire) == 0
     }
 
-    /// Who has this key, if not the one whose it is.
-    pub(crate) fn of(&self, key: &Key) -> Option<Taken> {
-        if self.is_empty() { None } else { self.lock().keys.get(key).copied() }
+    /// Who has this key, beside the one whose it is.
+    pub(crate) fn of(&self, key: &Key) -> SmallVec<[Taken; 2]> {
+        if self.is_empty() {
+            return SmallVec::new();
+        }
+        let ends = (key.clone(), NodeId::MIN)..=(key.clone(), NodeId::MAX);
+        self.lock().keys.range(ends).map(|(_, taken)| *taken).collect()
     }
 
-    /// `by` took a write to this key. Beyond the bound the key is not remembered.
-    pub(crate) fn took(&self, key: &Key, by: NodeId) {
+    /// What `by` has of this key.
+    pub(crate) fn at(&self, key: &Key, by: NodeId) -> Option<Taken> {
+        if self.is_empty() { None } else { self.lock().keys.get(&(key.clone(), by)).copied() }
+    }
+
+    /// `by` took a write to this key. False: there are too many, and it is not remembered.
+    pub(crate) fn took(&self, key: &Key, by: NodeId) -> bool {
+        self.put(key, by, false, None)
+    }
+
+    /// `by` has a row of this number for the key. False as of `took`.
+    pub(crate) fn found(&self, key: &Key, by: NodeId, row: u64) -> bool {
+        // What this process knows already is newer, or the same.
+        self.at(key, by).is_some() || self.put(key, by, false, Some(row))
+    }
+
+    /// A better backend was given a newer value than whatever `by` may have. Beyond the bound that is not remembered.
+    pub(crate) fn replaced(&self, key: &Key, by: NodeId) {
+        if self.at(key, by).is_none() {
+            self.put(key, by, true, None);
+        }
+    }
+
+    fn put(&self, key: &Key, by: NodeId, superseded: bool, row: Option<u64>) -> bool {
         let mut inner = self.lock();
-        if inner.keys.len() < KEYS_MAX || inner.keys.contains_key(key) {
+        let place = (key.clone(), by);
+        let fits = inner.keys.len() < KEYS_MAX || inner.keys.contains_key(&place);
+        if fits {
             inner.sequence += 1;
             let sequence = inner.sequence;
-            inner.keys.insert(key.clone(), Taken { by, superseded: false, sequence });
+            inner.keys.insert(place, Taken { by, superseded, row, sequence });
         }
         self.publish(&inner);
+        fits
     }
 
     /// A better backend has a newer value than this entry's.
     pub(crate) fn supersede(&self, key: &Key, taken: &Taken) {
+        self.change(key, taken, |now| now.superseded = true);
+    }
+
+    /// A better backend has the value of this row.
+    pub(crate) fn given(&self, key: &Key, taken: &Taken, row: Option<u64>) {
+        self.change(key, taken, |now| (now.superseded, now.row) = (true, row));
+    }
+
+    /// `by` has a newer value than what was given on.
+    pub(crate) fn renewed(&self, key: &Key, taken: &Taken) {
+        self.change(key, taken, |now| (now.superseded, now.row) = (false, None));
+    }
+
+    fn change(&self, key: &Key, taken: &Taken, change: impl FnOnce(&mut Taken)) {
         let mut inner = self.lock();
-        if let Some(now) = inner.keys.get_mut(key).filter(|now| now.sequence == taken.sequence) {
-            now.superseded = true;
+        let found = inner.keys.get_mut(&(key.clone(), taken.by));
+        if let Some(now) = found.filter(|now| now.sequence == taken.sequence) {
+            change(now);
         }
     }
 
     /// Up to `max` keys that `from` took, after this key.
     pub(crate) fn due(&self, from: NodeId, after: Option<&Key>, max: usize) -> Vec<Key> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let after = after.map_or(Bound::Unbounded, |key| Bound::Excluded((key.clone(), from)));
         let inner = self.lock();
         let keys = inner.keys.range((after, Bound::Unbounded));
-        keys.filter(|(_, taken)| taken.by == from).take(max).map(|(key, _)| key.clone()).collect()
+        keys.filter(|(_, taken)| taken.by == from)
+            .take(max)
+            .map(|((key, _), _)| key.clone())
+            .collect()
     }
 
     /// This one was moved or discarded, unless it was taken again since.
     pub(crate) fn settled(&self, key: &Key, taken: &Taken) {
         let mut inner = self.lock();
-        if inner.keys.get(key).is_some_and(|now| now.sequence == taken.sequence) {
-            inner.keys.remove(key);
+        let place = (key.clone(), taken.by);
+        if inner.keys.get(&place).is_some_and(|now| now.sequence == taken.sequence) {
+            inner.keys.remove(&place);
         }
         self.publish(&inner);
     }

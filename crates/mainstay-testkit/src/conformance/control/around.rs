@@ -6,7 +6,7 @@ use super::super::subject::{Subject, set};
 use super::cache::{BOUNDED, Cache, ROWS_MAX, strict};
 use bytes::Bytes;
 use mainstay::op::DirtyRow;
-use mainstay::{Condition, Key, Op, Reply, TtlChange};
+use mainstay::{Condition, ExpireCondition, Key, Op, Reply, TtlChange};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,6 +32,12 @@ pub(in super::super) const CHECKS: &[Check] = &[
     Check::new("control dirty: a readmission forgets them", |s| Box::pin(forgotten(s)))
         .when(|c| c.control),
     Check::new("control dirty: each cache has its own", |s| Box::pin(own(s))).when(|c| c.control),
+    Check::new("control dirty: a delete that finds nothing makes its rows", |s| {
+        Box::pin(nothing_there(s))
+    })
+    .when(|c| c.control),
+    Check::new("control dirty: what was refused leaves no rows", |s| Box::pin(refused(s)))
+        .when(|c| c.control),
     Check::new("control dirty: 500 keys at once", |s| Box::pin(many(s))).when(|c| c.control),
 ];
 
@@ -153,13 +159,17 @@ async fn pages(s: Subject) {
     for key in keys.iter().rev() {
         cache.done(put(key), BOUNDED).await;
     }
-    let (mut found, mut after) = (Vec::new(), None);
+    let (mut found, mut from) = (Vec::new(), None);
     for _ in 0..keys.len() {
-        let page = cache.dirty_after(after.as_ref(), 3).await;
+        let page = cache.dirty_from(from.as_ref(), 3).await;
         assert!(page.len() <= 3);
         let Some(last) = page.last() else { break };
-        after = Some(last.key.clone());
+        from = Some(last.key.following());
         found.extend(page.into_iter().map(|row| row.key));
+    }
+    for key in &keys {
+        let row = cache.dirty_from(Some(key), 1).await;
+        assert_eq!(row.first().map(|row| &row.key), Some(key), "a page begins with its key");
     }
     assert_eq!(found, keys.into_iter().collect::<Vec<_>>(), "each once, in the order of bytes");
     assert_eq!(cache.drained(cache.dirty().await).await, 8);
@@ -200,6 +210,32 @@ async fn own(s: Subject) {
     assert_eq!((one.dirty().await.len(), two.dirty().await.len()), (0, 1));
 }
 
+async fn nothing_there(s: Subject) {
+    let cache = Cache::active(&s).await;
+    let [a, b, c] = ["a", "b", "c"].map(|name| s.key(name));
+    let delete = Op::Delete { key: a.clone(), condition: Condition::Always, want_previous: false };
+    assert!(!cache.written(delete, BOUNDED).await.applied);
+    let gone = cache.done(Op::DeleteMany { keys: vec![b.clone(), c.clone()] }, BOUNDED).await;
+    assert_eq!(gone, Reply::Integer(0));
+    assert_eq!(cache.dirty_keys().await, BTreeSet::from([a, b, c]));
+}
+
+async fn refused(s: Subject) {
+    let cache = Cache::active(&s).await;
+    let [a, b] = ["a", "b"].map(|name| s.key(name));
+    let minute = TtlChange::For(MINUTE);
+    let touch = Op::Expire { key: a.clone(), ttl: minute, condition: ExpireCondition::Always };
+    assert!(!cache.written(touch, BOUNDED).await.applied);
+    let present = set(&a, "v", TtlChange::Clear, Condition::Present);
+    assert!(!cache.written(present, BOUNDED).await.applied);
+    assert_eq!(cache.dirty().await, []);
+    cache.done(put(&b), BOUNDED).await;
+    let before = cache.dirty().await;
+    let absent = set(&b, "w", TtlChange::Clear, Condition::Absent);
+    assert!(!cache.written(absent, BOUNDED).await.applied);
+    assert_eq!(cache.dirty().await, before, "nor does it touch those of others");
+}
+
 async fn many(s: Subject) {
     let cache = Cache::active(&s).await;
     let keys: BTreeSet<Key> = (0..500).map(|number| s.key(format!("{number:03}"))).collect();
@@ -210,12 +246,12 @@ async fn many(s: Subject) {
     assert!(cache.written(all, BOUNDED).await.applied);
     assert_eq!(cache.dirty_keys().await, keys);
     let half: Vec<Key> = keys.iter().step_by(2).cloned().collect();
-    let some = cache.dirty_after(None, 200).await;
+    let some = cache.dirty_from(None, 200).await;
     let gone = cache.done(Op::DeleteMany { keys: half.clone() }, BOUNDED).await;
     assert_eq!(gone, Reply::Integer(500 / 2));
     assert_eq!(s.count(&s.prefix()).await, 250);
     assert_eq!(cache.drained(some).await, 100, "those of the other half");
-    assert_eq!(cache.drained(cache.dirty_after(None, ROWS_MAX).await).await, 400);
+    assert_eq!(cache.drained(cache.dirty_from(None, ROWS_MAX).await).await, 400);
     let gone = cache.done(Op::DeleteMany { keys: half }, cache.mark(1).await).await;
     assert_eq!((gone, cache.dirty().await), (Reply::Integer(0), Vec::new()));
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of what is asserted.
 
 use super::super::Subject;
+use mainstay::backend::semantics::control::OVERFLOW;
 use mainstay::op::{Base, DirtyRow, LeaseRow, RecordOp, Terms, Under};
 use mainstay::reply::{Applied, Committed};
 use mainstay::{Key, Op, Reply, Written};
@@ -41,6 +42,16 @@ impl Cache {
     /// The record has not heard of it.
     pub(super) fn unknown(s: &Subject) -> Self {
         Self { s: s.clone(), name: Arc::from(format!("check-{:016x}", rand::random::<u64>())) }
+    }
+
+    /// What a record took for a better backend: not a cache, and one for all checks.
+    pub(super) async fn overflow(s: &Subject) -> Self {
+        let cache = Self { s: s.clone(), name: Arc::from(OVERFLOW) };
+        if !cache.lease(0).await.control.active {
+            // One of the checks that run at once does it.
+            cache.readmit(0, "", 0).await;
+        }
+        cache
     }
 
     /// Degraded at epoch 0.
@@ -134,12 +145,12 @@ impl Cache {
     }
 
     pub(super) async fn dirty(&self) -> Vec<DirtyRow> {
-        self.dirty_after(None, ROWS_MAX).await
+        self.dirty_from(None, ROWS_MAX).await
     }
 
-    pub(super) async fn dirty_after(&self, after: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
+    pub(super) async fn dirty_from(&self, from: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
         let cache = Arc::clone(&self.name);
-        let reply = self.ask(RecordOp::Dirty { cache, after: after.cloned(), limit }).await;
+        let reply = self.ask(RecordOp::Dirty { cache, from: from.cloned(), limit }).await;
         reply.into_dirty().expect("Dirty answers Dirty")
     }
 

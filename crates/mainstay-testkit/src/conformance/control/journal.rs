@@ -31,6 +31,8 @@ pub(in super::super) const CHECKS: &[Check] = &[
         .when(|c| c.control),
     Check::new("control journal: its keys are dirty in each active cache", |s| Box::pin(dirty(s)))
         .when(|c| c.control),
+    Check::new("control journal: its keys are not taken for overflow", |s| Box::pin(overflow(s)))
+        .when(|c| c.control),
 ];
 
 const NOTHING_KNOWN: Base = Base { version: None, known_until_us: None };
@@ -230,4 +232,14 @@ async fn dirty(s: Subject) {
     assert_eq!(one.drained(one.dirty().await).await, 1, "no write waits under it");
     let keys = BTreeSet::from([key]);
     assert_eq!((one.dirty_keys().await, two.dirty_keys().await), (BTreeSet::new(), keys));
+}
+
+async fn overflow(s: Subject) {
+    let (overflow, key) = (Cache::overflow(&s).await, s.key("a"));
+    apply(&s, journal(), 1, put(&key, "v"), NOTHING_KNOWN).await;
+    assert_eq!(overflow.dirty_from(Some(&key), 1).await, [], "no better backend has to follow");
+    overflow.done(put(&key, "w"), BOUNDED).await;
+    let rows = overflow.dirty_from(Some(&key), 1).await;
+    assert_eq!(rows.first().map(|row| &row.key), Some(&key));
+    assert_eq!(overflow.drained(rows).await, 1);
 }

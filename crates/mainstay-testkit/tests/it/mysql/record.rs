@@ -253,7 +253,7 @@ async fn a_drain_waits_for_no_other_key() {
         done(&backend, guarded(set(key, "v"), AROUND)).await;
     }
     let cache: Arc<str> = Arc::from("cache");
-    let all = RecordOp::Dirty { cache: Arc::clone(&cache), after: None, limit: 9 };
+    let all = RecordOp::Dirty { cache: Arc::clone(&cache), from: None, limit: 9 };
     let mut rows = done(&backend, Op::Record(all)).await.into_dirty().unwrap();
     let held =
         "UPDATE mainstay_dirty SET `number` = `number` + 1 WHERE `cache` = 'cache' AND `key` = 'b'";

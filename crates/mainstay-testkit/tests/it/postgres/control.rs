@@ -233,7 +233,7 @@ async fn drains_at_once_take_each_row_once_and_wait_for_nobody() {
     let entries = (0..500).map(|n| (Key::from(format!("k{n:03}")), Bytes::from("v"))).collect();
     let write = Op::SetMany { entries, ttl: TtlChange::Clear, all_absent: false };
     done(&record, guarded(write, AT_ONCE)).await;
-    let dirty = RecordOp::Dirty { cache: cache(), after: None, limit: 1000 };
+    let dirty = RecordOp::Dirty { cache: cache(), from: None, limit: 1000 };
     let rows: Vec<DirtyRow> = ask(&record, dirty).await.into_dirty().unwrap();
     assert_eq!(rows.len(), 500);
     let held = "SELECT 1 FROM mainstay_dirty WHERE key = 'k007' FOR UPDATE";

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Memory, shard_of};
 use crate::{
-    backend::semantics::control::{Applicable, ControlState, Permission},
+    backend::semantics::control::{Applicable, ControlState, Permission, leaves_rows},
     backend::semantics::keys_of,
     entry::{Key, Version},
     error::Result,
@@ -37,8 +37,8 @@ impl Memory {
             RecordOp::Commit { cache, write, under } => {
                 self.commit(&mut control, cache, write, *under, now_us)?
             }
-            RecordOp::Dirty { cache, after, limit } => {
-                Reply::Dirty(state.dirty(cache, after.as_ref(), *limit))
+            RecordOp::Dirty { cache, from, limit } => {
+                Reply::Dirty(state.dirty(cache, from.as_ref(), *limit))
             }
             RecordOp::Drained { cache, rows } => count(state.drained(cache, rows, now_us)),
             RecordOp::Degrade { cache, epoch, reason } => {
@@ -78,13 +78,16 @@ impl Memory {
         now_us: i64,
     ) -> Result<Reply> {
         let keys = keys_of(write);
-        // An error of the caller's kind leaves no dirty row: the state as it was is put back.
+        // An error of the caller's kind leaves no dirty row, nor does what was refused: the state as it was is put back.
         let before = control.state.clone();
         let committed = match control.state.may_commit(cache, under, &keys, now_us) {
             Permission::Overtaken => Committed::Overtaken,
             Permission::Wait(left) => Committed::Wait(left),
             Permission::Go => match self.write(write) {
                 Ok(reply) => {
+                    if !leaves_rows(write, &reply) {
+                        control.state = before;
+                    }
                     self.note(control, &keys, now_us);
                     Committed::Done(Box::new(reply))
                 }

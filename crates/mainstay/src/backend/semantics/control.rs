@@ -11,11 +11,16 @@ use std::{
 
 use crate::{
     entry::{Key, Version},
-    op::{Base, Control, DirtyRow, LeaseRow, Terms, Under},
+    op::{Base, Control, DirtyRow, LeaseRow, Op, OpClass, Terms, Under},
+    reply::Reply,
 };
 
 #[cfg(test)]
 mod tests;
+
+/// Not a cache, and no backend can have this name: its dirty keys are those that a record took for a better backend of a
+/// failover route. The dirty rows of a journaled write are not made for it.
+pub const OVERFLOW: &str = "/overflow";
 
 /// Everything that a record keeps beside its values. `now_us` is the record's clock, Unix microseconds.
 #[derive(Clone, Debug, Default)]
@@ -117,10 +122,10 @@ impl ControlState {
     }
 
     /// `RecordOp::Dirty`.
-    pub fn dirty(&self, cache: &str, after: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
+    pub fn dirty(&self, cache: &str, from: Option<&Key>, limit: usize) -> Vec<DirtyRow> {
         let Some(cache) = self.caches.get(cache) else { return Vec::new() };
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = cache.dirty.range((after, Bound::Unbounded)).take(limit);
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        let rows = cache.dirty.range((from, Bound::Unbounded)).take(limit);
         rows.map(|(key, row)| DirtyRow { key: key.clone(), number: row.number }).collect()
     }
 
@@ -221,8 +226,10 @@ impl ControlState {
         let own = self.journals.entry(journal).or_default();
         own.seq = seq;
         own.versions.extend(versions);
-        for cache in self.caches.values_mut().filter(|cache| cache.control.active) {
-            cache.around(keys, None, Duration::ZERO, now_us);
+        for (name, cache) in &mut self.caches {
+            if cache.control.active && **name != *OVERFLOW {
+                cache.around(keys, None, Duration::ZERO, now_us);
+            }
         }
     }
 
@@ -295,6 +302,18 @@ pub fn wait_for(known_for: Option<Duration>, since_us: i64, now_us: i64) -> Perm
     match known_for.checked_sub(Duration::from_micros(known)) {
         Some(left) if !left.is_zero() => Permission::Wait(left),
         _ => Permission::Go,
+    }
+}
+
+/// Whether a write around a cache leaves its dirty rows: what was refused changed nothing elsewhere either, but what is
+/// deleted is deleted everywhere.
+pub fn leaves_rows(write: &Op, reply: &Reply) -> bool {
+    let deletes = matches!(write, Op::Delete { .. } | Op::DeleteMany { .. });
+    match reply {
+        Reply::Written(written) => {
+            written.applied || (deletes && write.class() == OpClass::LastWriterWins)
+        }
+        _ => true,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     clock::Deadline,
     entry::Key,
     error::{Effect, Error, ErrorKind, Result},
-    op::Op,
+    op::{Op, OpClass},
     reply::Committed,
 };
 
@@ -163,7 +163,11 @@ impl Around<'_> {
     ) -> std::result::Result<Ending<Committed>, Stop> {
         let (reply, changed) = write::within(all, lease, self.write, self.bounds, deadline).await?;
         let done = Committed::Done(Box::new(reply));
-        Ok(if changed { Ending::Commit(done, guard) } else { Ending::RollBack(done) })
+        // What a delete did not find here may stand where the rows lead to.
+        let keeps_rows = matches!(self.write, Op::Delete { .. } | Op::DeleteMany { .. })
+            && self.write.class() == OpClass::LastWriterWins;
+        let commits = changed || keeps_rows;
+        Ok(if commits { Ending::Commit(done, guard) } else { Ending::RollBack(done) })
     }
 
     /// Whether the youngest of the dirty rows has been known for long enough.

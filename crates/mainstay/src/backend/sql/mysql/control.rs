@@ -46,8 +46,8 @@ pub(super) async fn run(
             let committed = guarded::commit(all, cache, write, *under, bounds, deadline).await?;
             Ok(Reply::Committed(committed))
         }
-        RecordOp::Dirty { cache, after, limit } => {
-            dirty(all, cache, after.as_ref(), *limit, deadline).await
+        RecordOp::Dirty { cache, from, limit } => {
+            dirty(all, cache, from.as_ref(), *limit, deadline).await
         }
         RecordOp::Drained { cache, rows } => drained(all, cache, rows, deadline).await,
         RecordOp::Degrade { cache, epoch, reason } => {
@@ -145,17 +145,17 @@ fn control(row: &mut Row, now_us: i64) -> Result<Control> {
 async fn dirty(
     all: &Connections,
     cache: &str,
-    after: Option<&Key>,
+    from: Option<&Key>,
     limit: usize,
     deadline: Deadline,
 ) -> Result<Reply> {
     let limit = Value::UInt(u64::try_from(limit).unwrap_or(u64::MAX));
     let cache = bytes(cache.as_bytes());
-    let found = match after {
+    let found = match from {
         None => rows(all, record::DIRTY, vec![cache, limit], deadline).await?,
         Some(key) => {
             let arguments = vec![cache, bytes(key.as_bytes()), limit];
-            rows(all, record::DIRTY_ON, arguments, deadline).await?
+            rows(all, record::DIRTY_FROM, arguments, deadline).await?
         }
     };
     let rows = found.into_iter().map(|mut row| {

@@ -13,7 +13,7 @@ use super::{
     statement::{KEYS_MAX, bytes, record},
 };
 use crate::{
-    backend::semantics::{Bounds, Change, Slot, keys_of},
+    backend::semantics::{Bounds, Change, Slot, control::OVERFLOW, keys_of},
     clock::Deadline,
     entry::{Key, Version},
     error::{Error, ErrorKind, Result},
@@ -79,7 +79,7 @@ impl Entry<'_> {
         let keys = keys_of(self.write);
         let active: Vec<String> = caches
             .iter()
-            .filter(|found| found.active)
+            .filter(|found| found.active && found.cache != OVERFLOW.as_bytes())
             .map(|found| String::from_utf8_lossy(&found.cache).into_owned())
             .collect();
         let active: Vec<&str> = active.iter().map(String::as_str).collect();
@@ -245,7 +245,7 @@ async fn share_degraded(
 fn guard(caches: &[Found]) -> Guard {
     let until = caches
         .iter()
-        .filter(|found| found.active)
+        .filter(|found| found.active && found.cache != OVERFLOW.as_bytes())
         .map(|found| found.now_us.saturating_add(found.statement_us))
         .min();
     let guard = Guard::caches(caches.len());

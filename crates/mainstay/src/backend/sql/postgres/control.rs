@@ -46,8 +46,8 @@ pub(super) async fn run(
             let commit = guarded::commit(all, cache, write, *under, bounds, deadline);
             Ok(Reply::Committed(Box::pin(commit).await?))
         }
-        RecordOp::Dirty { cache, after, limit } => {
-            Ok(Reply::Dirty(dirty(all, cache, after.as_ref(), *limit, deadline).await?))
+        RecordOp::Dirty { cache, from, limit } => {
+            Ok(Reply::Dirty(dirty(all, cache, from.as_ref(), *limit, deadline).await?))
         }
         RecordOp::Drained { cache, rows } => drained(all, cache, rows, deadline).await,
         RecordOp::Degrade { cache, epoch, reason } => {
@@ -138,14 +138,14 @@ fn lease_of(row: &Row, dirty_max: usize) -> Result<LeaseRow> {
 async fn dirty(
     all: &Connections,
     cache: &str,
-    after: Option<&Key>,
+    from: Option<&Key>,
     limit: usize,
     deadline: Deadline,
 ) -> Result<Vec<DirtyRow>> {
-    let after = after.map(Key::as_bytes);
+    let from = from.map(Key::as_bytes);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments: Arguments<'_> =
-        &[(&cache, Type::TEXT), (&after, Type::BYTEA), (&limit, Type::INT8)];
+        &[(&cache, Type::TEXT), (&from, Type::BYTEA), (&limit, Type::INT8)];
     let rows = short(all, statement::DIRTY, arguments, deadline).await?;
     let rows = rows.iter().map(|row| {
         let key = column::<&[u8]>(row, 0)?.into();

@@ -27,7 +27,7 @@ const NEW: &str = "INSERT INTO mainstay_cache (cache, id, active, epoch, generat
     VALUES (?1, ?2, 0, 0, 0, '', 0, 0, 0, 'never used', ?3, ?4, ?5, 0)
     ON CONFLICT (cache) DO NOTHING";
 const DIRTY: &str = "SELECT key, number FROM mainstay_dirty
-    WHERE cache = ?1 AND (?2 IS NULL OR key > ?2) ORDER BY key LIMIT ?3";
+    WHERE cache = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key LIMIT ?3";
 const DRAINED: &str = "DELETE FROM mainstay_dirty
     WHERE cache = ?1 AND key = ?2 AND number = ?3 AND open_until_us <= ?4";
 const DEGRADE: &str =
@@ -48,8 +48,8 @@ pub(super) fn look(connection: &Connection, op: &RecordOp) -> Result<Reply> {
             let row = lease(connection, cache, *dirty_max)?;
             Ok(row.map_or(Reply::Done, |row| Reply::Lease(Box::new(row))))
         }
-        RecordOp::Dirty { cache, after, limit } => {
-            dirty(connection, cache, after.as_ref(), *limit).map(Reply::Dirty)
+        RecordOp::Dirty { cache, from, limit } => {
+            dirty(connection, cache, from.as_ref(), *limit).map(Reply::Dirty)
         }
         RecordOp::Now => now_us(connection).map(Reply::Integer),
         write => Err(misplaced(write)),
@@ -160,12 +160,12 @@ fn control(connection: &Connection, cache: &str, now_us: i64) -> Result<Option<C
 fn dirty(
     connection: &Connection,
     cache: &str,
-    after: Option<&Key>,
+    from: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<DirtyRow>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(DIRTY).map_err(classify::error)?;
-    let found = statement.query((cache, after.map(Key::as_bytes), limit));
+    let found = statement.query((cache, from.map(Key::as_bytes), limit));
     let mut found = found.map_err(classify::error)?;
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(classify::error)? {

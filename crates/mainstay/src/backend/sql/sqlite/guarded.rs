@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     backend::semantics,
-    backend::semantics::control::{Permission, micros, wait_for},
+    backend::semantics::control::{Permission, leaves_rows, micros, wait_for},
     entry::Key,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     op::{Op, Under},
     reply::Committed,
 };
@@ -57,8 +57,25 @@ pub(super) fn commit(
     };
     match under {
         Under::Mark { .. } => attempt(),
-        Under::Around { .. } => atomically(connection, attempt),
+        Under::Around { .. } => around_all(connection, op, attempt),
     }
+}
+
+/// The rows together with the write. One that changed nothing takes its rows with it.
+fn around_all(
+    connection: &Connection,
+    op: &Op,
+    attempt: impl FnOnce() -> Result<Committed>,
+) -> Result<Committed> {
+    let mut refused = None;
+    let committed = atomically(connection, || match attempt()? {
+        Committed::Done(reply) if !leaves_rows(op, &reply) => {
+            refused = Some(Committed::Done(reply));
+            Err(Error::new(ErrorKind::Internal, "rolled back: nothing was changed"))
+        }
+        other => Ok(other),
+    });
+    refused.map_or(committed, Ok)
 }
 
 fn permission(

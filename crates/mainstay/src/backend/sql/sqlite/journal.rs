@@ -27,7 +27,9 @@ const OWN: &str = "SELECT epoch, counter FROM mainstay_journal_key WHERE journal
 const NOTE: &str = "INSERT INTO mainstay_journal_key (journal, key, epoch, counter)
     SELECT ?1, key, epoch, counter FROM mainstay_kv WHERE key = ?2
     ON CONFLICT (journal, key) DO UPDATE SET epoch = excluded.epoch, counter = excluded.counter";
-const ACTIVE: &str = "SELECT cache FROM mainstay_cache WHERE active = 1 ORDER BY cache";
+/// `semantics::control::OVERFLOW` is not a cache.
+const ACTIVE: &str = "SELECT cache FROM mainstay_cache
+    WHERE active = 1 AND cache <> '/overflow' ORDER BY cache";
 
 /// Where a write stands.
 #[derive(Clone, Copy, Debug)]

@@ -109,8 +109,8 @@ pub(in super::super) const CLEAN: &str =
 pub(in super::super) const DIRTY: &str =
     "SELECT `key`, `number` FROM mainstay_dirty WHERE `cache` = ? ORDER BY `key` LIMIT ?";
 
-/// Cache, key to go on after, rows at most.
-pub(in super::super) const DIRTY_ON: &str = "SELECT `key`, `number` FROM mainstay_dirty WHERE `cache` = ? AND `key` > ? ORDER BY `key` LIMIT ?";
+/// Cache, key to begin at, rows at most.
+pub(in super::super) const DIRTY_FROM: &str = "SELECT `key`, `number` FROM mainstay_dirty WHERE `cache` = ? AND `key` >= ? ORDER BY `key` LIMIT ?";
 
 /// Cache. Waits for those who change the row.
 pub(in super::super) const SHARE: &str = concat!(

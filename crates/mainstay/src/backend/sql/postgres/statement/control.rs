@@ -20,9 +20,9 @@ pub(in super::super) const NEW_CACHE: &str = "INSERT INTO mainstay_cache (cache,
      statement_us) VALUES ($1, $2, false, 0, 0, '', 0, 0, 0, 'never used', $3, $4, $5) \
      ON CONFLICT (cache) DO NOTHING";
 
-/// `$1` cache, `$2` key to go on after or null, `$3` limit.
+/// `$1` cache, `$2` key to begin at or null, `$3` limit.
 pub(in super::super) const DIRTY: &str = "SELECT key, number FROM mainstay_dirty \
-     WHERE cache = $1 AND ($2::bytea IS NULL OR key > $2) ORDER BY key LIMIT $3";
+     WHERE cache = $1 AND ($2::bytea IS NULL OR key >= $2) ORDER BY key LIMIT $3";
 
 /// `$1` cache, `$2` keys and `$3` their numbers. A row that is locked is being written or drained by another: it is
 /// left, and nobody waits.

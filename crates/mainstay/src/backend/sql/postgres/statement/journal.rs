@@ -13,7 +13,7 @@ pub(in super::super) const LOCK_JOURNAL: &str =
 pub(in super::super) const HOLD_ALL_DEGRADED: &str =
     "SELECT cache FROM mainstay_cache WHERE NOT active ORDER BY cache FOR SHARE";
 
-/// `$1` keys. Makes them dirty for each active cache; which ones are degraded.
+/// `$1` keys. Makes them dirty for each active cache (`semantics::control::OVERFLOW` is none); which ones are degraded.
 pub(in super::super) const MAKE_DIRTY_FOR_ALL: &str = concat!(
     "WITH dirty AS (INSERT INTO mainstay_dirty AS d \
      (cache, key, number, since_us, open_until_us) \
@@ -24,7 +24,7 @@ pub(in super::super) const MAKE_DIRTY_FOR_ALL: &str = concat!(
     ", ",
     now_us!(),
     " FROM mainstay_cache AS c CROSS JOIN unnest($1::bytea[]) AS t(k) \
-     WHERE c.active ORDER BY c.cache, k \
+     WHERE c.active AND c.cache <> '/overflow' ORDER BY c.cache, k \
      ON CONFLICT (cache, key) DO UPDATE SET number = greatest(d.number + 1, ",
     now_us!(),
     ") RETURNING key) SELECT cache FROM mainstay_cache WHERE NOT active"

@@ -34,7 +34,7 @@ pub(super) async fn readmit(sqlite: &Sqlite, epoch: u64) -> Reply {
 }
 
 async fn dirty(sqlite: &Sqlite) -> Vec<DirtyRow> {
-    let op = RecordOp::Dirty { cache: cache(), after: None, limit: 1000 };
+    let op = RecordOp::Dirty { cache: cache(), from: None, limit: 1000 };
     ask(sqlite, op).await.into_dirty().unwrap()
 }
 
