@@ -1,4 +1,4 @@
-//! The whole outage scenario: the suite's test with the long times, in release mode, one after the other.
+//! The whole outage scenarios: the suite's tests with the long times, in release mode, one after the other.
 //! It must not know what the scenario does.
 
 use crate::step::Step;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const STEP: Step = Step {
-    command: "cargo test --release --package mainstay-cli --test it -- nobody_notices --nocapture --test-threads=1",
+    command: "cargo test --release --package mainstay-cli --test it -- nobody_notices a_database_sees --nocapture --test-threads=1",
     environment: &[("MAINSTAY_WHOLE_SCENARIO", "1")],
 };
 

@@ -36,6 +36,7 @@ Data:
   set          Write a key
   del          Delete keys
   lock         Run a command under a lock
+  warm         Read the keys of a list once
 
 Config:
   config       Write, check and show the configuration, or print its schema
@@ -140,6 +141,8 @@ pub(crate) enum Command {
     Del(commands::del::Del),
     /// Run a command under a lock: it is ended when the lock is lost
     Lock(commands::lock::Lock),
+    /// Read the keys of a list once: copies of them stand in the caches then
+    Warm(commands::warm::Warm),
     /// Write, check and show the configuration, or print its schema
     #[command(subcommand)]
     Config(commands::config::Config),

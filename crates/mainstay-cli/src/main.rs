@@ -43,6 +43,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Del(command) => client::wait(command.run(common, output)),
         Command::Lock(command) => client::wait(command.run(common, output)),
         Command::Locks(command) => client::wait(command.run(common, output)),
+        Command::Warm(command) => client::wait(command.run(common, output)),
         Command::Config(command) => command.run(common, output),
         Command::Completions(command) => command.run(output),
         Command::Man(command) => command.run(output),

@@ -295,6 +295,15 @@ impl Op {
         }
     }
 
+    /// Whether the storage asks it for itself, so that others may be served: it must not wait behind them.
+    pub(crate) fn keeps_true(&self) -> bool {
+        match self {
+            Op::Copy(op) => matches!(op, CopyOp::Beacon { .. }),
+            Op::Record(op) => !matches!(op, RecordOp::Commit { .. } | RecordOp::Apply { .. }),
+            _ => false,
+        }
+    }
+
     /// The word for metrics and traces.
     pub fn name(&self) -> &'static str {
         match self {

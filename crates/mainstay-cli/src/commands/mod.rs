@@ -17,3 +17,4 @@ pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod set;
 pub(crate) mod status;
+pub(crate) mod warm;

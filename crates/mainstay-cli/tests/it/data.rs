@@ -29,6 +29,25 @@ fn values_are_written_read_and_deleted() {
 }
 
 #[test]
+fn a_list_of_keys_is_read_once_from_a_file_or_from_standard_input() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch);
+    server.run(&["set", "user:1", "ada"]).ok();
+    server.run(&["set", "user:2", "bob"]).ok();
+    std::fs::write(scratch.path().join("keys"), "user:1\n\nuser:2\nuser:3\n").unwrap();
+    assert_eq!(server.run(&["warm", "keys"]).ok(), "2 found, 1 not there, 0 failed\n");
+    let tally = server.json(&["warm", "keys", "--prefix", "no:", "--concurrency", "2"]);
+    assert_eq!(tally, serde_json::json!({ "found": 0, "missing": 3, "failed": 0 }));
+    let mut command = server.command(&["warm", "-", "--prefix", "user:"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n2").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "2 found, 0 not there, 0 failed\n");
+    server.run(&["warm", "no such file"]).failed(2);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn keys_and_values_are_any_bytes() {
     let scratch = Scratch::new();
     let server = Server::start(&scratch);

@@ -14,4 +14,6 @@ mod outage;
 mod overflow;
 mod process;
 mod serve;
+mod source;
+mod stampede;
 mod support;

@@ -1,11 +1,11 @@
 //! Queries of the application's own tables: what each engine's types become in JSON, and what is refused.
 
 use crate::sql::{self, connected, generous};
-use mainstay::backend::Backend;
 use mainstay::backend::sql::{mysql::Mysql, postgres::Postgres, sqlite::Sqlite};
+use mainstay::backend::{Backend, Told};
 use mainstay::config::BackendConfig;
 use mainstay::op::{Query, Rows, Statement};
-use mainstay::{Effect, ErrorKind, Op, Result};
+use mainstay::{Effect, ErrorKind, Key, Op, Result};
 use mainstay_testkit::servers::{self, MariaDb, PgBouncer};
 use std::sync::Arc;
 
@@ -115,4 +115,36 @@ async fn sqlite_rows_become_faithful_json_and_nothing_is_written() {
     assert_eq!(kind(&backend, "DELETE FROM mainstay_kv", &[]).await, ErrorKind::Misconfigured);
     assert_eq!(kind(&backend, "SELECT ?1", &[]).await, ErrorKind::Misconfigured);
     assert_eq!(kind(&backend, "SELECT * FROM no_such_table", &[]).await, ErrorKind::Misconfigured);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_tells_what_is_notified_and_when_it_stops() {
+    let mut server = servers::Postgres::start().await.unwrap();
+    let backend = connected(new_postgres, &server.url(), 4).await;
+    let mut feed = backend.listen("users \"changed\"", generous()).await.unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let notify = "NOTIFY \"users \"\"changed\"\"\", '42'; NOTIFY \"users \"\"changed\"\"\", 'a:b'; NOTIFY other, 'x'";
+    client.batch_execute(notify).await.unwrap();
+    let mut keys = Vec::new();
+    while keys.len() < 2 {
+        match feed.next().await.unwrap() {
+            Told::Changed(told) => keys.extend(told),
+            other => assert!(matches!(other, Told::UpTo(_)), "{other:?}"),
+        }
+    }
+    assert_eq!(keys, [Key::from("42"), Key::from("a:b")]);
+    client.batch_execute("NOTIFY \"users \"\"changed\"\"\"").await.unwrap();
+    while feed.next().await.unwrap() != Told::All {}
+    server.kill();
+    let end = loop {
+        match feed.next().await {
+            Ok(told) => assert!(matches!(told, Told::UpTo(_)), "{told:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.kind(), ErrorKind::Disconnected, "{end}");
+    drop(client);
+    assert!(driver.await.unwrap().is_err(), "the server was killed");
 }

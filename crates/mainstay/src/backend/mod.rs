@@ -144,6 +144,17 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
         Box::pin(async { Err(error) })
     }
 
+    /// What the application says over a channel of the engine, from now on, over a connection of its own: each message as
+    /// a key, an empty one as `Told::All`.
+    fn listen<'a>(
+        &'a self,
+        _channel: &'a str,
+        _deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Box<dyn Feed>>> {
+        let error = Error::new(ErrorKind::Unsupported, "this engine has no channels to listen to");
+        Box::pin(async { Err(error) })
+    }
+
     /// Releases the connections. Later calls fail with `OutOfUse`.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -11,6 +11,8 @@ mod limits;
 mod load;
 mod locks;
 mod route;
+mod source;
+mod template;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -26,6 +28,8 @@ pub use load::LoadConfig;
 pub use locks::{LockModeConfig, LocksConfig};
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
+pub use source::{ChangesConfig, SourceConfig};
+pub(crate) use template::Template;
 
 use crate::error::{Error, ErrorKind, Result};
 

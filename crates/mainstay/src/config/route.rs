@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Consistency, invalid, text};
+use super::{Config, Consistency, SourceConfig, invalid, text};
 use crate::error::Result;
 
 /// How a failover route chooses.
@@ -77,16 +77,20 @@ pub struct RouteConfig {
     pub l1_ttl: Option<Duration>,
     /// What becomes of a write while the record is down; record routes only. Default `refuse`.
     pub on_record_down: OnRecordDown,
+    /// Values are rows of the application's own tables, in place of a `record`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceConfig>,
 }
 
 impl RouteConfig {
     pub(super) fn validate(&self, path: &str, known: impl Fn(&str) -> bool) -> Result<()> {
-        match (&self.record, self.backends.is_empty(), self.cache.is_empty()) {
+        self.validate_source(path)?;
+        match (self.truth(), self.backends.is_empty(), self.cache.is_empty()) {
             (Some(_), true, _) | (None, false, true) => {}
             (None, true, _) => {
                 return Err(invalid(
                     path,
-                    "names a `record`, or the `backends` of a failover route",
+                    "names a `record`, a `source`, or the `backends` of a failover route",
                 ));
             }
             _ => {
@@ -97,7 +101,7 @@ impl RouteConfig {
             }
         }
         let names =
-            self.cache.iter().chain(&self.record).chain(&self.backends).chain(self.ttl_max.keys());
+            self.cache.iter().chain(self.truth()).chain(&self.backends).chain(self.ttl_max.keys());
         if let Some(unknown) = names.into_iter().find(|name| !known(name)) {
             return Err(invalid(
                 path,
@@ -108,7 +112,7 @@ impl RouteConfig {
         if let Some(twice) = self
             .cache
             .iter()
-            .chain(&self.record)
+            .chain(self.truth())
             .chain(&self.backends)
             .find(|name| !seen.insert(*name))
         {
@@ -121,6 +125,34 @@ impl RouteConfig {
         self.validate_memory(path)?;
         self.validate_strict(path)?;
         self.validate_journal(path)
+    }
+
+    /// The backend with the truth, where there is one.
+    pub(crate) fn truth(&self) -> Option<&String> {
+        self.record.as_ref().or(self.source.as_ref().map(|source| &source.backend))
+    }
+
+    fn validate_source(&self, path: &str) -> Result<()> {
+        let Some(source) = &self.source else { return Ok(()) };
+        if self.record.is_some() {
+            return Err(invalid(path, "has a `record` and a `source`: leave one of the two out"));
+        }
+        if source.default.is_some() && self.default.is_some() {
+            return Err(invalid(path, "has a `default` twice: leave one of the two out"));
+        }
+        if self.consistency == Consistency::Strict {
+            return Err(invalid(
+                &format!("{path}.consistency"),
+                "is for values that are written through Mainstay; a source's tables are written past it",
+            ));
+        }
+        if self.on_record_down == OnRecordDown::Journal {
+            return Err(invalid(
+                &format!("{path}.on_record_down"),
+                "is for writes; a source is read",
+            ));
+        }
+        source.validate(&format!("{path}.source"))
     }
 
     fn validate_strict(&self, path: &str) -> Result<()> {
@@ -158,7 +190,7 @@ impl RouteConfig {
 
     /// What this process keeps of its own is told of changes a little later than they happen.
     fn validate_memory(&self, path: &str) -> Result<()> {
-        let kept = self.record.is_some() && self.cache.iter().any(|name| name == Config::MEMORY);
+        let kept = self.truth().is_some() && self.cache.iter().any(|name| name == Config::MEMORY);
         if kept && self.consistency == Consistency::Strict {
             return Err(invalid(
                 &format!("{path}.cache"),

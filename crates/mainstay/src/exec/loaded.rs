@@ -27,7 +27,7 @@ pub(crate) async fn read(
         route,
         record: domain.record,
         domain: Some(domain),
-        cached: road.copies_may_count(route),
+        cached: road.has_lease(route),
         hedge: road.nodes[domain.record].view(road.clock.now()).is_available(),
         deadline,
         session: None,

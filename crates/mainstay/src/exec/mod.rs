@@ -43,6 +43,7 @@ pub(crate) mod refill;
 pub(crate) mod rows;
 mod scan;
 pub(crate) mod snapshot;
+mod source;
 pub(crate) mod stale;
 mod turn;
 mod write;
@@ -146,7 +147,10 @@ async fn run_on(
     let op = prepare::with_route_ttl(op, route, &road.clock);
     let result = follow(road, route, &op, deadline, session).await;
     let result = result.or_else(|error| default_of(route, &op, error));
-    road.counts.request(route, op.class(), &result);
+    // A load is counted where it is made.
+    if route.source.is_none() || op.class() != OpClass::Read {
+        road.counts.request(route, op.class(), &result);
+    }
     result
 }
 
@@ -157,6 +161,9 @@ async fn follow(
     deadline: Deadline,
     session: Option<&Session>,
 ) -> Result<Served> {
+    if let Some(source) = &route.source {
+        return source::run(road, route, source, op, deadline).await;
+    }
     let now = road.clock.now();
     let view = |node: NodeId| road.nodes[node].view(now);
     match plan(op, route, view, || road.counts.turn(), || road.copies_count(route)) {
@@ -215,15 +222,15 @@ impl Road {
         self.domain(route).map(|domain| domain.config.lease).or(route.l1_ttl)
     }
 
-    /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
-    /// may evict marks. A cache that warms up takes a share of the reads.
+    /// Whether this read may ask the cache: there is a lease, and a cache that warms up takes a share of the reads.
     fn copies_count(&self, route: &Route) -> bool {
         let takes = |domain: &Arc<Domain>| domain.takes(|| self.entropy.unit());
-        self.copies_may_count(route) && self.domain(route).is_some_and(takes)
+        self.has_lease(route) && self.domain(route).is_some_and(takes)
     }
 
-    /// The same for what is read from nowhere else while a cache warms up.
-    pub(crate) fn copies_may_count(&self, route: &Route) -> bool {
+    /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
+    /// may evict marks.
+    pub(crate) fn has_lease(&self, route: &Route) -> bool {
         let Some(domain) = self.domain(route) else { return false };
         let strict = route.consistency == Consistency::Strict;
         domain.may_read(&self.clock) && !(strict && domain.evicts())

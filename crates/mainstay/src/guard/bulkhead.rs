@@ -13,10 +13,15 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// A limit on the calls in flight, with a bounded queue before it.
+/// Smaller limits keep no place back.
+const KEEPS_FROM: usize = 4;
+
+/// A limit on the calls in flight, with a bounded queue before it. One of the places is kept for what keeps the storage
+/// itself true (leases, readmission): a backend that is full with users' calls must not lose them for want of a lease.
 #[derive(Debug)]
 pub struct Bulkhead {
     places: Semaphore,
+    kept: Semaphore,
     inflight_max: usize,
     queue_max: usize,
     queue_wait: Duration,
@@ -41,8 +46,10 @@ impl Bulkhead {
     /// `inflight_max` calls at once; `queue_max` more may wait, each at most `queue_wait`.
     pub fn new(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
         let inflight_max = inflight_max.clamp(1, Semaphore::MAX_PERMITS);
+        let kept = usize::from(inflight_max >= KEEPS_FROM);
         Self {
-            places: Semaphore::new(inflight_max),
+            places: Semaphore::new(inflight_max - kept),
+            kept: Semaphore::new(kept),
             inflight_max,
             queue_max,
             queue_wait,
@@ -58,8 +65,21 @@ impl Bulkhead {
     pub async fn enter(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
         match self.places.try_acquire() {
             Ok(place) => Ok(Place(place)),
-            Err(TryAcquireError::NoPermits) => self.wait(clock, deadline).await,
+            Err(TryAcquireError::NoPermits) => self.wait(&self.places, clock, deadline).await,
             Err(TryAcquireError::Closed) => Err(closed()),
+        }
+    }
+
+    /// The same for what must not wait behind users' calls.
+    ///
+    /// # Errors
+    /// As `enter`.
+    pub async fn enter_first(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
+        match self.places.try_acquire() {
+            Ok(place) => Ok(Place(place)),
+            // Nobody would ever give it.
+            Err(_) if self.inflight_max < KEEPS_FROM => self.enter(clock, deadline).await,
+            Err(_) => self.wait(&self.kept, clock, deadline).await,
         }
     }
 
@@ -68,9 +88,15 @@ impl Bulkhead {
         self.places.try_acquire().ok().map(Place)
     }
 
+    /// How long a call waits for a place.
+    pub fn queue_wait(&self) -> Duration {
+        self.queue_wait
+    }
+
     /// Calls in flight.
     pub fn inflight(&self) -> usize {
-        self.inflight_max - self.places.available_permits().min(self.inflight_max)
+        let free = self.places.available_permits() + self.kept.available_permits();
+        self.inflight_max - free.min(self.inflight_max)
     }
 
     /// The limit.
@@ -88,14 +114,19 @@ impl Bulkhead {
         self.shed.load(Ordering::Relaxed)
     }
 
-    async fn wait(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
+    async fn wait<'a>(
+        &self,
+        places: &'a Semaphore,
+        clock: &Clock,
+        deadline: Deadline,
+    ) -> Result<Place<'a>> {
         let queued = self.queued.fetch_add(1, Ordering::Relaxed);
         let _queued = Queued(&self.queued);
         if queued >= self.queue_max {
             return Err(self.shed_as(ErrorKind::Shed, "bulkhead full: the queue is full as well"));
         }
         let until = deadline.within(clock.now(), self.queue_wait);
-        match tokio::time::timeout_at(until.instant(), self.places.acquire()).await {
+        match tokio::time::timeout_at(until.instant(), places.acquire()).await {
             Ok(Ok(place)) => Ok(Place(place)),
             Ok(Err(_)) => Err(closed()),
             Err(_) if deadline == until => Err(self.shed_as(
@@ -145,6 +176,25 @@ mod tests {
         assert!(poll!(&mut waiting).is_pending());
         drop(place);
         assert!(matches!(poll!(&mut waiting), Poll::Ready(Ok(_))));
+        assert_eq!(bulkhead.inflight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_place_of_several_is_kept_for_what_must_not_wait() {
+        let clock = Clock::system();
+        let soon = clock.deadline_in(Duration::from_millis(50));
+        let bulkhead = Bulkhead::new(4, 8, Duration::from_millis(10));
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(bulkhead.enter(&clock, soon).await.expect("free"));
+        }
+        assert!(bulkhead.enter(&clock, soon).await.is_err(), "the fourth is kept");
+        let first = bulkhead.enter_first(&clock, soon).await.expect("kept for it");
+        assert_eq!(bulkhead.inflight(), 4);
+        assert!(bulkhead.enter_first(&clock, soon).await.is_err(), "there is one");
+        drop(first);
+        assert_eq!(bulkhead.inflight(), 3);
+        drop(places);
         assert_eq!(bulkhead.inflight(), 0);
     }
 

@@ -38,7 +38,10 @@ pub async fn call(node: &Node, op: &Op, deadline: Deadline) -> Result<Reply> {
     node.admit()?;
     let guard = node.guard();
     let clock = guard.clock();
-    let entered = guard.bulkhead.enter(clock, deadline).await;
+    let entered = match op.keeps_true() {
+        true => guard.bulkhead.enter_first(clock, deadline).await,
+        false => guard.bulkhead.enter(clock, deadline).await,
+    };
     let _place = entered.map_err(|error| error.at(node.name()))?;
     let now = clock.now();
     if deadline.passed(now) {

@@ -195,10 +195,7 @@ impl Work {
     async fn ask(&self, lead: &Lead, truth: Truth) -> Result<Option<Loaded>> {
         let road = &self.road;
         let limit = road.clock.deadline_in(self.options.hard_timeout);
-        let _place = match truth.node {
-            Some(_) => None,
-            None => Some(road.loads.bulkhead(&self.route).enter(&road.clock, limit).await?),
-        };
+        let _place = road.loads.bulkhead(&self.route).enter(&road.clock, limit).await?;
         lead.asks(road.clock.now());
         self.count(Counter::Loads);
         let asked = AssertUnwindSafe(async { (truth.ask)().await }).catch_unwind();

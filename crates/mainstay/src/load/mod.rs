@@ -30,7 +30,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     clock::Deadline,
-    config::LoadConfig,
+    config::{Config, LoadConfig},
     entry::Key,
     error::Result,
     exec::{Road, Served},
@@ -41,6 +41,7 @@ use crate::{
 
 mod bucket;
 mod call;
+pub(crate) mod changes;
 mod count;
 mod envelope;
 mod flight;
@@ -90,7 +91,6 @@ impl Truth {
     }
 
     /// A question that goes through the guard of this node (`guard::call`), whose bulkhead is enough.
-    #[expect(dead_code, reason = "for routes with a source")]
     pub(crate) fn of_node(
         node: NodeId,
         ask: impl FnOnce() -> BoxFuture<'static, Result<Option<Loaded>>> + Send + 'static,
@@ -115,21 +115,26 @@ pub(crate) struct Loads {
 
 impl Loads {
     /// Nothing under way.
-    pub(crate) fn new(config: &LoadConfig, routes: usize, nodes: usize, value_max: u64) -> Self {
-        let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = *config;
-        let bulkhead = |_| Bulkhead::new(inflight_max, queue_max, queue_wait);
+    pub(crate) fn new(config: &Config, routes: &[Arc<Route>], nodes: usize) -> Self {
+        let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = config.load;
+        // The guard of the database bounds the queries of all sources; each may have its own bound below that.
+        let most = |route: &Route| match &route.source {
+            Some(source) => source.inflight_max.unwrap_or(usize::MAX),
+            None => inflight_max,
+        };
+        let bulkhead = |route: &Arc<Route>| Bulkhead::new(most(route), queue_max, queue_wait);
         let buckets = fallback_max.map(|rate| (0..nodes).map(move |_| Bucket::new(rate)));
         Self {
             flights: Arc::default(),
             throttle: Mutex::default(),
-            bulkheads: (0..routes).map(bulkhead).collect(),
+            bulkheads: routes.iter().map(bulkhead).collect(),
             fallbacks: buckets.into_iter().flatten().map(Mutex::new).collect(),
-            counts: Counts::new(routes),
-            value_max,
+            counts: Counts::new(routes.len()),
+            value_max: config.limits.value_max,
         }
     }
 
-    /// The bulkhead of a route's closures.
+    /// The bulkhead of what a route loads.
     pub(crate) fn bulkhead(&self, route: &Route) -> &Bulkhead {
         &self.bulkheads[route.id]
     }

@@ -13,9 +13,11 @@ use crate::{
 };
 
 mod plan;
+mod source;
 mod table;
 
 pub(crate) use plan::{Plan, plan};
+pub(crate) use source::Source;
 pub(crate) use table::{NodeInfo, build};
 
 #[cfg(test)]
@@ -49,6 +51,8 @@ pub(crate) struct Route {
     pub(crate) l1_ttl: Option<Duration>,
     /// Whether writes may wait in the journal while the record is down.
     pub(crate) journal: bool,
+    /// Where values come from that are rows of the application's own; then the record of `shape` has its tables.
+    pub(crate) source: Option<Arc<Source>>,
 }
 
 /// The two shapes of a route.

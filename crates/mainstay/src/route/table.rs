@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Built, Consistency, NodeId, Route, Select, Shape, Table, misrouted};
+use super::{Built, Consistency, NodeId, Route, Select, Shape, Source, Table, misrouted};
 use crate::config::{Config, OnRecordDown, RouteConfig};
 
 /// A copy in a cache lives at most this long unless the route says otherwise.
@@ -81,6 +81,7 @@ impl Route {
             stale_if_error: STALE_IF_ERROR,
             l1_ttl: None,
             journal: false,
+            source: None,
         }
     }
 }
@@ -97,8 +98,43 @@ fn resolve(
             .copied()
             .ok_or_else(|| misrouted(path, &format!("names `{name}`, which is not a backend")))
     };
+    let shape = shape_of(path, config, nodes, &find)?;
+    let mut ttl_max = vec![None; nodes.len()];
+    for (name, ttl) in &config.ttl_max {
+        ttl_max[find(name)?] = Some(*ttl);
+    }
+    let source = config.source.as_ref();
+    let source = source.map(|source| Source::resolve(path, &config.prefix, source)).transpose()?;
+    let alone = matches!(shape, Shape::Record { cache: None, l1: true, .. });
+    let label = if config.prefix.is_empty() { "*" } else { &config.prefix };
+    Ok(Route {
+        id: 0,
+        prefix: Bytes::from(config.prefix.clone()),
+        label: Arc::from(label),
+        shape,
+        ttl: config.ttl,
+        ttl_max,
+        default: default_of(config).map(Bytes::from),
+        consistency: config.consistency,
+        stale_if_error: match config.consistency {
+            Consistency::Strict => Duration::ZERO,
+            Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
+        },
+        l1_ttl: config.l1_ttl.or(alone.then_some(L1_TTL)),
+        journal: config.on_record_down == OnRecordDown::Journal,
+        source: source.map(Arc::new),
+    })
+}
+
+/// Who serves a route, by its configuration.
+fn shape_of(
+    path: &str,
+    config: &RouteConfig,
+    nodes: &[NodeInfo],
+    find: &dyn Fn(&String) -> Result<NodeId>,
+) -> Result<Shape> {
     let all = |names: &[String]| names.iter().map(find).collect::<Result<Vec<_>>>();
-    let shape = match &config.record {
+    Ok(match config.truth() {
         Some(record) => {
             let record = find(record)?;
             if !nodes[record].durable {
@@ -126,29 +162,13 @@ fn resolve(
             backends: with_memory(all(&config.backends)?, nodes),
             select: config.select,
         },
-    };
-    let mut ttl_max = vec![None; nodes.len()];
-    for (name, ttl) in &config.ttl_max {
-        ttl_max[find(name)?] = Some(*ttl);
-    }
-    let alone = matches!(shape, Shape::Record { cache: None, l1: true, .. });
-    let label = if config.prefix.is_empty() { "*" } else { &config.prefix };
-    Ok(Route {
-        id: 0,
-        prefix: Bytes::from(config.prefix.clone()),
-        label: Arc::from(label),
-        shape,
-        ttl: config.ttl,
-        ttl_max,
-        default: config.default.clone().map(Bytes::from),
-        consistency: config.consistency,
-        stale_if_error: match config.consistency {
-            Consistency::Strict => Duration::ZERO,
-            Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
-        },
-        l1_ttl: config.l1_ttl.or(alone.then_some(L1_TTL)),
-        journal: config.on_record_down == OnRecordDown::Journal,
     })
+}
+
+/// Of the route or of its source: both names mean the same.
+fn default_of(config: &RouteConfig) -> Option<String> {
+    let of_source = config.source.as_ref().and_then(|source| source.default.clone());
+    config.default.clone().or(of_source)
 }
 
 /// The one cache whose copies are kept true, and whether memory stands before it.

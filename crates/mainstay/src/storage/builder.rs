@@ -138,16 +138,7 @@ impl Builder {
         let backlog =
             journal::open(&self.config.journal, &table, self.merge.take(), &clock, &entropy)
                 .await?;
-        let locks = Locks::new(Parts {
-            config: self.config.locks.clone(),
-            drifts: nodes.iter().map(|_| Mutex::default()).collect(),
-            nodes: nodes.clone(),
-            clock: clock.clone(),
-            entropy: entropy.clone(),
-            tasks: tasks.clone(),
-            events: events.clone(),
-            deadline: self.config.limits.deadline,
-        })?;
+        let locks = locks(&self.config, &nodes, &clock, &entropy, &tasks, &events)?;
         let road = Arc::new(Road {
             backlog,
             domains,
@@ -156,12 +147,7 @@ impl Builder {
             rows: rows(&table, &nodes),
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
-            loads: Loads::new(
-                &self.config.load,
-                table.routes().len(),
-                nodes.len(),
-                self.config.limits.value_max,
-            ),
+            loads: Loads::new(&self.config, table.routes(), nodes.len()),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             table,
             nodes,
@@ -273,6 +259,26 @@ fn domains(
     (domains, of_routes)
 }
 
+fn locks(
+    config: &Config,
+    nodes: &[Arc<Node>],
+    clock: &Clock,
+    entropy: &Entropy,
+    tasks: &Tasks,
+    events: &Events,
+) -> Result<Locks> {
+    Locks::new(Parts {
+        config: config.locks.clone(),
+        drifts: nodes.iter().map(|_| Mutex::default()).collect(),
+        nodes: nodes.to_vec(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        tasks: tasks.clone(),
+        events: events.clone(),
+        deadline: config.limits.deadline,
+    })
+}
+
 /// Starts every node's supervisor, and what tends each cache; waits a little for first connections.
 async fn start(road: &Arc<Road>) {
     for (id, node) in road.nodes.iter().enumerate() {
@@ -302,6 +308,10 @@ async fn start(road: &Arc<Road>) {
         if road.l1.of_domain(id).is_some() {
             road.tasks.spawn(feed::keep(Arc::clone(road), id));
         }
+    }
+    let changes = |route: &&Arc<Route>| route.source.as_ref().is_some_and(|s| s.changes.is_some());
+    for route in road.table.routes().iter().filter(changes) {
+        road.tasks.spawn(load::changes::keep(Arc::clone(road), Arc::clone(route)));
     }
     for record in road.backlog.iter().flat_map(Backlog::records) {
         road.tasks.spawn(replay::keep(Arc::clone(road), record));

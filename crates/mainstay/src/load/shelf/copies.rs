@@ -280,7 +280,7 @@ impl Copies<'_> {
             route: self.route,
             record: self.domain.record,
             domain: Some(self.domain),
-            cached: self.road.copies_may_count(self.route),
+            cached: self.road.has_lease(self.route),
             hedge: false,
             deadline,
             session: None,

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     backend::semantics::{Bounds, apply, keys_of},
-    backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope},
-    clock::Deadline,
+    backend::{Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope},
+    clock::{Clock, Deadline},
     config::BackendConfig,
     error::{Error, ErrorKind, Result},
     op::{Op, OpClass},
@@ -26,6 +26,7 @@ mod control;
 mod guarded;
 mod hosts;
 mod journal;
+mod listen;
 mod locked;
 mod locks;
 mod pool;
@@ -221,6 +222,18 @@ impl Backend for Postgres {
 
     fn purge(&self, limit: usize, deadline: Deadline) -> BoxFuture<'_, Result<usize>> {
         Box::pin(self.sweep(limit, deadline))
+    }
+
+    fn listen<'a>(
+        &'a self,
+        channel: &'a str,
+        deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Box<dyn Feed>>> {
+        Box::pin(async move {
+            let listener =
+                listen::listen(&self.target, channel, &Clock::system(), deadline).await?;
+            Ok(Box::new(listener) as Box<dyn Feed>)
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
