@@ -1,6 +1,6 @@
 //! Lock clients from their registries, unchanged: normal use, and Redis killed under a lock that is held.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use mainstay_testkit::servers::{Postgres, Redis};
 use tokio::{
@@ -16,24 +16,24 @@ use crate::{
 /// Longer than any step of a client: only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-async fn python() -> PathBuf {
-    install_python("python-locks", &["redis", "pottery", "sherlock", "python-redis-lock"]).await
-}
-
-/// Node with the lock clients; both versions of redlock beside each other.
-async fn node(name: &str) -> Command {
-    let modules = install_node("node-locks", &["ioredis", "redis-semaphore"]).await;
-    let four = install_node("node-redlock-4", &["redlock@4"]).await;
-    let five = install_node("node-redlock-5", &["redlock@5.0.0-beta.2"]).await;
+/// Node with the lock clients; both versions of redlock beside each other. Tests run at once: each has its `folder`.
+async fn node(folder: &str, name: &str) -> Command {
+    let at = |part: &str| format!("{folder}-{part}");
+    let modules = install_node(&at("node"), &["ioredis", "redis-semaphore"]).await;
+    let four = install_node(&at("redlock-4"), &["redlock@4"]).await;
+    let five = install_node(&at("redlock-5"), &["redlock@5.0.0-beta.2"]).await;
     let mut command = Command::new("node");
     command.env("NODE_PATH", modules).env("REDLOCK_4", four).env("REDLOCK_5", five);
     command.arg(script(name));
     command
 }
 
-async fn python_running(name: &str) -> Command {
+/// Python with the lock clients.
+async fn python(folder: &str, name: &str) -> Command {
+    let packages = ["redis", "pottery", "sherlock", "python-redis-lock"];
+    let packages = install_python(&format!("{folder}-python"), &packages).await;
     let mut command = Command::new("python3");
-    command.env("PYTHONPATH", python().await).arg(script(name));
+    command.env("PYTHONPATH", packages).arg(script(name));
     command
 }
 
@@ -71,7 +71,7 @@ async fn python_lock_clients_work_through_outages_on_postgres() {
     let (mut redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
     let urls = [("REDIS_URL", &*redis.url()), ("DATABASE_URL", &*postgres.url())];
     let mainstay = Mainstay::start(&urls).await;
-    through_outages(python_running("locks.py").await, &mainstay, &mut redis).await;
+    through_outages(python("locks", "locks.py").await, &mainstay, &mut redis).await;
     mainstay.terminate().await;
 }
 
@@ -80,19 +80,32 @@ async fn node_lock_clients_work_through_outages_on_sqlite() {
     let mut redis = Redis::start().await.unwrap();
     let urls = [("REDIS_URL", &*redis.url()), ("DATABASE_URL", "sqlite:locks.db")];
     let mainstay = Mainstay::start(&urls).await;
-    through_outages(node("locks.js").await, &mainstay, &mut redis).await;
+    through_outages(node("locks", "locks.js").await, &mainstay, &mut redis).await;
+    mainstay.terminate().await;
+}
+
+/// Compares them with a bare Redis.
+async fn well_known_scripts_on(variables: &[(&str, &str)], backend: &str) {
+    let redis = Redis::start().await.unwrap();
+    let mainstay = Mainstay::start(variables).await;
+    mainstay.wait_for(backend, "up").await;
+    let folder = format!("scripts-{backend}");
+    let texts = run(&mut node(&folder, "lock_scripts.js").await).await.stdout;
+    let texts = String::from_utf8(texts).unwrap();
+    let ports = [mainstay.resp().port().to_string(), redis.port().to_string()];
+    let mut command = python(&folder, "lock_scripts.py").await;
+    let output = run(command.args(ports).arg(texts.trim())).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("runs agree"));
     mainstay.terminate().await;
 }
 
 #[tokio::test]
 async fn well_known_scripts_do_by_their_name_what_they_do_by_their_text() {
-    let redis = Redis::start().await.unwrap();
-    let mainstay = Mainstay::start(&[("DATABASE_URL", "sqlite:scripts.db")]).await;
-    let texts = run(&mut node("lock_scripts.js").await).await.stdout;
-    let texts = String::from_utf8(texts).unwrap();
-    let ports = [mainstay.resp().port().to_string(), redis.port().to_string()];
-    let mut command = python_running("lock_scripts.py").await;
-    let output = run(command.args(ports).arg(texts.trim())).await;
-    assert!(String::from_utf8_lossy(&output.stdout).contains("runs agree"));
-    mainstay.terminate().await;
+    well_known_scripts_on(&[("DATABASE_URL", "sqlite:scripts.db")], "db").await;
+}
+
+#[tokio::test]
+async fn well_known_scripts_do_the_same_on_redis() {
+    let behind = Redis::start().await.unwrap();
+    well_known_scripts_on(&[("REDIS_URL", &behind.url())], "redis").await;
 }

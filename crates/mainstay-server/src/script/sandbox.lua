@@ -96,8 +96,24 @@ function maths.randomseed(number)
   seed = floor(tonumber(number) or 0) % 2147483646 + 1
 end
 
+-- Lua 5.1 matches by recursion, as deep as the pattern is long, on the stack of the thread.
+local PATTERN_MAX = 512
+local function bounded(f, is_plain)
+  return function(text, pattern, ...)
+    if type(pattern) == 'string' and #pattern > PATTERN_MAX and not is_plain(...) then
+      error('pattern too long', 2)
+    end
+    return f(text, pattern, ...)
+  end
+end
+local function never() return false end
+
 -- Strings find their methods by a table of their own: its original has `dump`.
 local strings = copy(string, { dump = true })
+strings.find = bounded(string.find, function(_, plain) return plain end)
+for _, name in pairs({ 'match', 'gmatch', 'gfind', 'gsub' }) do
+  if string[name] then strings[name] = bounded(string[name], never) end
+end
 local of_strings = getmetatable('')
 of_strings.__index = strings
 of_strings.__metatable = false
@@ -106,10 +122,22 @@ local globals = {
   _VERSION = _VERSION, assert = assert, error = error, getmetatable = getmetatable,
   ipairs = ipairs, next = next, pairs = pairs, rawequal = rawequal, rawget = rawget,
   rawset = rawset, select = select, setmetatable = setmetatable, tonumber = tonumber,
-  tostring = tostring, type = type, unpack = unpack,
+  tostring = tostring, type = type,
   math = sealed(maths), string = sealed(strings), table = sealed(copy(table, {})),
   redis = sealed(redis), KEYS = keys, ARGV = argv,
 }
+
+-- Lua 5.1 counts the values as an int, whatever the bounds are.
+local raw_unpack, VALUES_MAX = unpack, 7000
+function globals.unpack(list, from, to)
+  if type(list) ~= 'table' then error("bad argument #1 to 'unpack' (table expected)", 2) end
+  from, to = tonumber(from or 1), tonumber(to or #list)
+  if not from or not to then error("bad argument to 'unpack' (number expected)", 2) end
+  if not (to - from < VALUES_MAX and from > -2 ^ 31 and to < 2 ^ 31) then
+    error('too many results to unpack', 2)
+  end
+  return raw_unpack(list, from, to)
+end
 
 function globals.pcall(f, ...)
   return settle(raw_pcall(f, ...))

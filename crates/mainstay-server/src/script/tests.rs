@@ -202,6 +202,27 @@ fn the_sandbox_has_no_way_out() {
     assert_eq!(run(random), run(random));
 }
 
+#[test]
+fn what_lua_would_trust_is_bounded() {
+    for (script, expected) in [
+        ("return string.find('a', string.rep('a?', 1000))", "pattern too long"),
+        ("return ('a'):gsub(string.rep('(a?', 1000), '')", "pattern too long"),
+        ("for _ in ('a'):gmatch(string.rep('a?', 1000)) do end", "pattern too long"),
+        ("return {unpack({}, 1, 2^31 - 1)}", "too many results to unpack"),
+        ("return {unpack({}, -2^31, 2^31 - 1)}", "too many results to unpack"),
+        ("return {unpack({}, 0/0, 1)}", "too many results to unpack"),
+        ("return {unpack({}, -2^40, -2^40)}", "too many results to unpack"),
+        ("return table.concat({unpack({}, 1, 8000)})", "too many results to unpack"),
+    ] {
+        assert!(error(script).contains(expected), "{script}: {}", error(script));
+    }
+    let found = "return {('x'):rep(2000):find(('x'):rep(1000), 1, true), ('a1b'):match('%d'), (('aa'):gsub('a', 'b'))}";
+    let expected = vec![Value::Integer(1), bulk("1"), bulk("bb")];
+    assert_eq!(run(found), Value::Array(expected));
+    let list = "local t = {} for i = 1, 6000 do t[i] = i end return {select('#', unpack(t)), (select(3, unpack(t, 2, 4)))}";
+    assert_eq!(run(list), Value::Array(vec![Value::Integer(6000), Value::Integer(4)]));
+}
+
 async fn timed(text: &str) -> (String, bool) {
     let (value, host) = Pool::default()
         .run(program(text), Inputs::default(), Fake::default, Duration::from_millis(100))
