@@ -274,6 +274,7 @@ mod tests {
             dirty_keys: 0,
             overflowed_keys: 0,
             journal: None,
+            locks: mainstay::status::LocksStatus::default(),
         }
     }
 

@@ -3,7 +3,8 @@
 use mainstay::{
     config::BackendConfig,
     status::{
-        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, ReconnectStatus,
+        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, LocksStatus,
+        ReconnectStatus,
     },
 };
 
@@ -65,6 +66,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         dirty_keys: 0,
         overflowed_keys: 0,
         journal: None,
+        locks: LocksStatus::default(),
     }
 }
 
