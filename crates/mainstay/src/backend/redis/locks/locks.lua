@@ -43,10 +43,11 @@ end
 
 -- ARGV: the number, if it has none.
 if word == 'member' then
+  -- It may have forgotten a lease since: what it was admitted as it is no more.
+  if evicts() then redis.call('HDEL', KEYS[3], 'seen', 'admitted') end
   if identity() == '' then
     redis.call('HSET', KEYS[3], 'seen', running(), 'since', text(now), 'born', ARGV[2])
   end
-  if evicts() then redis.call('HDEL', KEYS[3], 'admitted') end
   local own = identity()
   local admitted = fleet('admitted') == own and 1 or 0
   local highest = math.max(tonumber(fleet('highest')) or 0, tonumber(fleet('floor')) or 0)
