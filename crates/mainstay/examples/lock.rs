@@ -40,9 +40,9 @@ async fn main() -> Result<()> {
     drop(next);
 
     let options = || LockOptions { ttl: Some(Duration::from_secs(5)), ..LockOptions::default() };
-    let (mut first, mut second) =
-        (one.campaign("leader", options())?, two.campaign("leader", options())?);
+    let mut first = one.campaign("leader", options())?;
     let Some(term) = first.leading().await else { return Ok(()) };
+    let mut second = two.campaign("leader", options())?;
     println!("one leads, term {}", term.token());
     println!("one resigns: {:?}", first.resign().await);
     if let Some(term) = second.leading().await {

@@ -190,8 +190,8 @@ async fn random(s: Subject) {
     let member = reference.perform(&LockOp::Member { id: 1 }, 0).into_member();
     let identity = member.expect("a member").identity;
     reference.perform(&LockOp::Admit { identity, floor }, 0);
-    let mut seed: u64 = rand::random();
-    println!("seed {seed}");
+    let begun: u64 = rand::random();
+    let mut seed = begun;
     let mut next = |below: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
@@ -210,7 +210,7 @@ async fn random(s: Subject) {
         let now_us = 1_700_000_000_000_000 + i64::from(step);
         let expected = reference.perform(&op, now_us).into_locked().expect("Locked");
         let found = locked(&s, op.clone()).await;
-        assert_eq!(outline(&found), outline(&expected), "step {step}: {op:?}");
+        assert_eq!(outline(&found), outline(&expected), "seed {begun}, step {step}: {op:?}");
     }
 }
 

@@ -70,7 +70,15 @@ async fn record(url: String) -> [Storage; 2] {
     let a = storage(&backends, settings.clone()).await;
     let b = storage(&backends, settings).await;
     assert_eq!(a.locks().guarantee(), Some(Guarantee::Fenced));
-    a.set("there", "1").await.unwrap();
+    for storage in [&a, &b] {
+        // A server that has just started may take its time for the first connection.
+        let connected = async {
+            while storage.set("there", "1").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(FOREVER, connected).await.expect("it connects");
+    }
     counting([&a, &b], 6).await;
     [a, b]
 }
@@ -201,6 +209,20 @@ async fn redis_grants_while_the_database_says_so_and_its_memory_is_emptied_and_i
     for storage in [a, b] {
         storage.close(FOREVER).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_may_evict_never_has_the_authority() {
+    let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    for setting in [["maxmemory", "100mb"], ["maxmemory-policy", "allkeys-lru"]] {
+        redis.redis_cli(&["config", "set", setting[0], setting[1]]).await.unwrap();
+    }
+    let backends = [("redis", redis.url()), ("db", postgres.url())];
+    let storage = storage(&backends, locks(LockModeConfig::Failover, &["redis", "db"])).await;
+    let guard = take(&storage, "a").await;
+    assert_eq!(storage.status().locks.authority, Some(("db".into(), 1)));
+    assert_eq!(guard.release().await, Released::Released);
+    storage.close(FOREVER).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 mod copies;
 mod faults;
 mod feed;
+mod locks;
 mod topologies;
 
 use mainstay::backend::{Backend, redis::Redis};

@@ -133,6 +133,10 @@ impl Drop for Place {
 pub(crate) fn pause(looks: u32, left: Duration, unit: f64) -> Duration {
     let usual = PAUSE_MIN.saturating_mul(1 << looks.min(6)).min(PAUSE_MAX);
     let jittered = usual.mul_f64(0.5 + unit / 2.0);
+    if left.is_zero() {
+        // Not known, or several who asked at once: they should not do so again.
+        return jittered;
+    }
     // Just after its end, so that this look need not be repeated.
     jittered.min(left + Duration::from_millis(1))
 }
@@ -174,6 +178,8 @@ mod tests {
         let long = Duration::from_secs(60);
         assert!(pause(0, long, 0.0) >= PAUSE_MIN / 2);
         assert!(pause(1_000, long, 0.999) <= PAUSE_MAX);
-        assert_eq!(pause(9, Duration::ZERO, 0.5), Duration::from_millis(1));
+        let soon = Duration::from_millis(3);
+        assert_eq!(pause(9, soon, 0.5), Duration::from_millis(4));
+        assert!(pause(9, Duration::ZERO, 0.5) > soon, "not known");
     }
 }

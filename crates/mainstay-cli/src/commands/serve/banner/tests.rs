@@ -3,7 +3,8 @@
 use mainstay::{
     config::BackendConfig,
     status::{
-        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, ReconnectStatus,
+        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, LocksStatus,
+        ReconnectStatus,
     },
 };
 

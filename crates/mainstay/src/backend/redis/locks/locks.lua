@@ -26,6 +26,13 @@ local function identity()
   return fleet('seen') == run and run .. ':' .. fleet('born') or ''
 end
 
+-- Whether leases and counters may be taken away to make room.
+local function evicts()
+  local memory = redis.call('INFO', 'memory')
+  local policy = string.match(memory, 'maxmemory_policy:(%S+)')
+  return string.match(memory, 'maxmemory:(%d+)') ~= '0' and policy and policy ~= 'noeviction'
+end
+
 local function granted(token)
   return {'granted', token, now, 0, ''}
 end
@@ -36,6 +43,8 @@ end
 
 -- ARGV: the number, if it has none.
 if word == 'member' then
+  -- It may have forgotten a lease since: what it was admitted as it is no more.
+  if evicts() then redis.call('HDEL', KEYS[3], 'seen', 'admitted') end
   if identity() == '' then
     redis.call('HSET', KEYS[3], 'seen', running(), 'since', text(now), 'born', ARGV[2])
   end
@@ -47,7 +56,7 @@ end
 
 -- ARGV: identity, floor.
 if word == 'admit' then
-  if identity() ~= ARGV[2] then return refused() end
+  if identity() ~= ARGV[2] or evicts() then return refused() end
   local floor = math.max(tonumber(fleet('floor')) or 0, tonumber(ARGV[3]))
   redis.call('HSET', KEYS[3], 'admitted', ARGV[2], 'floor', text(floor))
   return granted(floor)

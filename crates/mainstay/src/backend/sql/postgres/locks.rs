@@ -16,10 +16,8 @@ use super::{
     transaction::{Answer, Statement, alone},
 };
 use crate::{
-    backend::semantics::{
-        control::micros,
-        locks::{fenced, span},
-    },
+    backend::semantics::control::micros,
+    backend::semantics::locks::{fenced, span},
     clock::Deadline,
     entry::Key,
     error::{Error, ErrorKind, Result},

@@ -10,10 +10,8 @@ use super::{
     write::change,
 };
 use crate::{
-    backend::semantics::{
-        control::micros,
-        locks::{Fleet, Row, fenced},
-    },
+    backend::semantics::control::micros,
+    backend::semantics::locks::{Fleet, Row, fenced},
     entry::Key,
     error::{Error, ErrorKind, Result},
     op::{Fence, Ground, LockOp, LockPage, LockRow, Seat},

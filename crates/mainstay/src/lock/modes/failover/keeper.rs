@@ -77,17 +77,20 @@ async fn member(failover: &Failover, parts: &Parts, deadline: Deadline) -> Optio
 }
 
 /// Moves the authority to the first backend, as what it is now, or to the arbiter.
-async fn go(failover: &Failover, parts: &Parts, view: &View, fast: Option<&Member>) {
+async fn go(failover: &Failover, parts: &Parts, view: &View, mut fast: Option<&Member>) {
     let authority = &view.authority;
+    let was_fast = authority.seat.backend == **parts.nodes[failover.fast].name();
     let deadline = |id: usize| parts.clock.deadline_in(parts.nodes[id].timeout());
     if let Some(member) = fast
         && !member.admitted
     {
         // It may grant as this, under an epoch that it has never granted under.
         let op = LockOp::Admit { identity: member.identity.clone(), floor: 0 };
-        let admitted = parts.ask(failover.fast, op, deadline(failover.fast)).await;
-        if !matches!(admitted, Ok((Locked::Granted { .. }, _))) {
-            return;
+        match parts.ask(failover.fast, op, deadline(failover.fast)).await {
+            Ok((Locked::Granted { .. }, _)) => {}
+            // It may forget at any moment, or is another already: it cannot be trusted now.
+            Ok(_) if was_fast || authority.epoch == 0 => fast = None,
+            Ok(_) | Err(_) => return,
         }
     }
     let id = if fast.is_some() { failover.fast } else { failover.arbiter };
@@ -97,7 +100,6 @@ async fn go(failover: &Failover, parts: &Parts, view: &View, fast: Option<&Membe
         ttl_max: parts.config.ttl_max,
         view: parts.config.view,
     };
-    let was_fast = authority.seat.backend == **parts.nodes[failover.fast].name();
     let wait = match authority.epoch {
         0 => Duration::ZERO,
         _ => wait_after(&authority.seat, !was_fast),

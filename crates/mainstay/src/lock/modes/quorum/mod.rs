@@ -63,6 +63,9 @@ impl Quorum {
             .await;
         let token = match votes::tally(&votes.found) {
             Tally::Commit(token) => token,
+            Tally::Held { left, note } if votes.left_nothing() => {
+                return Ok(Attempt::Held { left, note });
+            }
             Tally::Held { left, note } => return Ok(Attempt::Split { left, note }),
             Tally::TooFew => return Err(votes.too_few(&self.members, parts)),
         };
@@ -183,6 +186,11 @@ struct Votes {
 impl Votes {
     fn granted(&self) -> usize {
         self.found.iter().filter(|vote| matches!(vote, Vote::Granted(_))).count()
+    }
+
+    /// Whether no member may have granted it.
+    fn left_nothing(&self) -> bool {
+        !self.found.iter().any(|vote| matches!(vote, Vote::Granted(_) | Vote::Lost))
     }
 
     fn too_few(self, members: &[usize], parts: &Parts) -> Error {

@@ -4,6 +4,7 @@ use super::{
     records::{lease, readmit},
     *,
 };
+use crate::{op::LockOp, reply::Locked};
 
 /// What version 1 made, and some rows of it.
 const SCHEMA_1: &str = "
@@ -62,6 +63,23 @@ async fn a_database_of_schema_1_is_brought_forward_without_a_loss() {
     let found: i64 =
         Connection::open(&path).unwrap().query_row(found, [], |row| row.get(0)).unwrap();
     assert_eq!(found, crate::backend::sql::SCHEMA_VERSION);
+}
+
+#[tokio::test]
+async fn a_database_of_schema_2_gets_the_tables_of_locks() {
+    let folder = Folder::new("schema-2");
+    let path = folder.path("main.db");
+    schema_1(&path);
+    open(&path).await.close().await;
+    let back = "DROP TABLE mainstay_lock; DROP TABLE mainstay_fence; DROP TABLE mainstay_fleet;
+        UPDATE mainstay_meta SET schema_version = 2";
+    Connection::open(&path).unwrap().execute_batch(back).unwrap();
+    let sqlite = open(&path).await;
+    let fence = LockOp::Fence { resource: "a".into(), token: 3 };
+    let reply = run(&sqlite, fence.into()).await.unwrap();
+    assert!(matches!(reply, Reply::Lock(Locked::Granted { .. })));
+    assert_eq!(read(&sqlite, "k").await.unwrap().value, "v");
+    sqlite.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
