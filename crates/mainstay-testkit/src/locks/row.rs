@@ -28,11 +28,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) const ALL: Self = Self {
-        release_checks_holder: true,
-        renewal_checks_expiry: true,
-        expiry_moves_token: true,
-    };
+    pub(crate) const ALL: Self =
+        Self { release_checks_holder: true, renewal_checks_expiry: true, expiry_moves_token: true };
 }
 
 impl Row {

@@ -25,8 +25,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use beacon::{BeaconRule, false_accusation, unseen_rollback};
 pub use crate::exploration::{Exploration, Search};
+pub use beacon::{BeaconRule, false_accusation, unseen_rollback};
 pub use explore::explore;
 pub use scenario::{Promise, Scenario, Write};
 pub use scenarios::{catching, full, small};

@@ -11,11 +11,15 @@ pub(super) fn line(before: &State, step: Step, after: &State) -> String {
         Step::Grant(by, at) => {
             let (name, counter) = (client(by), after.members[at].counter);
             match before.acquisitions[by] {
-                Acquisition::Idle => format!("{name} begins; backend {at} grants: counter {counter}."),
+                Acquisition::Idle => {
+                    format!("{name} begins; backend {at} grants: counter {counter}.")
+                }
                 Acquisition::Asking { .. } => {
                     format!("Backend {at} grants to {name}: counter {counter}.")
                 }
-                Acquisition::Committing { .. } | Acquisition::Finished { .. } | Acquisition::Over => {
+                Acquisition::Committing { .. }
+                | Acquisition::Finished { .. }
+                | Acquisition::Over => {
                     format!("A late request of {name} arrives: backend {at} grants to it.")
                 }
             }
@@ -57,7 +61,9 @@ fn committed(before: &State, by: usize, at: usize, after: &State) -> String {
     let (name, counter) = (client(by), after.members[at].counter);
     match (before.acquisitions[by], after.acquisitions[by]) {
         (Acquisition::Committing { .. }, Acquisition::Finished { token }) => {
-            format!("Backend {at} commits counter {counter} for {name}, which has the lock: token {token}.")
+            format!(
+                "Backend {at} commits counter {counter} for {name}, which has the lock: token {token}."
+            )
         }
         _ => format!("Backend {at} commits counter {counter} for {name}."),
     }
