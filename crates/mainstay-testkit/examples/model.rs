@@ -41,8 +41,11 @@ struct Subject<S, W: 'static> {
     weakenings: &'static [W],
     name: fn(&S) -> &'static str,
     catching: fn(W) -> S,
-    explore: fn(&S, Option<W>, Search, usize, &mut dyn FnMut(usize)) -> Exploration,
+    explore: Explore<S, W>,
 }
+
+/// `explore` of a model; the last is told the number of states now and then.
+type Explore<S, W> = fn(&S, Option<W>, Search, usize, &mut dyn FnMut(usize)) -> Exploration;
 
 /// Whether everything holds, and every weakening is caught.
 fn all<S, W: Debug + Copy>(only: &str, subject: &Subject<S, W>) -> bool {
