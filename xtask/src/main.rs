@@ -23,7 +23,7 @@ cargo xtask bench            the benchmarks, in release mode
 cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
 cargo xtask chaos [--for 10m] [--runs N] [--seed N] [--record postgres|mariadb|sqlite] [--consistency strict|bounded] [--fault WORDS]
                              real processes under faults, in release mode; the history of each run is judged
-cargo xtask model            the cache protocol in every state; --weakenings: only what each missing rule leads to
+cargo xtask model            the protocols of caches and locks in every state; --weakenings: only what each missing rule leads to
 cargo xtask sim              the library in a simulated world; --seed N --runs M; --mutations: what each mechanism is for
 cargo xtask gen-docs         generated pages";
 

@@ -1,4 +1,4 @@
-//! The model of the cache protocol, explored in release mode.
+//! The models of the cache protocol and of the locks, explored in release mode.
 //! It must not know what is explored.
 
 use crate::step::Step;

@@ -132,7 +132,7 @@ impl Failover {
         let Message { nonce, epoch, ask } = message;
         let newest = state.newest();
         let named = *state.epoch(epoch);
-        let looks = epoch == newest && named.wait == 0 || self.lacks(Weak::RecordDoesNotLook);
+        let stands = epoch == newest || self.lacks(Weak::RecordDoesNotLook);
         let ttl = self.scenario.ttl;
         let left = |age: u8| if self.lacks(Weak::LeaseCountsFromReply) { ttl } else { ttl - age };
         let rules =
@@ -141,7 +141,7 @@ impl Failover {
         let row = if record { &mut state.row } else { &mut state.epoch(epoch).key };
         match ask {
             Ask::Release => row.release(nonce, rules),
-            _ if record && !looks => {}
+            _ if record && !(stands && named.wait == 0) => {}
             Ask::Acquire { age } => {
                 if let Some(counter) = row.acquire(nonce, ttl, rules) {
                     let prefix = if self.lacks(Weak::TokenWithoutEpoch) { 0 } else { epoch };

@@ -8,7 +8,7 @@ use crate::locks::client;
 /// What the step did.
 pub(super) fn line(step: Step, after: &State) -> String {
     match step {
-        Step::Tick => format!("A tick: {}{}.", after.fleet.told(), waits(after)),
+        Step::Tick => format!("Time passes: {}{}.", after.fleet.told(), waits(after)),
         Step::Look(by) => {
             format!("{} looks: {}.", client(by), authority(after.newest(), after.authority()))
         }

@@ -19,8 +19,6 @@ pub enum Weakening {
     CountedPerBackend,
     /// The token is one more than the highest counter, and is written back nowhere.
     NotWrittenBack,
-    /// One grant is enough for a token.
-    MinorityGrants,
     /// One commit is enough for the lock.
     MinorityCommits,
     /// A commit is performed though the counter is as high already.
@@ -31,20 +29,26 @@ pub enum Weakening {
     CountersTakenTooSoon,
     /// A backend that has forgotten takes the counter of one other, which is no majority of the others.
     CounterOfOneOther,
+    /// One grant is enough to choose a token.
+    MinorityGrants,
+    /// A commit does not look whose lease it is.
+    CommitIgnoresHolder,
 }
 
 impl Weakening {
-    /// All of them, in the order of the protocol.
-    pub const ALL: [Self; 8] = [
+    /// All that the tokens rest on, in the order of the protocol.
+    pub const ALL: [Self; 7] = [
         Self::CountedPerBackend,
         Self::NotWrittenBack,
-        Self::MinorityGrants,
         Self::MinorityCommits,
         Self::CommitOverwrites,
         Self::NoSittingOut,
         Self::CountersTakenTooSoon,
         Self::CounterOfOneOther,
     ];
+
+    /// What the tokens do not rest on: these rules are there so that there is one holder at a time.
+    pub const SPARE: [Self; 2] = [Self::MinorityGrants, Self::CommitIgnoresHolder];
 }
 
 /// Seconds in all.

@@ -26,6 +26,7 @@ pub(crate) enum Step {
 impl Quorum {
     /// What acquisitions may do next. They are alike: the second begins after the first, and so on.
     pub(super) fn acquisition_steps(&self, state: &State, steps: &mut Vec<Step>) {
+        let two_phases = !self.lacks(Weak::CountedPerBackend) && !self.lacks(Weak::NotWrittenBack);
         for (by, acquisition) in state.acquisitions.iter().enumerate() {
             let begun = by == 0 || state.acquisitions[by - 1] != Acquisition::Idle;
             let members = (0..MEMBERS).filter(|at| state.members[*at].standing == Standing::Votes);
@@ -34,13 +35,15 @@ impl Quorum {
                 if holder.is_none() && begun {
                     steps.push(Step::Grant(by, at));
                 }
-                if holder.map(usize::from) == Some(by) && token_of(acquisition).is_some() {
+                let own = holder.map(usize::from) == Some(by);
+                let may = own || self.lacks(Weak::CommitIgnoresHolder);
+                if may && two_phases && token_of(acquisition).is_some() {
                     steps.push(Step::Commit(by, at));
                 }
             }
             if let Acquisition::Asking { counted, .. } = acquisition {
-                let needed = if self.lacks(Weak::MinorityGrants) { 1 } else { 2 };
-                if counted.iter().flatten().count() >= needed {
+                let needed = if self.lacks(Weak::MinorityGrants) { 1 } else { MAJORITY };
+                if (counted.iter().flatten()).zip(1..).any(|(_, nth)| nth >= needed) {
                     steps.push(Step::Choose(by));
                 }
             }

@@ -151,7 +151,7 @@ impl Told for Record {
     fn line(&self, _: &State, step: Step, after: &State) -> String {
         match step {
             Step::Tick => {
-                format!("A tick: {}; the row is {}.", after.fleet.told(), after.row.told())
+                format!("Time passes: {}; the row is {}.", after.fleet.told(), after.row.told())
             }
             Step::Acquire(by) => format!("{} asks for the lock.", client(by)),
             Step::Renew(by) => format!("{} asks for its lease anew.", client(by)),

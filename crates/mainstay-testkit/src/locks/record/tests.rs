@@ -22,22 +22,20 @@ fn every_rule_left_out_is_told_as_a_story() {
         assert!(found.broken.is_some(), "{weakening:?} is not caught");
         let last = found.story.last().map(String::as_str).unwrap_or_default();
         assert!(last.starts_with("WRONG: "), "{weakening:?}: {last}");
-        println!(
-            "{weakening:?}: {} states, {} lines: {:#?}",
-            found.states,
-            found.story.len(),
-            found.story
-        );
     }
 }
 
 #[test]
 fn a_scenario_that_catches_a_weakening_is_harmless_with_the_rule() {
+    let mut seen = Vec::new();
     for weakening in Weakening::ALL {
         let scenario = catching(weakening);
+        if seen.contains(&scenario) {
+            continue;
+        }
         let found = explore(&scenario, None, Search::Everything, STEPS_MAX, |_| ());
-        println!("{weakening:?}: {} states {}", found.states, found.steps);
         assert_eq!(found.broken, None, "{weakening:?}:\n{}", found.story.join("\n"));
         assert!(!found.ended_early, "{weakening:?}: its scenario is not small");
+        seen.push(scenario);
     }
 }
