@@ -54,7 +54,6 @@ async fn four(route: RouteConfig, backends: &[(&str, String)]) -> Vec<Storage> {
 
 /// A read of `key` whose loader takes 50 ms and counts itself.
 async fn read(storage: Storage, key: String, loads: Arc<AtomicU64>, ttl: Duration) -> Entry {
-    let takes = LOAD;
     read_in(storage, key, loads, ttl, LOAD).await
 }
 

@@ -3,7 +3,7 @@
 use mainstay::{
     config::BackendConfig,
     status::{
-        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, LocksStatus,
+        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot,
         ReconnectStatus,
     },
 };
