@@ -17,6 +17,8 @@ use tokio::{
 
 /// How often a condition is looked at before a test gives up.
 const LOOKS: u32 = 1200;
+/// Attempts to start on ports that nobody else takes.
+const STARTS: u32 = 5;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The process.
@@ -39,6 +41,16 @@ impl Mainstay {
 
     /// The same, with this configuration file.
     pub(crate) async fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
+        // Somebody else may take a free port before the process does.
+        for _ in 0..STARTS {
+            if let Some(mainstay) = Self::try_start(config, variables).await {
+                return mainstay;
+            }
+        }
+        panic!("mainstay did not start");
+    }
+
+    async fn try_start(config: &str, variables: &[(&str, &str)]) -> Option<Self> {
         let (resp, http) = (free_port(), free_port());
         let folder = std::env::temp_dir().join(format!(
             "mainstay-it-{}-{}",
@@ -54,17 +66,33 @@ impl Mainstay {
         variables.push(("MAINSTAY__RESP__LISTEN".to_owned(), resp.to_string()));
         variables.push(("MAINSTAY__HTTP__LISTEN".to_owned(), http.to_string()));
         let child = command(&folder, &variables).arg("serve").spawn().unwrap();
-        let mainstay = Self { child, resp, http, folder, variables };
-        mainstay.until_open().await;
-        mainstay
+        let mut mainstay = Self { child, resp, http, folder, variables };
+        mainstay.opens().await.then_some(mainstay)
+    }
+
+    /// Whether both doors open; not if it ends.
+    async fn opens(&mut self) -> bool {
+        for _ in 0..LOOKS {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let open = self.is_open().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+            // The doors may be another's: then this one has ended by now.
+            if open {
+                return self.child.try_wait().unwrap().is_none();
+            }
+        }
+        panic!("waited for both doors to open");
+    }
+
+    async fn is_open(&self) -> bool {
+        let doors = (TcpStream::connect(self.resp).await, TcpStream::connect(self.http).await);
+        doors.0.is_ok() && doors.1.is_ok()
     }
 
     async fn until_open(&self) {
-        until("both doors to open", async || {
-            let doors = (TcpStream::connect(self.resp).await, TcpStream::connect(self.http).await);
-            doors.0.is_ok() && doors.1.is_ok()
-        })
-        .await;
+        until("both doors to open", async || self.is_open().await).await;
     }
 
     /// Kills it as a crash of the machine would, and leaves its folder.

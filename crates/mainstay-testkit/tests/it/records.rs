@@ -7,7 +7,7 @@ use mainstay::backend::{Backend, Capabilities, ProbeDepth, ProbeReport};
 use mainstay::config::MemoryConfig;
 use mainstay::op::{DirtyRow, RecordOp, Under};
 use mainstay::reply::Committed;
-use mainstay::{Clock, Deadline, ExpireCondition, Key, Op, Reply, Result, TtlChange};
+use mainstay::{Clock, Condition, Deadline, Key, Op, Reply, Result};
 use mainstay_testkit::conformance;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,9 @@ enum Flaw {
     ReadmitsWithRows,
     LetsWritesPastReadmissions,
 }
+
+/// Longer than any row has been there.
+const NEVER: Duration = Duration::from_secs(1 << 30);
 
 const AROUND: Under = Under::Around { known_for: None, open_for: Duration::ZERO };
 
@@ -141,10 +144,11 @@ impl Flawed {
     /// By writes whose condition does not hold.
     async fn make_dirty(&self, cache: &Arc<str>, keys: Vec<Key>, deadline: Deadline) -> Result<()> {
         for key in keys {
-            let (ttl, condition) = (TtlChange::Clear, ExpireCondition::HasNone);
-            let write = Box::new(Op::Expire { key, ttl, condition });
-            let cache = Arc::clone(cache);
-            self.ask(RecordOp::Commit { cache, write, under: AROUND }, deadline).await?;
+            // Waits for ever: its rows are made, and nothing is written.
+            let under = Under::Around { known_for: Some(NEVER), open_for: Duration::ZERO };
+            let write =
+                Box::new(Op::Delete { key, condition: Condition::Always, want_previous: false });
+            self.ask(RecordOp::Commit { cache: Arc::clone(cache), write, under }, deadline).await?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ fn each_error_names_the_path_and_the_fix() {
         (changed(|backend| backend.health.up_after = 0), "backends.redis.health: timeout, down_af"),
         (
             with_routes(vec![RouteConfig::default()]),
-            "route[0]: names a `record`, or the `backends`",
+            "route[0]: names a `record`, a `source`, or the `backends`",
         ),
         (with_routes(vec![route(&["redis", "redis"])]), "route[0]: names `redis` twice"),
         (with_routes(vec![route(&["rediss"])]), "route[0]: names `rediss`, which is not under"),

@@ -83,7 +83,7 @@ fn a_lease_carries_the_dirty_keys_and_says_when_they_are_too_many() {
     assert_eq!((row.dirty.len(), row.more), (2, true));
     let row = state.lease(&redis(), TERMS, 0, 3, 0);
     assert_eq!((row.dirty.len(), row.more), (3, false));
-    assert_eq!(state.dirty("redis", Some(&Key::from("a")), 1)[0].key, Key::from("b"));
+    assert_eq!(state.dirty("redis", Some(&Key::from("a").following()), 1)[0].key, Key::from("b"));
 }
 
 #[test]
