@@ -43,8 +43,6 @@ enum Flaw {
 /// Longer than any row has been there.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
-const AROUND: Under = Under::Around { known_for: None, open_for: Duration::ZERO };
-
 impl Flawed {
     async fn ask(&self, op: RecordOp, deadline: Deadline) -> Result<Reply> {
         self.memory.execute(&Op::Record(op), deadline).await
