@@ -4,7 +4,14 @@
 //! What happened while nobody listened is unknown: then everything under the prefix is invalidated once. Somebody
 //! listened all the time if another process says so *after* this one has begun to listen ([`Watch`]).
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -157,18 +164,20 @@ struct Watch<'a> {
     cache: Option<NodeId>,
     /// Under which key.
     key: Key,
+    /// Whether a change was learnt that could not be passed on: that others listen does not make up for it.
+    owes: AtomicBool,
 }
 
 impl<'a> Watch<'a> {
     fn new(road: &'a Arc<Road>, route: &'a Route) -> Self {
         let cache = road.domain(route).map(|domain| domain.cache);
         let key = Key::new([Key::RESERVED, b"listens:", &*route.prefix].concat());
-        Self { road, route, cache, key }
+        Self { road, route, cache, key, owes: AtomicBool::new(false) }
     }
 
     /// This process listens from now on. Unless another one did before and still does, nobody knows what was changed.
     async fn begin(&self) -> Result<()> {
-        if self.others_listen().await {
+        if !self.owes.load(Relaxed) && self.others_listen().await {
             return Ok(());
         }
         self.all_changed().await
@@ -211,11 +220,15 @@ impl<'a> Watch<'a> {
     /// The row of this key was changed; `rest` is what stands after the prefix.
     async fn changed(&self, rest: &[u8]) -> Result<()> {
         let key = Key::new([&*self.route.prefix, rest].concat());
-        invalidate::key(self.road, &key, self.soon()).await
+        let told = invalidate::key(self.road, &key, self.soon()).await;
+        self.owes.fetch_or(told.is_err(), Relaxed);
+        told
     }
 
     async fn all_changed(&self) -> Result<()> {
-        invalidate::prefix(self.road, &self.route.prefix, self.soon()).await
+        let told = invalidate::prefix(self.road, &self.route.prefix, self.soon()).await;
+        self.owes.store(told.is_err(), Relaxed);
+        told
     }
 
     fn soon(&self) -> Deadline {
