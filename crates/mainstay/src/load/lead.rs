@@ -16,7 +16,7 @@ use super::{
     envelope::Envelope,
     flight::Lead,
     instead, marks,
-    options::LoadOptions,
+    options::{LIFE_MAX, LoadOptions},
     shelf::{Copy, Lease, Place, Right, Shelf},
     stage::{self, Stage},
 };
@@ -97,7 +97,8 @@ impl Work {
             Ok(_) => throttle.clear(&self.key),
             Err(error) if error.kind().is_callers() => {}
             Err(_) => {
-                throttle.note(&self.key, self.road.clock.now(), self.options.stale_throttle);
+                let pause = self.options.stale_throttle.min(LIFE_MAX);
+                throttle.note(&self.key, self.road.clock.now(), pause);
             }
         }
     }
@@ -209,7 +210,7 @@ impl Work {
     fn envelope(&self, loaded: Option<Loaded>, loaded_at: i64, carried: Carried) -> Envelope {
         let fresh_for = match &loaded {
             Some(_) => self.options.fresh_for(self.road.entropy.unit()),
-            None => self.options.negative_ttl,
+            None => self.options.negative_ttl.min(LIFE_MAX),
         };
         let fresh_for = i64::try_from(fresh_for.as_millis()).unwrap_or(i64::MAX);
         Envelope {
