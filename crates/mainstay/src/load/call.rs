@@ -99,7 +99,8 @@ impl<'a> Call<'a> {
         {
             return Some(Ok(served));
         }
-        let ticket = self.road.loads.flights.board(self.key, self.begun, look.lease.is_vacant());
+        let ticket =
+            self.road.loads.flights.board(self.key, self.begun, |right| look.lease.ends(right));
         let hidden = ticket.late && look.lease.hides(self.route.consistency == Consistency::Strict);
         if let Some(lead) = ticket.lead {
             let Some(truth) = truth.take() else { return Some(Err(asked_twice())) };
@@ -151,7 +152,7 @@ impl<'a> Call<'a> {
         if !bulkhead.has_room() || self.is_throttled() {
             return;
         }
-        let ticket = self.road.loads.flights.board(self.key, self.road.clock.now(), false);
+        let ticket = self.road.loads.flights.board(self.key, self.road.clock.now(), |_| false);
         if let Some(lead) = ticket.lead {
             self.count(Counter::Refreshes);
             let work = self.work();

@@ -36,6 +36,11 @@ pub(in crate::load) fn places(key: &Key) -> [Key; 2] {
     [own_key(b"v", key), own_key(b"l", key)]
 }
 
+/// A lease by its holder.
+pub(super) fn number(right: &[u8]) -> u128 {
+    right.try_into().map_or(0, u128::from_be_bytes)
+}
+
 impl Plain<'_> {
     /// One operation on the backend.
     pub(super) async fn call(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
@@ -64,11 +69,14 @@ impl Plain<'_> {
             },
             Ok(stored) => {
                 let mut stored = stored.into_iter();
-                let (value, held) = (stored.next().flatten(), stored.next().flatten().is_some());
+                let (value, held) = (stored.next().flatten(), stored.next().flatten());
                 let marks = stored.map(|record| record.map(|record| record.value));
                 let marks = Some(Marks::new(tags, marks));
                 let envelope = value.and_then(|record| Envelope::decode(record.value));
-                let lease = if held { Lease::Held } else { Lease::Vacant(Place::Plain) };
+                let lease = match held {
+                    Some(held) => Lease::Held(number(&held.value)),
+                    None => Lease::Vacant(Place::Plain),
+                };
                 let copy = envelope.map(|envelope| Copy { envelope, node: self.node });
                 Look { copy, doubtful: None, ended: false, marks, lease }
             }
