@@ -5,7 +5,6 @@
 //! listened all the time if another process says so *after* this one has begun to listen ([`Watch`]).
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,7 +29,7 @@ use crate::{
 
 mod marks;
 
-use marks::{Changed, Mark};
+use marks::{Changed, Mark, News, Passed};
 
 /// Time for one step.
 const STEP: Duration = Duration::from_secs(2);
@@ -102,26 +101,24 @@ async fn poll(
     useful: &mut bool,
 ) -> Result<()> {
     let asked = Asked { road, node: route.authority() };
-    let mut mark = asked.first(changes.from.as_deref().unwrap_or("0")).await?;
+    let first = asked.first(changes.from.as_deref().unwrap_or("0")).await?;
     watch.begin().await?;
     let statement = Arc::new(Statement { sql: query.to_owned(), rows: Rows::Many });
     let every = changes.every.unwrap_or(ASK_EVERY);
-    // What had the highest mark is told again with each question.
-    let mut told: HashSet<String> = HashSet::new();
+    let mut passed = Passed::new(first);
     loop {
-        let rows = asked.rows(&statement, vec![mark.argument().to_owned()]).await?;
+        let now = road.clock.now();
+        let mark = passed.mark().argument().to_owned();
+        let rows = asked.rows(&statement, vec![mark]).await?;
         let found = Changed::read(&rows)?;
         let full = !found.is_empty();
         let mut news = 0;
         for changed in &found {
-            if changed.mark > mark {
-                told.clear();
-                mark = changed.mark.clone();
-            }
-            if changed.mark < mark || told.insert(changed.key.clone()) {
+            let heard = passed.hears(changed, now);
+            if heard != News::Old {
                 watch.changed(changed.key.as_bytes()).await?;
-                news += 1;
             }
+            news += usize::from(heard == News::New);
         }
         *useful = true;
         watch.say().await;
