@@ -25,6 +25,12 @@ use crate::{
 
 /// Of what a lease is believed: the server's clock may run a little faster.
 const BELIEVED: f64 = 0.98;
+/// No single wait takes more than this share of the lease.
+const WAITS: u32 = 4;
+/// As good as for ever: a year.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// Between two waits.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Time for the command to end by itself after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -78,30 +84,32 @@ impl Lock {
     async fn acquire(&self, client: &Client, clock: &Clock) -> Result<Held, Failure> {
         let path = format!("/v1/locks/{}", client::escape(self.name.as_bytes()));
         let note = format!("mainstay lock, process {}", std::process::id());
-        let mut wish = json!({
-            "ttl": format!("{}ms", self.ttl.as_millis()),
-            "wait": format!("{}ms", self.wait.as_millis()),
-            "note": note,
-        });
+        let mut wish = json!({ "ttl": format!("{}ms", self.ttl.as_millis()), "note": note });
         if let Some(require) = &self.require {
             wish["require"] = json!(require);
         }
-        let asked = clock.now();
-        let call = Call::new(Method::POST, path.clone()).json(&wish)?;
-        let reply = client.exchange_within(call, self.wait).await?;
-        if reply.status != StatusCode::CREATED {
-            return Err(client::problem(&reply));
-        }
+        let over = clock.now() + self.wait.min(WAIT_MAX);
+        let (asked, reply) = loop {
+            let asked = clock.now();
+            // A lease counts from before its request, so a long wait there is asked for in pieces.
+            let wait = over.saturating_duration_since(asked).min(self.ttl / WAITS);
+            wish["wait"] = json!(format!("{}ms", wait.as_millis()));
+            let call = Call::new(Method::POST, path.clone()).json(&wish)?;
+            let reply = client.exchange_within(call, wait).await?;
+            match reply.status {
+                StatusCode::CREATED => break (asked, reply),
+                StatusCode::CONFLICT if clock.now() < over => tokio::time::sleep(PAUSE).await,
+                _ => return Err(client::problem(&reply)),
+            }
+        };
         let grant: Json = serde_json::from_slice(&reply.body)?;
         let text = |name: &str| grant[name].as_str().unwrap_or_default().to_owned();
-        // The wait is over before the lease begins, and is counted all the same: better too short than too long.
-        let waited = self.wait.min(clock.now().saturating_duration_since(asked));
         Ok(Held {
             path,
             holder: text("holder"),
             token: grant["token"].as_u64().unwrap_or_default(),
             guarantee: text("guarantee"),
-            until: believed(&grant, asked + waited),
+            until: believed(&grant, asked),
         })
     }
 

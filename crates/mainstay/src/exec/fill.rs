@@ -31,6 +31,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
+    /// What the cache shows of it.
+    pub(crate) fn name(&self) -> u128 {
+        self.name
+    }
+
     /// Whether the key at this place may be filled.
     pub(crate) fn has(&self, index: usize) -> bool {
         self.granted.get(index).copied().unwrap_or(false)

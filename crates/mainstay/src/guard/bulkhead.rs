@@ -22,6 +22,7 @@ const KEEPS_FROM: usize = 4;
 pub struct Bulkhead {
     places: Semaphore,
     kept: Semaphore,
+    keeps: bool,
     inflight_max: usize,
     queue_max: usize,
     queue_wait: Duration,
@@ -45,9 +46,19 @@ impl Drop for Queued<'_> {
 impl Bulkhead {
     /// `inflight_max` calls at once; `queue_max` more may wait, each at most `queue_wait`.
     pub fn new(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
-        let inflight_max = inflight_max.clamp(1, Semaphore::MAX_PERMITS);
         let kept = usize::from(inflight_max >= KEEPS_FROM);
+        Self::with(inflight_max, kept, queue_max, queue_wait)
+    }
+
+    /// The same, and no place is kept back: every caller is a user's.
+    pub fn for_users(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
+        Self::with(inflight_max, 0, queue_max, queue_wait)
+    }
+
+    fn with(inflight_max: usize, kept: usize, queue_max: usize, queue_wait: Duration) -> Self {
+        let inflight_max = inflight_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
+            keeps: kept > 0,
             places: Semaphore::new(inflight_max - kept),
             kept: Semaphore::new(kept),
             inflight_max,
@@ -78,7 +89,7 @@ impl Bulkhead {
         match self.places.try_acquire() {
             Ok(place) => Ok(Place(place)),
             // Nobody would ever give it.
-            Err(_) if self.inflight_max < KEEPS_FROM => self.enter(clock, deadline).await,
+            Err(_) if !self.keeps => self.enter(clock, deadline).await,
             Err(_) => self.wait(&self.kept, clock, deadline).await,
         }
     }
@@ -91,6 +102,11 @@ impl Bulkhead {
     /// How long a call waits for a place.
     pub fn queue_wait(&self) -> Duration {
         self.queue_wait
+    }
+
+    /// Whether a call would have a place at once.
+    pub fn has_room(&self) -> bool {
+        self.queued() == 0 && self.places.available_permits() > 0
     }
 
     /// Calls in flight.
@@ -194,6 +210,21 @@ mod tests {
         assert!(bulkhead.enter_first(&clock, soon).await.is_err(), "there is one");
         drop(first);
         assert_eq!(bulkhead.inflight(), 3);
+        drop(places);
+        assert_eq!(bulkhead.inflight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_places_are_for_users_where_none_is_kept() {
+        let clock = Clock::system();
+        let soon = clock.deadline_in(Duration::from_millis(50));
+        let bulkhead = Bulkhead::for_users(4, 8, Duration::from_millis(10));
+        let mut places = Vec::new();
+        for _ in 0..4 {
+            assert!(bulkhead.has_room());
+            places.push(bulkhead.enter(&clock, soon).await.expect("free"));
+        }
+        assert!(!bulkhead.has_room() && bulkhead.enter_first(&clock, soon).await.is_err());
         drop(places);
         assert_eq!(bulkhead.inflight(), 0);
     }

@@ -9,6 +9,7 @@ use super::{
     Counter, Envelope, LoadOptions, Truth,
     flight::Outcome,
     lead::Work,
+    options::LIFE_MAX,
     shelf::{Copy, Shelf},
     stage::{self, Stage},
 };
@@ -98,7 +99,8 @@ impl<'a> Call<'a> {
         {
             return Some(Ok(served));
         }
-        let ticket = self.road.loads.flights.board(self.key, self.begun, look.lease.is_vacant());
+        let ticket =
+            self.road.loads.flights.board(self.key, self.begun, |right| look.lease.ends(right));
         let hidden = ticket.late && look.lease.hides(self.route.consistency == Consistency::Strict);
         if let Some(lead) = ticket.lead {
             let Some(truth) = truth.take() else { return Some(Err(asked_twice())) };
@@ -147,11 +149,10 @@ impl<'a> Call<'a> {
             Some(node) => self.road.nodes[node].guard().bulkhead(),
             None => self.road.loads.bulkhead(self.route),
         };
-        let room = bulkhead.queued() == 0 && bulkhead.inflight() < bulkhead.inflight_max();
-        if !room || self.is_throttled() {
+        if !bulkhead.has_room() || self.is_throttled() {
             return;
         }
-        let ticket = self.road.loads.flights.board(self.key, self.road.clock.now(), false);
+        let ticket = self.road.loads.flights.board(self.key, self.road.clock.now(), |_| false);
         if let Some(lead) = ticket.lead {
             self.count(Counter::Refreshes);
             let work = self.work();
@@ -176,7 +177,7 @@ impl<'a> Call<'a> {
 
     /// How the flight ends, if that is in time. Who has a stale value does not wait longer than the soft timeout.
     async fn landed(&self, outcome: Outcome, stale: bool) -> Result<Arrived> {
-        let soft = self.options.soft_timeout.filter(|_| stale);
+        let soft = self.options.soft_timeout.filter(|_| stale).map(|soft| soft.min(LIFE_MAX));
         let limit =
             soft.map_or(self.deadline, |soft| self.deadline.within(self.road.clock.now(), soft));
         match tokio::time::timeout_at(limit.instant(), outcome.ended()).await {

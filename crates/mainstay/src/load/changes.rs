@@ -4,7 +4,13 @@
 //! What happened while nobody listened is unknown: then everything under the prefix is invalidated once. Somebody
 //! listened all the time if another process says so *after* this one has begun to listen ([`Watch`]).
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -23,7 +29,7 @@ use crate::{
 
 mod marks;
 
-use marks::{Changed, Mark};
+use marks::{Changed, Mark, News, Passed};
 
 /// Time for one step.
 const STEP: Duration = Duration::from_secs(2);
@@ -95,26 +101,24 @@ async fn poll(
     useful: &mut bool,
 ) -> Result<()> {
     let asked = Asked { road, node: route.authority() };
-    let mut mark = asked.first(changes.from.as_deref().unwrap_or("0")).await?;
+    let first = asked.first(changes.from.as_deref().unwrap_or("0")).await?;
     watch.begin().await?;
     let statement = Arc::new(Statement { sql: query.to_owned(), rows: Rows::Many });
     let every = changes.every.unwrap_or(ASK_EVERY);
-    // What had the highest mark is told again with each question.
-    let mut told: HashSet<String> = HashSet::new();
+    let mut passed = Passed::new(first);
     loop {
-        let rows = asked.rows(&statement, vec![mark.argument().to_owned()]).await?;
+        let now = road.clock.now();
+        let mark = passed.mark().argument().to_owned();
+        let rows = asked.rows(&statement, vec![mark]).await?;
         let found = Changed::read(&rows)?;
         let full = !found.is_empty();
         let mut news = 0;
         for changed in &found {
-            if changed.mark > mark {
-                told.clear();
-                mark = changed.mark.clone();
-            }
-            if changed.mark < mark || told.insert(changed.key.clone()) {
+            let heard = passed.hears(changed, now);
+            if heard != News::Old {
                 watch.changed(changed.key.as_bytes()).await?;
-                news += 1;
             }
+            news += usize::from(heard == News::New);
         }
         *useful = true;
         watch.say().await;
@@ -157,18 +161,20 @@ struct Watch<'a> {
     cache: Option<NodeId>,
     /// Under which key.
     key: Key,
+    /// Whether a change was learnt that could not be passed on: that others listen does not make up for it.
+    owes: AtomicBool,
 }
 
 impl<'a> Watch<'a> {
     fn new(road: &'a Arc<Road>, route: &'a Route) -> Self {
         let cache = road.domain(route).map(|domain| domain.cache);
         let key = Key::new([Key::RESERVED, b"listens:", &*route.prefix].concat());
-        Self { road, route, cache, key }
+        Self { road, route, cache, key, owes: AtomicBool::new(false) }
     }
 
     /// This process listens from now on. Unless another one did before and still does, nobody knows what was changed.
     async fn begin(&self) -> Result<()> {
-        if self.others_listen().await {
+        if !self.owes.load(Relaxed) && self.others_listen().await {
             return Ok(());
         }
         self.all_changed().await
@@ -211,11 +217,15 @@ impl<'a> Watch<'a> {
     /// The row of this key was changed; `rest` is what stands after the prefix.
     async fn changed(&self, rest: &[u8]) -> Result<()> {
         let key = Key::new([&*self.route.prefix, rest].concat());
-        invalidate::key(self.road, &key, self.soon()).await
+        let told = invalidate::key(self.road, &key, self.soon()).await;
+        self.owes.fetch_or(told.is_err(), Relaxed);
+        told
     }
 
     async fn all_changed(&self) -> Result<()> {
-        invalidate::prefix(self.road, &self.route.prefix, self.soon()).await
+        let told = invalidate::prefix(self.road, &self.route.prefix, self.soon()).await;
+        self.owes.store(told.is_err(), Relaxed);
+        told
     }
 
     fn soon(&self) -> Deadline {

@@ -37,6 +37,8 @@ struct Flight {
     number: u64,
     /// When its truth was asked; `None`: not yet.
     asked: Option<Instant>,
+    /// The right under which it was asked.
+    right: Option<u128>,
     ended: watch::Receiver<Ended>,
 }
 
@@ -64,25 +66,30 @@ pub(super) struct Lead {
 }
 
 impl Flights {
-    /// Joins the flight of a key, or begins one. `begun`: when the caller came; `vacant`: the cache has just shown it that
-    /// nobody has the right to keep this key. Then a flight that had asked before the caller came has been overtaken by an
-    /// invalidation, and another one is begun.
-    pub(super) fn board(self: &Arc<Self>, key: &Key, begun: Instant, vacant: bool) -> Ticket {
+    /// Joins the flight of a key, or begins one. `begun`: when the caller came; `ended`: whether the cache has just
+    /// shown it that a flight under this right has it no more. Then one that had asked before the caller came may have been
+    /// overtaken by an invalidation, and another one is begun.
+    pub(super) fn board(
+        self: &Arc<Self>,
+        key: &Key,
+        begun: Instant,
+        ended: impl FnOnce(Option<u128>) -> bool,
+    ) -> Ticket {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(key) {
             let late = flight.asked.is_some_and(|asked| asked < begun);
-            if !(vacant && late) {
+            if !(late && ended(flight.right)) {
                 return Ticket { outcome: Outcome(flight.ended.clone()), late, lead: None };
             }
         }
         let number = self.numbers.fetch_add(1, Relaxed);
-        let (sender, ended) = watch::channel(None);
+        let (sender, outcome) = watch::channel(None);
         if flights.len() < FLIGHTS_MAX || flights.contains_key(key) {
-            let flight = Flight { number, asked: None, ended: ended.clone() };
+            let flight = Flight { number, asked: None, right: None, ended: outcome.clone() };
             flights.insert(key.clone(), flight);
         }
         let lead = Lead { flights: Arc::clone(self), key: key.clone(), number, ended: sender };
-        Ticket { outcome: Outcome(ended), late: false, lead: Some(lead) }
+        Ticket { outcome: Outcome(outcome), late: false, lead: Some(lead) }
     }
 
     /// Nobody joins these any more: what they load may have been asked for before an invalidation.
@@ -112,12 +119,12 @@ impl Outcome {
 }
 
 impl Lead {
-    /// The truth is about to be asked.
-    pub(super) fn asks(&self, now: Instant) {
+    /// The truth is about to be asked, under this right.
+    pub(super) fn asks(&self, now: Instant, right: Option<u128>) {
         if let Some(flight) = self.flights.lock().get_mut(&self.key)
             && flight.number == self.number
         {
-            flight.asked = Some(now);
+            (flight.asked, flight.right) = (Some(now), right);
         }
     }
 

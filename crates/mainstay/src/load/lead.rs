@@ -16,7 +16,7 @@ use super::{
     envelope::Envelope,
     flight::Lead,
     instead, marks,
-    options::LoadOptions,
+    options::{LIFE_MAX, LoadOptions},
     shelf::{Copy, Lease, Place, Right, Shelf},
     stage::{self, Stage},
 };
@@ -97,7 +97,8 @@ impl Work {
             Ok(_) => throttle.clear(&self.key),
             Err(error) if error.kind().is_callers() => {}
             Err(_) => {
-                throttle.note(&self.key, self.road.clock.now(), self.options.stale_throttle);
+                let pause = self.options.stale_throttle.min(LIFE_MAX);
+                throttle.note(&self.key, self.road.clock.now(), pause);
             }
         }
     }
@@ -127,7 +128,8 @@ impl Work {
         let (right, carried) = self.carried(shelf, right).await;
         let loaded_at = shelf.now_ms();
         let node = truth.node;
-        let loaded = self.ask(lead, truth).await;
+        let number = right.as_ref().and_then(Right::number);
+        let loaded = self.ask(lead, number, truth).await;
         let arrived = loaded.map(|loaded| {
             let envelope = self.envelope(loaded, loaded_at, carried);
             Arrived { envelope, node, age: None }
@@ -152,7 +154,7 @@ impl Work {
                 }
                 // Its write takes a moment longer to leave the cache than to be acknowledged.
                 Lease::Marked if !unmarked_by.passed(self.road.clock.now()) => {}
-                Lease::Held => {}
+                Lease::Held(_) => {}
                 Lease::Marked | Lease::Closed => return Turn::Alone,
                 Lease::Away(error) => return Turn::Without(error),
             }
@@ -192,11 +194,11 @@ impl Work {
     }
 
     /// Asks the truth, through the bulkhead for closures where it has none of its own, for `hard_timeout` at most.
-    async fn ask(&self, lead: &Lead, truth: Truth) -> Result<Option<Loaded>> {
+    async fn ask(&self, lead: &Lead, right: Option<u128>, truth: Truth) -> Result<Option<Loaded>> {
         let road = &self.road;
         let limit = road.clock.deadline_in(self.options.hard_timeout);
         let _place = road.loads.bulkhead(&self.route).enter(&road.clock, limit).await?;
-        lead.asks(road.clock.now());
+        lead.asks(road.clock.now(), right);
         self.count(Counter::Loads);
         let asked = AssertUnwindSafe(async { (truth.ask)().await }).catch_unwind();
         let loaded = within(limit, asked).await;
@@ -209,7 +211,7 @@ impl Work {
     fn envelope(&self, loaded: Option<Loaded>, loaded_at: i64, carried: Carried) -> Envelope {
         let fresh_for = match &loaded {
             Some(_) => self.options.fresh_for(self.road.entropy.unit()),
-            None => self.options.negative_ttl,
+            None => self.options.negative_ttl.min(LIFE_MAX),
         };
         let fresh_for = i64::try_from(fresh_for.as_millis()).unwrap_or(i64::MAX);
         Envelope {

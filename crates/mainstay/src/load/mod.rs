@@ -122,7 +122,7 @@ impl Loads {
             Some(source) => source.inflight_max.unwrap_or(usize::MAX),
             None => inflight_max,
         };
-        let bulkhead = |route: &Arc<Route>| Bulkhead::new(most(route), queue_max, queue_wait);
+        let bulkhead = |route: &Arc<Route>| Bulkhead::for_users(most(route), queue_max, queue_wait);
         let buckets = fallback_max.map(|rate| (0..nodes).map(move |_| Bucket::new(rate)));
         Self {
             flights: Arc::default(),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A loaded value stands nowhere longer than this, stale or not.
-const LIFE_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const LIFE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// How a value is loaded and kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +76,8 @@ impl LoadOptions {
         let tag = |tag: &String| !tag.is_empty() && tag.len() <= TAG_MAX;
         let problem = if self.ttl.is_zero() || self.hard_timeout.is_zero() {
             "ttl and hard_timeout are above 0"
+        } else if self.hard_timeout > LIFE_MAX {
+            "hard_timeout is at most 7 days"
         } else if !(0.0..=0.5).contains(&self.ttl_jitter) {
             "ttl_jitter is between 0 and 0.5"
         } else if !(0.0..=0.9).contains(&self.refresh_ahead) {
@@ -115,6 +117,7 @@ mod tests {
         assert!(LoadOptions::default().validate().is_ok());
         let refused = [
             LoadOptions { ttl: Duration::ZERO, ..LoadOptions::default() },
+            LoadOptions { hard_timeout: Duration::MAX, ..LoadOptions::default() },
             LoadOptions { ttl_jitter: f64::NAN, ..LoadOptions::default() },
             LoadOptions { refresh_ahead: 1.0, ..LoadOptions::default() },
             LoadOptions { tags: vec![String::new()], ..LoadOptions::default() },

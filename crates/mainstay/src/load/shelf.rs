@@ -67,8 +67,8 @@ pub(super) struct Look {
 pub(super) enum Lease {
     /// Nobody has the right to keep this key: it can be asked for, here.
     Vacant(Place),
-    /// Somebody has it.
-    Held,
+    /// Somebody has it: the holder of this right.
+    Held(u128),
     /// It is being invalidated.
     Marked,
     /// Nothing may be kept now: the key was invalidated around the cache.
@@ -94,10 +94,15 @@ pub(super) enum Right {
 }
 
 impl Lease {
-    /// Whether the cache has shown that nobody has the right to keep this key: who asked for it with one was overtaken.
-    pub(super) fn is_vacant(&self) -> bool {
-        // Within this process only its own invalidations count, and these end flights themselves.
-        matches!(self, Lease::Vacant(Place::Copies(_) | Place::Plain))
+    /// Whether the cache has shown that whoever loads under this right has it no more: an invalidation took it, and may
+    /// have come after the truth was asked.
+    pub(super) fn ends(&self, right: Option<u128>) -> bool {
+        match self {
+            Lease::Vacant(Place::Copies(_) | Place::Plain) => true,
+            Lease::Held(holder) => right != Some(*holder),
+            // Within this process only its own invalidations count, and these end flights themselves.
+            Lease::Vacant(Place::Own) | Lease::Marked | Lease::Closed | Lease::Away(_) => false,
+        }
     }
 
     /// Whether whoever is loading now may have been overtaken, and the cache does not tell. `strict`: also where it tells
@@ -106,7 +111,18 @@ impl Lease {
         match self {
             Lease::Marked | Lease::Closed => true,
             Lease::Away(_) => strict,
-            Lease::Vacant(_) | Lease::Held => false,
+            Lease::Vacant(_) | Lease::Held(_) => false,
+        }
+    }
+}
+
+impl Right {
+    /// As `Lease::Held` shows it; `None`: it is shown to nobody.
+    pub(super) fn number(&self) -> Option<u128> {
+        match self {
+            Right::Copies(right) => Some(right.number()),
+            Right::Plain(right) => Some(plain::number(right)),
+            Right::Own(_) => None,
         }
     }
 }

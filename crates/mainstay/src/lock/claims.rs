@@ -35,7 +35,11 @@ pub(super) async fn renew(core: &Arc<Core>, claim: &Claim, ttl: Duration) -> Res
     }
     match core.mode()?.renew(&core.parts, claim, ttl, core.deadline()).await? {
         Renewal::Renewed(lease) => grant(core, claim.clone(), lease).map(Some),
-        Renewal::Gone => Ok(None),
+        Renewal::Gone => {
+            // A minority of a quorum may have granted it anew: nobody else would give that back.
+            core.releaser.queue(claim.clone(), core.parts.clock.now() + ttl);
+            Ok(None)
+        }
     }
 }
 

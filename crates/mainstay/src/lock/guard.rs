@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Claim, Core, Guarantee, LockMode,
@@ -49,8 +49,8 @@ pub struct LockGuard {
     held: Arc<Held>,
     mode: LockMode,
     guarantee: Guarantee,
-    /// Ends the renewals.
-    _renewing: DropGuard,
+    /// Ends the renewals: before a release, lest one that finds the lock gone asks for it anew.
+    renewing: CancellationToken,
 }
 
 /// What a guard shares with its renewals.
@@ -93,7 +93,7 @@ impl LockGuard {
         core.counts.held.fetch_add(1, Relaxed);
         let stop = CancellationToken::new();
         core.parts.tasks.spawn(renew::keep(Arc::clone(&held), renewing, stop.clone()));
-        Ok(Self { held, mode, guarantee, _renewing: stop.drop_guard() })
+        Ok(Self { held, mode, guarantee, renewing: stop })
     }
 
     /// The lock's name.
@@ -171,6 +171,7 @@ impl LockGuard {
 
     /// Releases it, and says what became of it.
     pub async fn release(self) -> Released {
+        self.renewing.cancel();
         let core = &self.held.core;
         if !self.is_held() {
             self.held.lose("it was released after its lease had ended");
@@ -199,6 +200,7 @@ impl fmt::Debug for LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
+        self.renewing.cancel();
         if self.held.settle(State::Released) {
             self.held.queue_release();
         }

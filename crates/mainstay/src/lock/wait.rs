@@ -68,14 +68,15 @@ impl Queues {
             } else {
                 queues.values().map(|queue| queue.users).sum()
             };
+            let own = queues.get(name).map_or(0, |queue| queue.users);
+            if waiting.max(own) >= WAITING_MAX {
+                return Err(Error::new(ErrorKind::Shed, "too many calls wait for locks"));
+            }
             let queue = queues.entry(name.clone()).or_insert_with(|| Queue {
                 turn: Arc::new(Semaphore::new(1)),
                 users: 0,
                 held: false,
             });
-            if waiting.max(queue.users) >= WAITING_MAX {
-                return Err(Error::new(ErrorKind::Shed, "too many calls wait for locks"));
-            }
             queue.users += 1;
             Arc::clone(&queue.turn)
         };
@@ -171,6 +172,24 @@ mod tests {
             assert_eq!(order.recv().await, Some(number));
         }
         assert!(queues.lock().is_empty() && !queues.is_held(&name));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_leaves_no_queue_behind() {
+        let (clock, queues) = (Clock::starting_at(0), Arc::new(Queues::default()));
+        let full = Queue { turn: Arc::new(Semaphore::new(0)), users: WAITING_MAX, held: false };
+        let crowd = (0..WAITING_MAX / 10).map(|n| {
+            let turn = Arc::new(Semaphore::new(0));
+            (Key::from(n.to_string()), Queue { turn, users: 1, held: false })
+        });
+        queues.lock().extend(crowd.chain([(Key::from("full"), full)]));
+        let before = queues.lock().len();
+        for name in ["full", "new"] {
+            let soon = Deadline::at(clock.now());
+            let error = queues.enter(&Key::from(name), soon).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Shed);
+        }
+        assert_eq!(queues.lock().len(), before);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Subject {
                 format!("V{}", version.counter)
             }
             Some(Seen::Marked) => "M".to_owned(),
-            Some(Seen::Filling) => "L".to_owned(),
+            Some(Seen::Filling(_)) => "L".to_owned(),
             Some(Seen::Unreadable) => "?".to_owned(),
         }
     }

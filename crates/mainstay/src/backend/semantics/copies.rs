@@ -38,8 +38,8 @@ pub enum Seen {
     },
     /// Writes are in flight.
     Marked,
-    /// A reader is filling.
-    Filling,
+    /// The reader with this token is filling.
+    Filling(u128),
     /// Not of this encoding: never a value.
     Unreadable,
 }
@@ -55,7 +55,11 @@ pub fn read(mut bytes: Bytes) -> Seen {
             Seen::Value { value: bytes, version, expires_at, taken_at }
         }
         Some(b'M') => Seen::Marked,
-        Some(b'L') => Seen::Filling,
+        Some(b'L') if bytes.len() == 25 => {
+            bytes.advance(1);
+            Seen::Filling(bytes.get_u128())
+        }
+        Some(b'L') => Seen::Filling(0),
         _ => Seen::Unreadable,
     }
 }
@@ -263,11 +267,11 @@ fn decode(current: Option<Bytes>, now: i64) -> Entry {
                 None => Entry::Unreadable,
             }
         }
-        Seen::Filling if bytes.len() == 25 => {
-            bytes.advance(1);
-            Entry::Token { token: bytes.get_u128(), placed_at: bytes.get_i64() }
+        Seen::Filling(token) if bytes.len() == 25 => {
+            bytes.advance(17);
+            Entry::Token { token, placed_at: bytes.get_i64() }
         }
-        Seen::Filling | Seen::Unreadable => Entry::Unreadable,
+        Seen::Filling(_) | Seen::Unreadable => Entry::Unreadable,
     }
 }
 
@@ -285,7 +289,7 @@ fn encode(copy: &CopyValue, placed_at: i64) -> Bytes {
 fn version_of(value: &Bytes) -> Version {
     match read(value.clone()) {
         Seen::Value { version, .. } => version,
-        Seen::Marked | Seen::Filling | Seen::Unreadable => Version { epoch: 0, counter: 0 },
+        Seen::Marked | Seen::Filling(_) | Seen::Unreadable => Version { epoch: 0, counter: 0 },
     }
 }
 

@@ -1,11 +1,17 @@
 //! What a question for changes answers: keys, each with a mark that only grows.
 //! It must not know who asks.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 
 use serde_json::Value as Json;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    clock::Instant,
+    error::{Error, ErrorKind, Result},
+};
+
+/// A time of whole seconds is one mark for all changes of that second: so long what has the highest is passed on again.
+const SETTLES: Duration = Duration::from_secs(2);
 
 /// A number or a time. Numbers are compared as numbers, everything else as text: times of one column sort that way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +89,55 @@ impl Changed {
     }
 }
 
+/// What has been passed on of the highest mark, which each question answers again.
+#[derive(Debug)]
+pub(super) struct Passed {
+    mark: Mark,
+    /// When each key was asked for first; `None`: its mark says nothing new any more.
+    keys: BTreeMap<String, Option<Instant>>,
+}
+
+/// What a change says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    New,
+    /// It may have been changed once more under the same mark.
+    Again,
+    Old,
+}
+
+impl Passed {
+    /// Nothing yet; what is to be asked for begins with this mark.
+    pub(super) fn new(mark: Mark) -> Self {
+        Self { mark, keys: BTreeMap::new() }
+    }
+
+    /// The highest mark so far.
+    pub(super) fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// A change that was answered to a question of this moment.
+    pub(super) fn hears(&mut self, changed: &Changed, asked: Instant) -> News {
+        if changed.mark < self.mark {
+            return News::New;
+        }
+        if changed.mark > self.mark {
+            self.keys.clear();
+            self.mark = changed.mark.clone();
+        }
+        let Some(first) = self.keys.get_mut(&changed.key) else {
+            self.keys.insert(changed.key.clone(), Some(asked));
+            return News::New;
+        };
+        let Some(since) = *first else { return News::Old };
+        if asked.saturating_duration_since(since) >= SETTLES {
+            *first = None;
+        }
+        News::Again
+    }
+}
+
 fn parse(rows: &[u8]) -> Result<Vec<Json>> {
     serde_json::from_slice(rows).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
@@ -109,6 +164,20 @@ mod tests {
         assert!(mark("10") > mark("9"));
         assert!(mark("2024-01-02T03:04:05.1") > mark("2024-01-02T03:04:05"));
         assert!(mark("2024-01-02T03:04:05") > mark("0"));
+    }
+
+    #[test]
+    fn a_second_change_under_one_mark_is_passed_on_and_an_old_one_ends() {
+        let (mut told, start) = (Passed::new(Mark::of_text("0")), crate::Clock::system().now());
+        let change = |mark| Changed { key: "k".into(), mark: Mark::of_text(mark) };
+        let at = |s| start + Duration::from_secs(s);
+        assert_eq!(told.hears(&change("7"), at(0)), News::New);
+        assert_eq!(told.hears(&change("7"), at(1)), News::Again);
+        assert_eq!(told.hears(&change("7"), at(60)), News::Again, "asked after the second is over");
+        assert_eq!(told.hears(&change("7"), at(61)), News::Old);
+        assert_eq!(told.hears(&change("8"), at(62)), News::New);
+        assert_eq!(told.hears(&change("7"), at(62)), News::New, "of the same answer, unsorted");
+        assert_eq!(told.mark(), &Mark::of_text("8"));
     }
 
     #[test]

@@ -24,24 +24,24 @@ fn key() -> Key {
 async fn all_who_wait_get_what_the_leader_got_and_the_map_is_empty_after() {
     let flights = Arc::new(Flights::default());
     let now = Clock::system().now();
-    let first = flights.board(&key(), now, true);
+    let first = flights.board(&key(), now, |_| true);
     let lead = first.lead.expect("nobody flies yet");
-    let others: Vec<Ticket> = (0..100).map(|_| flights.board(&key(), now, true)).collect();
+    let others: Vec<Ticket> = (0..100).map(|_| flights.board(&key(), now, |_| true)).collect();
     assert!(others.iter().all(|ticket| ticket.lead.is_none()));
     lead.land(Ok(arrived(7)));
     for ticket in others {
         assert_eq!(value(ticket.outcome.ended().await), "7");
     }
     assert_eq!(flights.len(), 0);
-    assert!(flights.board(&key(), now, true).lead.is_some(), "the next looks for itself");
+    assert!(flights.board(&key(), now, |_| true).lead.is_some(), "the next looks for itself");
 }
 
 #[tokio::test]
 async fn a_leader_that_is_lost_is_an_error_to_all_and_leaves_nothing_behind() {
     let flights = Arc::new(Flights::default());
     let now = Clock::system().now();
-    let mut first = flights.board(&key(), now, false);
-    let other = flights.board(&key(), now, false);
+    let mut first = flights.board(&key(), now, |_| false);
+    let other = flights.board(&key(), now, |_| false);
     drop(first.lead.take());
     assert_eq!(other.outcome.ended().await.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(flights.len(), 0);
@@ -52,13 +52,13 @@ async fn who_comes_after_an_invalidation_does_not_join_the_load_that_it_overtook
     let flights = Arc::new(Flights::default());
     let start = Clock::system().now();
     let at = |ms| start + Duration::from_millis(ms);
-    let old = flights.board(&key(), at(0), true);
+    let old = flights.board(&key(), at(0), |_| true);
     let old_lead = old.lead.unwrap();
-    assert!(flights.board(&key(), at(1), true).lead.is_none(), "its truth is not asked yet");
-    old_lead.asks(at(2));
-    assert!(flights.board(&key(), at(1), true).lead.is_none(), "it came before");
-    assert!(flights.board(&key(), at(3), false).lead.is_none(), "the cache does not say so");
-    let new = flights.board(&key(), at(3), true);
+    assert!(flights.board(&key(), at(1), |_| true).lead.is_none(), "its truth is not asked yet");
+    old_lead.asks(at(2), None);
+    assert!(flights.board(&key(), at(1), |_| true).lead.is_none(), "it came before");
+    assert!(flights.board(&key(), at(3), |_| false).lead.is_none(), "the cache does not say so");
+    let new = flights.board(&key(), at(3), |_| true);
     let new_lead = new.lead.expect("the token is gone: the load was overtaken");
     old_lead.land(Ok(arrived(1)));
     assert_eq!(value(old.outcome.ended().await), "1");
@@ -102,14 +102,14 @@ proptest! {
                 let now = origin + Duration::from_millis(at);
                 match step {
                     Step::Board { vacant } => {
-                        let ticket = flights.board(&key(), now, vacant);
+                        let ticket = flights.board(&key(), now, |_| vacant);
                         leads.extend(ticket.lead.map(|lead| (lead, None)));
                         tickets.push((ticket.outcome, now, vacant));
                     }
                     Step::Asks(which) => if let Some((lead, asked)) = leads.get_mut(which)
                         && asked.is_none()
                     {
-                        lead.asks(now);
+                        lead.asks(now, None);
                         *asked = Some(at);
                     },
                     Step::Lands(which) if which < leads.len() => {

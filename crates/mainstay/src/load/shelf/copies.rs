@@ -56,6 +56,13 @@ pub(in crate::load) struct Right {
     version: Version,
 }
 
+impl Right {
+    /// What the cache shows of it.
+    pub(super) fn number(&self) -> u128 {
+        self.token.name()
+    }
+}
+
 /// The two places of a key.
 pub(in crate::load) fn places(key: &Key) -> [Key; 2] {
     [own_key(b"a", key), own_key(b"b", key)]
@@ -176,17 +183,21 @@ impl Copies<'_> {
                 best = Some((at, envelope, seen.clone().unwrap_or(Seen::Unreadable)));
             }
         }
-        let holds = |wanted: &Seen| seen.iter().flatten().any(|seen| seen == wanted);
+        let marked = seen.iter().flatten().any(|seen| *seen == Seen::Marked);
+        let holder = seen.iter().flatten().find_map(|seen| match seen {
+            Seen::Filling(token) => Some(*token),
+            _ => None,
+        });
         let free = seen.iter().position(Option::is_none);
-        let lease = match free {
-            _ if holds(&Seen::Marked) => Lease::Marked,
-            _ if holds(&Seen::Filling) => Lease::Held,
-            Some(at) => {
+        let lease = match (free, holder) {
+            _ if marked => Lease::Marked,
+            (_, Some(holder)) => Lease::Held(holder),
+            (Some(at), None) => {
                 let other = best.as_ref().map(|(other, ..)| view.key_of(&places[*other]));
                 let key = places[at].clone();
                 Lease::Vacant(super::Place::Copies(Place { view: Arc::clone(view), key, other }))
             }
-            None => {
+            (None, None) => {
                 // The older was left when the newer came.
                 let other = best.as_ref().map(|(at, ..)| view.key_of(&places[1 - *at]));
                 let keys = other.into_iter().collect();

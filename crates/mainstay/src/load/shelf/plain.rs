@@ -1,8 +1,8 @@
 //! Loaded values as plain keys of a shared backend without leases: the value under one key, who loads it under another.
 //! It must not know other backends of the route.
 //!
-//! Best effort: between the look at the lease key and the write of the value lies one round trip, in which an invalidation
-//! can be overwritten. Where that matters, a route needs a record.
+//! The value is written in the step that looks at the lease. A cluster whose slots part the two takes two steps, between
+//! which an invalidation can be overwritten; where that matters, a route needs a record.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,14 +12,14 @@ use super::{Copy, Lease, Look, Place, SharedMarks, fits, own_key};
 use crate::{
     clock::Deadline,
     entry::Key,
-    error::Result,
+    error::{ErrorKind, Result},
     exec::Road,
     guard,
     load::{
         envelope::Envelope,
         marks::{self, Marks},
     },
-    op::{Condition, Op, TtlChange},
+    op::{Change, Condition, Op, TtlChange},
     reply::Reply,
     route::{NodeId, Route},
 };
@@ -34,6 +34,11 @@ pub(in crate::load) struct Plain<'a> {
 /// The value's key and the lease's.
 pub(in crate::load) fn places(key: &Key) -> [Key; 2] {
     [own_key(b"v", key), own_key(b"l", key)]
+}
+
+/// A lease by its holder.
+pub(super) fn number(right: &[u8]) -> u128 {
+    right.try_into().map_or(0, u128::from_be_bytes)
 }
 
 impl Plain<'_> {
@@ -64,11 +69,14 @@ impl Plain<'_> {
             },
             Ok(stored) => {
                 let mut stored = stored.into_iter();
-                let (value, held) = (stored.next().flatten(), stored.next().flatten().is_some());
+                let (value, held) = (stored.next().flatten(), stored.next().flatten());
                 let marks = stored.map(|record| record.map(|record| record.value));
                 let marks = Some(Marks::new(tags, marks));
                 let envelope = value.and_then(|record| Envelope::decode(record.value));
-                let lease = if held { Lease::Held } else { Lease::Vacant(Place::Plain) };
+                let lease = match held {
+                    Some(held) => Lease::Held(number(&held.value)),
+                    None => Lease::Vacant(Place::Plain),
+                };
                 let copy = envelope.map(|envelope| Copy { envelope, node: self.node });
                 Look { copy, doubtful: None, ended: false, marks, lease }
             }
@@ -99,6 +107,24 @@ impl Plain<'_> {
         if !fits(self.road, &bytes) {
             return self.give_back(key, right).await;
         }
+        let life = life.min(self.route.ttl_max[self.node].unwrap_or(Duration::MAX));
+        let [value, lease] = places(key);
+        let put = Change::Put { value: bytes.clone(), ttl: TtlChange::For(life) };
+        let both = Op::Transact {
+            expected: vec![(lease.clone(), Some(right.clone()))],
+            changes: vec![(value, put), (lease, Change::Delete)],
+        };
+        match self.call(&both, self.step()).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidArgument => {
+                self.put_apart(key, right, bytes, life).await;
+            }
+            Err(_) => self.give_back(key, right).await,
+        }
+    }
+
+    /// The same in two steps.
+    async fn put_apart(&self, key: &Key, right: Bytes, bytes: Bytes, life: Duration) {
         let [value, lease] = places(key);
         let set = Op::Set {
             key: value,

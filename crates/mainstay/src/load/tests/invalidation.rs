@@ -60,6 +60,28 @@ async fn what_was_being_loaded_when_its_key_ended_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_overtaken_load_is_not_joined_while_another_process_loads_anew() {
+    for route in [cached(), near(), failover()] {
+        let world = World::new();
+        let (a, b) = (world.process(route.clone()).await, world.process(route.clone()).await);
+        let early = world.read_in(&a, LoadOptions::default(), 500 * MS);
+        let anew = async {
+            tokio::time::sleep(100 * MS).await;
+            b.invalidate("k").await.unwrap();
+            world.read_in(&b, LoadOptions::default(), 200 * MS).await
+        };
+        let late = async {
+            tokio::time::sleep(200 * MS).await;
+            world.read_in(&a, LoadOptions::default(), 10 * MS).await
+        };
+        let (early, anew, late) = tokio::join!(early, anew, late);
+        assert_eq!(text(&early.unwrap().unwrap()), "load 1", "{route:?}");
+        assert_eq!(text(&anew.unwrap().unwrap()), "load 2", "{route:?}");
+        assert_eq!(text(&late.unwrap().unwrap()), "load 2", "{route:?}: that one ended before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_prefix_ends_what_begins_with_it_and_nothing_else() {
     for route in [cached(), near(), failover(), record_alone()] {
         let world = World::new();

@@ -59,7 +59,7 @@ async fn writer(storage: Storage, truth: Arc<Truth>, seed: u64) {
 async fn run(route: RouteConfig, seed: u64, faults: bool) {
     let world = World::new();
     let a = world.process(route.clone()).await;
-    let shared = !route.cache.is_empty();
+    let shared = !route.cache.is_empty() || route == failover();
     let b = if shared { world.process(route).await } else { a.clone() };
     let truth = Arc::new(Truth::default());
     let number = |at: usize| seed * 100 + u64::try_from(at).unwrap();
@@ -87,7 +87,7 @@ async fn run(route: RouteConfig, seed: u64, faults: bool) {
 #[tokio::test(start_paused = true)]
 async fn nobody_gets_what_had_ended_before_they_came() {
     for seed in 0..40 {
-        for route in [cached(), record_alone(), memory_alone()] {
+        for route in [cached(), failover(), record_alone(), memory_alone()] {
             run(route, seed, false).await;
         }
     }

@@ -67,7 +67,7 @@ impl Key {
                 format!("V{}", version.counter)
             }
             Some(Seen::Marked) => "M".into(),
-            Some(Seen::Filling) => "L".into(),
+            Some(Seen::Filling(_)) => "L".into(),
             Some(Seen::Unreadable) => "?".into(),
         }
     }
