@@ -49,12 +49,22 @@ impl World {
     async fn process_with(&self, route: RouteConfig, load: LoadConfig) -> Storage {
         let timeouts =
             BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
-        Storage::builder(Config { routes: vec![route], load, ..Config::default() })
+        let storage = Storage::builder(Config { routes: vec![route], load, ..Config::default() })
             .backend("cache", Arc::clone(&self.cache) as Arc<dyn Backend>, timeouts.clone())
             .backend("db", Arc::clone(&self.record) as Arc<dyn Backend>, timeouts)
             .open()
             .await
-            .unwrap()
+            .unwrap();
+        // What is loaded before is served and not kept.
+        let readable = || storage.status().caches.iter().all(|cache| cache.readable);
+        for _ in 0..100 {
+            if readable() {
+                break;
+            }
+            tokio::time::sleep(50 * MS).await;
+        }
+        assert!(readable(), "{:?}", storage.status().caches);
+        storage
     }
 
     /// A read of `k` whose loader takes a while and counts itself.
