@@ -63,7 +63,7 @@ fn cache(road: &Road, id: usize, now: Instant) -> CacheStatus {
         record: Arc::clone(road.nodes[domain.record].name()),
         phase: phase.as_str(),
         since: now.saturating_duration_since(since),
-        readable: domain.may_read(&road.clock),
+        readable: domain.may_read(&road.clock) && road.nodes[domain.cache].guard().is_readable(),
         reason: domain.reason(),
         evicts: domain.evicts(),
         epoch: view.as_ref().map_or(0, |view| view.control.epoch),
