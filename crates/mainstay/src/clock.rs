@@ -89,15 +89,34 @@ impl Clock {
     }
 }
 
+/// A thread may lose its processor between two readings, which then looks like a sleep of the machine: readings further
+/// apart than this are taken anew.
+#[cfg(target_os = "linux")]
+const APART: Duration = Duration::from_millis(1);
+
+/// How often.
+#[cfg(target_os = "linux")]
+const READINGS: u32 = 16;
+
 #[cfg(target_os = "linux")]
 fn suspended() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
-    let [awake, booted] = [ClockId::Monotonic, ClockId::Boottime].map(|id| {
+    let read = |id| {
         let time = clock_gettime(id);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-    });
-    booted.saturating_sub(awake)
+    };
+    let mut least = Duration::MAX;
+    for _ in 0..READINGS {
+        let before = read(ClockId::Monotonic);
+        let booted = read(ClockId::Boottime);
+        // Never less than it is, and more by the time between the readings at most.
+        least = least.min(booted.saturating_sub(before));
+        if read(ClockId::Monotonic).saturating_sub(before) < APART {
+            break;
+        }
+    }
+    least
 }
 
 #[cfg(not(target_os = "linux"))]
