@@ -70,7 +70,7 @@ pub(crate) async fn all(table: &mut Table, rounds: usize) -> Result<(), Failure>
             let storage = &storages[0];
             rates.push(measure(1, |_| pairs(storage.clone())).await?.rate);
             let locker = reference.open(&urls).await?;
-            bare_rates.push(measure(1, |_| bare::pairs(locker)).await?.rate);
+            bare_rates.push(tokio::spawn(bare::pairs(locker)).await??);
             hands.push(hand_over(&storages).await?);
             bare_hands.push(bare::hand_over(reference, &urls).await?);
         }

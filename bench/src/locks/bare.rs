@@ -101,16 +101,16 @@ impl Locker {
     }
 }
 
-/// Locks and releases, alone.
-pub(super) async fn pairs(mut locker: Locker) -> Result<usize, Failure> {
+/// Locks and releases, alone: how often a second.
+pub(super) async fn pairs(mut locker: Locker) -> Result<f64, Failure> {
     locker.prepare().await?;
-    let (begun, mut pairs) = (Instant::now(), 0);
+    let (begun, mut pairs) = (Instant::now(), 0_u32);
     while begun.elapsed() < TIME {
         locker.lock("alone").await?;
         locker.release("alone").await?;
         pairs += 1;
     }
-    Ok(pairs)
+    Ok(f64::from(pairs) / begun.elapsed().as_secs_f64())
 }
 
 /// The median of the time from a release to the next grant, each contender with a connection of its own.

@@ -60,17 +60,21 @@ impl Backend for Careless {
 
 /// Whether two hold the lock when one that has lost it gives it back.
 async fn two_hold_it(backend: Arc<dyn Backend>, clock: Clock) -> bool {
-    let config = Config::default();
-    let builder = Storage::builder(config).clock(clock).entropy(Entropy::seeded(7));
-    let storage = builder.backend("db", backend, BackendConfig::default()).open().await.unwrap();
-    let locks = storage.locks();
+    let mut storages = Vec::new();
+    for seed in 1..=2 {
+        let builder = Storage::builder(Config::default()).clock(clock.clone());
+        let builder = builder.entropy(Entropy::seeded(seed));
+        let builder = builder.backend("db", Arc::clone(&backend), BackendConfig::default());
+        storages.push(builder.open().await.unwrap());
+    }
+    let locks = storages[0].locks();
     let Asked::Granted(first) = locks.ask("a", &at_once(ttl(2))).await.unwrap() else {
         unreachable!("it is free")
     };
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let second = storage.lock_with("a", ttl(30)).await.unwrap().unwrap();
+    let second = storages[1].lock_with("a", ttl(30)).await.unwrap().unwrap();
     locks.release(&first.claim).await.unwrap();
-    let third = storage.locks().ask("a", &at_once(ttl(30))).await.unwrap();
+    let third = locks.ask("a", &at_once(ttl(30))).await.unwrap();
     second.check().unwrap();
     matches!(third, Asked::Granted(_))
 }
