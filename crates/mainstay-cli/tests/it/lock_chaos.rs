@@ -74,7 +74,7 @@ impl Run {
     }
 
     /// What holds in a mode that promises nothing but what the judge sees to.
-    async fn is_fenced(self) {
+    async fn safe_behind_the_judge(self) {
         let report = self.report().await;
         assert!(report.grants > 0 && report.writes > 0, "{report}");
         assert_eq!(report.fenced_overlaps, 0, "{report}");
@@ -98,7 +98,7 @@ async fn a_quorum_whose_redis_forgets_and_a_process_dies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_redis_that_forgets_is_safe_only_where_tokens_are_looked_at() {
-    Run::short(Mode::Redis, &[Fault::RedisEmptied]).is_fenced().await;
+    Run::short(Mode::Redis, &[Fault::RedisEmptied]).safe_behind_the_judge().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +135,7 @@ async fn long() {
         let run = Run { mode, contenders: 16, time, faults };
         match mode {
             Mode::Record | Mode::Failover | Mode::Quorum | Mode::Local => run.holds().await,
-            Mode::Redis => run.is_fenced().await,
+            Mode::Redis => run.safe_behind_the_judge().await,
             Mode::Bare => drop(run.report().await),
         }
     }

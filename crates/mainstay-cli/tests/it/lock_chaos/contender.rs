@@ -162,7 +162,7 @@ impl Contender {
             let answer = self.command(&["SET", &key, &holder, "NX", "PX", &lease]).await?;
             let granted = answer == Value::Simple("OK".to_owned());
             let token = u64::try_from(self.number).unwrap() << 32 | self.turns;
-            return Ok(granted.then(|| (Grant { name, token, holder }, LEASE)));
+            return Ok(granted.then_some((Grant { name, token, holder }, LEASE)));
         }
         let lease = format!("{lease}ms");
         let answer = self.command(&["MAINSTAY.LOCK", &key, "TTL", &lease, "WAIT", "300ms"]).await?;
