@@ -177,7 +177,7 @@ impl Hands {
     }
 }
 
-/// The median of the time from a release to the next grant.
+/// The median of the time from a release to the next grant, whoever's that is: on bare Redis often the same one's.
 async fn hand_over(storages: &[Storage]) -> Result<f64, Failure> {
     let (hands, begun) = (Arc::new(Mutex::new(Hands::default())), Instant::now());
     let contend = |number: usize| {
