@@ -7,6 +7,7 @@
 )]
 
 mod library;
+mod locks;
 mod record;
 mod resp;
 mod table;
@@ -33,6 +34,9 @@ async fn main() -> Result<(), Failure> {
     }
     if wanted("record") {
         record::all(&mut table, rounds).await?;
+    }
+    if wanted("locks") {
+        locks::all(&mut table, rounds).await?;
     }
     if wanted("resp") {
         resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;

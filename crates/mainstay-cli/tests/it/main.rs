@@ -8,6 +8,7 @@ mod data;
 mod faults;
 mod journal;
 mod lock;
+mod lock_chaos;
 mod lock_clients;
 mod operate;
 mod outage;

@@ -204,12 +204,16 @@ impl Mainstay {
         .await;
     }
 
+    /// Sends it a signal: STOP, CONT.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
     /// Asks it to end, and sees that it ends cleanly.
     pub(crate) async fn terminate(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(
-            std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success()
-        );
+        self.signal("TERM");
         let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(ended.expect("it ends within 20 s").unwrap().success(), "it ends cleanly");
     }

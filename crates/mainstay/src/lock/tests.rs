@@ -14,6 +14,8 @@ use crate::{
     config::{BackendConfig, Config, LockModeConfig, MemoryConfig},
 };
 
+mod careless;
+
 /// Memory that plays a server.
 #[derive(Debug)]
 pub(super) struct Granter {

@@ -259,7 +259,8 @@ impl Fleet {
         }
         self.epoch += 1;
         self.seat = to.clone();
-        self.not_before_us = now_us.saturating_add(micros(wait));
+        // What is left of the wait before it stands: leases of two epochs ago may last yet.
+        self.not_before_us = self.not_before_us.max(now_us.saturating_add(micros(wait)));
         Locked::Granted { token: self.epoch, now_us }
     }
 }

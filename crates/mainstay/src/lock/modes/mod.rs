@@ -178,7 +178,17 @@ impl Parts {
         op: LockOp,
         deadline: Deadline,
     ) -> Result<(Locked, Moment)> {
-        let sent = Moment::now(&self.clock);
+        self.ask_from(Moment::now(&self.clock), node, op, deadline).await
+    }
+
+    /// The same, counted from a moment before it.
+    pub(crate) async fn ask_from(
+        &self,
+        sent: Moment,
+        node: usize,
+        op: LockOp,
+        deadline: Deadline,
+    ) -> Result<(Locked, Moment)> {
         let locked = self.send(node, op, deadline).await?.into_locked()?;
         if let Locked::Granted { now_us, .. } = locked {
             let mut drift = lock(&self.drifts[node]);

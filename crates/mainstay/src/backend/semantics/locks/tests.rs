@@ -136,3 +136,20 @@ fn nothing_is_granted_before_the_wait_of_a_move_is_over() {
     assert!(!fleet.allows(&Ground::Epoch(0), 200));
     assert_eq!(fleet.authority(104).wait, Duration::from_micros(6));
 }
+
+#[test]
+fn a_move_keeps_what_is_left_of_the_wait_before_it() {
+    let mut fleet = Fleet::default();
+    let to = Seat { backend: "db".into(), ..Seat::default() };
+    let mut go = |epoch, wait, now_us| {
+        assert!(matches!(
+            fleet.move_on(epoch, &to, Duration::from_micros(wait), now_us),
+            Locked::Granted { .. }
+        ));
+        fleet.not_before_us
+    };
+    assert_eq!(go(0, 10, 100), 110);
+    assert_eq!(go(1, 3, 101), 110, "back at once");
+    assert_eq!(go(2, 10, 105), 115, "a later end counts");
+    assert_eq!(go(3, 3, 200), 203);
+}

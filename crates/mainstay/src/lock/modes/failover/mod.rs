@@ -181,10 +181,12 @@ impl Failover {
         op: LockOp,
         deadline: Deadline,
     ) -> Result<(Locked, Moment)> {
-        if !view.is_believed(Moment::now(&parts.clock)) {
+        // One reading for both: a stall between two would have the lease outlast the wait of a move.
+        let sent = Moment::now(&parts.clock);
+        if !view.is_believed(sent) {
             return Err(Error::new(ErrorKind::NotReady, "who grants locks is not known any more"));
         }
-        parts.ask(node, op, deadline).await
+        parts.ask_from(sent, node, op, deadline).await
     }
 
     /// What the arbiter says; asked again when the last answer is old.

@@ -248,14 +248,14 @@ pub(in super::super) fn admit(identity: &str, floor: u64) -> String {
     )
 }
 
-/// `LockOp::Move`: rows changed, the epoch, now. Waits for those who are granted locks at this epoch.
+/// `LockOp::Move`: rows changed, the epoch, now. What is left of the wait before stands. Waits for those who are granted locks at this epoch.
 pub(in super::super) fn move_on(epoch: u64, to: &Seat, wait: std::time::Duration) -> String {
     format!(
         concat!(
             "UPDATE mainstay_fleet SET epoch = epoch + 1, backend = {backend}, seat_identity = {identity}, \
-             ttl_max_us = {ttl_max}, view_us = {view}, not_before_us = ",
+             ttl_max_us = {ttl_max}, view_us = {view}, not_before_us = GREATEST(not_before_us, ",
             clock_us!(),
-            " + {wait} WHERE epoch = {epoch}; SELECT ROW_COUNT(), epoch, ",
+            " + {wait}) WHERE epoch = {epoch}; SELECT ROW_COUNT(), epoch, ",
             clock_us!(),
             " FROM mainstay_fleet"
         ),

@@ -148,12 +148,12 @@ pub(in super::super) const AUTHORITY: &str = concat!(
     " FROM mainstay_fleet"
 );
 
-/// `$1` epoch, `$2` backend, `$3` its identity, `$4` longest lease, `$5` view, `$6` wait. Waits for those who are granted
-/// locks at this epoch.
+/// `$1` epoch, `$2` backend, `$3` its identity, `$4` longest lease, `$5` view, `$6` wait; what is left of the wait before
+/// stands. Waits for those who are granted locks at this epoch.
 pub(in super::super) const MOVE: &str = concat!(
     "UPDATE mainstay_fleet SET epoch = epoch + 1, backend = $2, seat_identity = $3, \
-     ttl_max_us = $4, view_us = $5, not_before_us = ",
+     ttl_max_us = $4, view_us = $5, not_before_us = greatest(not_before_us, ",
     now_us!(),
-    " + $6 WHERE epoch = $1 RETURNING epoch, ",
+    " + $6) WHERE epoch = $1 RETURNING epoch, ",
     now_us!()
 );
