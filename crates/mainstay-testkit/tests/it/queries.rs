@@ -58,6 +58,8 @@ async fn postgres_answers(backend: &Arc<dyn Backend>) {
     assert_eq!(kind(backend, "DELETE FROM mainstay_kv", &[]).await, ErrorKind::Misconfigured);
     let many = "SELECT n FROM generate_series(1, 20000) n";
     assert_eq!(kind(backend, many, &[]).await, ErrorKind::TooLarge);
+    let wide = "SELECT repeat('x', 1000000) AS x FROM generate_series(1, 9)";
+    assert_eq!(kind(backend, wide, &[]).await, ErrorKind::TooLarge);
     assert!(one(backend, many, &[]).await.starts_with(r#"{"n":1}"#));
 }
 
@@ -94,6 +96,8 @@ async fn mariadb_rows_become_faithful_json() {
     assert_eq!(kind(&backend, "DELETE FROM mainstay_kv", &[]).await, ErrorKind::WrongNode);
     let many = "SELECT seq FROM seq_1_to_20000";
     assert_eq!(kind(&backend, many, &[]).await, ErrorKind::TooLarge);
+    let wide = "SELECT repeat('x', 1000000) AS x FROM seq_1_to_9";
+    assert_eq!(kind(&backend, wide, &[]).await, ErrorKind::TooLarge);
     assert_eq!(one(&backend, many, &[]).await, r#"{"seq":1}"#);
 }
 

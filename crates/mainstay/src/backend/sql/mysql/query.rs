@@ -37,12 +37,13 @@ pub(super) async fn run(
 ) -> Result<Reply> {
     let statement = &query.statement;
     let arguments: Vec<Value> = query.arguments.iter().map(|text| bytes(text.as_bytes())).collect();
-    let rows_max = if statement.rows == Rows::One { 1 } else { ROWS_MAX + 1 };
+    let rows = if statement.rows == Rows::One { 1 } else { ROWS_MAX + 1 };
+    let most = Most { rows, bytes: bytes_max };
     let mut lease = all.lease(deadline).await?;
     let outcome = bounded(deadline, async {
         // The session speaks in bytes; an application's text is wanted in UTF-8, whatever its columns hold.
         lease.conn().query_drop("SET NAMES utf8mb4").await?;
-        let rows = in_transaction(lease.conn(), &statement.sql, arguments, rows_max).await;
+        let rows = in_transaction(lease.conn(), &statement.sql, arguments, most).await;
         lease.conn().query_drop("SET NAMES binary").await?;
         rows
     })
@@ -63,15 +64,31 @@ async fn in_transaction(
     conn: &mut Conn,
     sql: &str,
     arguments: Vec<Value>,
-    rows_max: usize,
+    most: Most,
 ) -> mysql_async::Result<Vec<Row>> {
     let mut options = TxOpts::default();
     options.with_readonly(true);
     let mut transaction = conn.start_transaction(options).await?;
-    match some_rows(&mut transaction, sql, arguments, rows_max).await {
+    match some_rows(&mut transaction, sql, arguments, most).await {
         Ok(rows) => transaction.commit().await.map(|()| rows),
         Err(error) => transaction.rollback().await.and(Err(error)),
     }
+}
+
+/// What is read at most, however much there is.
+#[derive(Clone, Copy)]
+struct Most {
+    rows: usize,
+    bytes: usize,
+}
+
+/// Bytes of text in a row; everything else is short.
+fn length(row: &Row) -> usize {
+    let of = |index| match row.as_ref(index) {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 8,
+    };
+    (0..row.len()).map(of).sum()
 }
 
 /// The first rows; the others are read off the connection and dropped.
@@ -79,12 +96,14 @@ async fn some_rows(
     on: &mut impl Queryable,
     sql: &str,
     arguments: Vec<Value>,
-    rows_max: usize,
+    most: Most,
 ) -> mysql_async::Result<Vec<Row>> {
     let mut result = on.exec_iter(sql, arguments).await?;
-    let mut rows = Vec::new();
-    while rows.len() < rows_max {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    // One more than the most: then it is too much, and refused.
+    while rows.len() < most.rows && bytes <= most.bytes {
         let Some(row) = result.next().await? else { break };
+        bytes += length(&row);
         rows.push(row);
     }
     result.drop_result().await?;

@@ -53,7 +53,7 @@ pub(super) async fn run(
     bytes_max: usize,
     deadline: Deadline,
 ) -> Result<Reply> {
-    let sql = wrapped(&query.statement.sql, query.statement.rows);
+    let sql = wrapped(&query.statement.sql, query.statement.rows, bytes_max);
     let texts: Vec<Text<'_>> = query.arguments.iter().map(|text| Text(text)).collect();
     let arguments: Vec<(&(dyn ToSql + Sync), Type)> =
         texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
@@ -61,24 +61,28 @@ pub(super) async fn run(
     let outcome = bounded(deadline, lease.client().query_typed(&sql, &arguments)).await;
     let rows = lease.settle(outcome, Intent::Read)?;
     let Some(row) = rows.first() else { return Ok(Reply::Rows(None)) };
-    let count: i64 = column(row, 1)?;
+    let [count, length] = [column::<i64>(row, 1)?, column::<i64>(row, 2)?]
+        .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    json::check(count, length, bytes_max)?;
     let text: Option<&str> = column(row, 0)?;
-    let text = text.unwrap_or_default();
-    json::check(usize::try_from(count).unwrap_or(usize::MAX), text.len(), bytes_max)?;
-    Ok(Reply::Rows((count > 0).then(|| Bytes::copy_from_slice(text.as_bytes()))))
+    Ok(Reply::Rows(text.filter(|_| count > 0).map(|text| Bytes::copy_from_slice(text.as_bytes()))))
 }
 
-/// A statement that writes cannot stand inside another one, so this cannot write either.
-fn wrapped(sql: &str, rows: Rows) -> String {
+/// An INSERT, UPDATE or DELETE cannot stand inside another statement; a function that writes can be called. What is too
+/// long stays on the server.
+fn wrapped(sql: &str, rows: Rows, bytes_max: usize) -> String {
     let sql = sql.trim().trim_end_matches(';');
     // On a line of its own: the statement may end in a comment.
-    match rows {
+    let inner = match rows {
         Rows::One => format!(
-            "SELECT row_to_json(r)::text, 1::bigint FROM (SELECT * FROM (\n{sql}\n) q LIMIT 1) r"
+            "SELECT row_to_json(r)::text AS j, 1::bigint AS n FROM (SELECT * FROM (\n{sql}\n) q LIMIT 1) r"
         ),
         Rows::Many => format!(
-            "SELECT json_agg(row_to_json(r))::text, count(*) FROM (SELECT * FROM (\n{sql}\n) q LIMIT {}) r",
+            "SELECT json_agg(row_to_json(r))::text AS j, count(*) AS n FROM (SELECT * FROM (\n{sql}\n) q LIMIT {}) r",
             ROWS_MAX + 1
         ),
-    }
+    };
+    format!(
+        "SELECT CASE WHEN octet_length(j) <= {bytes_max} THEN j END, n, coalesce(octet_length(j), 0)::bigint FROM ({inner}) o"
+    )
 }
