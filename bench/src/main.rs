@@ -6,7 +6,9 @@
     reason = "a bench prints, and measures real time"
 )]
 
+mod aside;
 mod library;
+mod load;
 mod record;
 mod resp;
 mod table;
@@ -33,6 +35,9 @@ async fn main() -> Result<(), Failure> {
     }
     if wanted("record") {
         record::all(&mut table, rounds).await?;
+    }
+    if wanted("load") {
+        load::all(&mut table, rounds, &binary).await?;
     }
     if wanted("resp") {
         resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;
