@@ -16,4 +16,5 @@ mod process;
 mod serve;
 mod source;
 mod stampede;
+mod storm;
 mod support;

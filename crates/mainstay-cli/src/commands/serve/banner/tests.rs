@@ -3,8 +3,7 @@
 use mainstay::{
     config::BackendConfig,
     status::{
-        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot,
-        ReconnectStatus,
+        BreakerState, BreakerStatus, CallCounts, LastError, LatencySnapshot, ReconnectStatus,
     },
 };
 
