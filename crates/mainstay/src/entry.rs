@@ -1,20 +1,13 @@
 //! What is stored under a key, and what a read says about it.
 //! It must not know which backend stores it, nor how it is encoded there.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 /// A key: any bytes. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Bytes);
-
-/// A key is hashed, compared and ordered as its bytes are.
-impl Borrow<[u8]> for Key {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 impl Key {
     /// The longest key in bytes that every backend can index (PostgreSQL's B-tree allows 2,704 a row).

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
 pub(crate) use self::shape::Kept;
-use self::shape::{Evicted, Seed, Weight};
+use self::shape::{Bare, Evicted, Seed, Weight};
 use super::{era::Era, hot};
 use crate::{
     clock::Instant,
@@ -161,6 +161,7 @@ impl L1 {
 
     /// What is kept of a key in this era, and has not expired.
     pub(crate) fn get(&self, key: &[u8], era: &Era, now: Instant) -> Option<Arc<Kept>> {
+        let key = &Bare(key);
         let kept = self.kept.get(key)?;
         if kept.era != era.number || now >= kept.ends {
             self.kept.remove_if(key, |found| Arc::ptr_eq(found, &kept));
