@@ -164,7 +164,6 @@ async fn what_was_read_most_is_loaded_anew_when_the_cache_has_lost_it() {
     let mainstay = start(&redis, &postgres, "").await;
     let mut client = mainstay.client().await;
     until("the row to be kept in memory", async || {
-        client.text(&["GET", "user:1"]).await;
         mainstay.http_get("/v1/kv/user:1?meta").await.contains("\"source\":\"memory\"")
     })
     .await;
