@@ -173,7 +173,8 @@ async fn what_was_read_most_is_loaded_anew_when_the_cache_has_lost_it() {
     redis.restart().await.unwrap();
     // Nobody reads it.
     until("it to be loaded anew", async || {
-        mainstay.http_get("/v1/events").await.contains("1 of the keys that were read most")
+        let events = mainstay.http_get("/v1/events?format=json").await;
+        events.contains("1 of the keys that were read most")
     })
     .await;
     app.run("UPDATE users SET name = 'later'").await;
