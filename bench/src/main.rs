@@ -6,8 +6,10 @@
     reason = "a bench prints, and measures real time"
 )]
 
+mod aside;
 mod library;
 mod locks;
+mod load;
 mod record;
 mod resp;
 mod table;
@@ -37,6 +39,9 @@ async fn main() -> Result<(), Failure> {
     }
     if wanted("locks") {
         locks::all(&mut table, rounds).await?;
+    }
+    if wanted("load") {
+        load::all(&mut table, rounds, &binary).await?;
     }
     if wanted("resp") {
         resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;

@@ -18,10 +18,17 @@ use crate::{
 const TESTS: [&str; 2] = ["GET", "SET"];
 
 /// A child process that ends with the bench.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     folder: PathBuf,
     port: u16,
+}
+
+impl Process {
+    /// Where it speaks RESP.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 impl Drop for Process {
@@ -106,6 +113,20 @@ fn start_mainstay(binary: &Path, redis_url: &str) -> Result<Process, Failure> {
         .current_dir(&folder)
         .env("REDIS_URL", redis_url)
         .env_remove("DATABASE_URL");
+    command.env("MAINSTAY__RESP__LISTEN", format!("127.0.0.1:{resp}"));
+    command.env("MAINSTAY__HTTP__LISTEN", format!("127.0.0.1:{http}"));
+    started(command, folder, resp)
+}
+
+/// A Mainstay with this configuration.
+pub(crate) fn start_with(binary: &str, config: &str) -> Result<Process, Failure> {
+    let (resp, http) = (free_port()?, free_port()?);
+    let folder = folder(resp)?;
+    let file = folder.join("mainstay.toml");
+    std::fs::write(&file, config)?;
+    let mut command = Command::new(Path::new(binary).canonicalize()?);
+    command.arg("serve").arg("--config").arg(&file).current_dir(&folder);
+    command.env_remove("REDIS_URL").env_remove("DATABASE_URL");
     command.env("MAINSTAY__RESP__LISTEN", format!("127.0.0.1:{resp}"));
     command.env("MAINSTAY__HTTP__LISTEN", format!("127.0.0.1:{http}"));
     started(command, folder, resp)

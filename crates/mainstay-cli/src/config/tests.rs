@@ -390,7 +390,8 @@ fn the_template_is_accepted_as_it_is_and_with_every_example() {
         .replace("/run/secrets/redis", &secret.display().to_string())
         .replace("/run/secrets/mainstay", &secret.display().to_string());
     let settings = load_text(&text).unwrap().settings;
-    assert_eq!((settings.backends.len(), settings.routes.len()), (2, 2));
+    assert_eq!((settings.backends.len(), settings.routes.len()), (2, 3));
+    assert!(settings.routes[1].source.is_some());
     // What the template calls a default is one.
     let default = mainstay::config::BackendConfig::at("redis://127.0.0.1:6379/0");
     let redis = &settings.backends["redis"];

@@ -17,4 +17,5 @@ mod process;
 mod serve;
 mod source;
 mod stampede;
+mod storm;
 mod support;

@@ -158,6 +158,31 @@ async fn a_query_that_is_repeated_tells_what_was_changed() {
 }
 
 #[tokio::test]
+async fn what_was_read_most_is_loaded_anew_when_the_cache_has_lost_it() {
+    let (mut redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    let app = App::start(&postgres).await;
+    let mainstay = start(&redis, &postgres, "").await;
+    let mut client = mainstay.client().await;
+    until("the row to be kept in memory", async || {
+        mainstay.http_get("/v1/kv/user:1?meta").await.contains("\"source\":\"memory\"")
+    })
+    .await;
+    app.run("UPDATE users SET name = 'since'").await;
+    redis.kill();
+    mainstay.wait_for("redis", "down").await;
+    redis.restart().await.unwrap();
+    // Nobody reads it.
+    until("it to be loaded anew", async || {
+        let events = mainstay.http_get("/v1/events?format=json").await;
+        events.contains("1 of the keys that were read most")
+    })
+    .await;
+    app.run("UPDATE users SET name = 'later'").await;
+    assert_eq!(client.text(&["GET", "user:1"]).await, r#"{"id":1,"name":"since"}"#);
+    mainstay.terminate().await;
+}
+
+#[tokio::test]
 async fn mariadb_rows_are_read_by_a_plain_get() {
     let (redis, mariadb) = (Redis::start().await.unwrap(), MariaDb::start().await.unwrap());
     let query = "select 'é' as name, id from (select 1 as id) t where id = ?";

@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
 pub(crate) use self::shape::Kept;
-use self::shape::{Evicted, Seed, Weight};
+use self::shape::{Bare, Evicted, Seed, Weight};
 use super::{era::Era, hot};
 use crate::{
     clock::Instant,
@@ -123,6 +123,11 @@ impl L1 {
         self.era.load_full()
     }
 
+    /// The same, borrowed for one look.
+    pub(crate) fn current(&self) -> Guard<Option<Arc<Era>>> {
+        self.era.load()
+    }
+
     /// A feed has begun: from now on copies of this generation may be kept.
     pub(super) fn open(&self, generation: u64) -> Arc<Era> {
         let era = Arc::new(Era::new(self.number(), Some(generation)));
@@ -155,7 +160,8 @@ impl L1 {
     }
 
     /// What is kept of a key in this era, and has not expired.
-    pub(crate) fn get(&self, key: &Key, era: &Era, now: Instant) -> Option<Arc<Kept>> {
+    pub(crate) fn get(&self, key: &[u8], era: &Era, now: Instant) -> Option<Arc<Kept>> {
+        let key = &Bare(key);
         let kept = self.kept.get(key)?;
         if kept.era != era.number || now >= kept.ends {
             self.kept.remove_if(key, |found| Arc::ptr_eq(found, &kept));

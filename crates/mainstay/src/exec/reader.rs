@@ -90,7 +90,7 @@ impl Reader<'_> {
         let now = road.clock.now();
         let kept = l1.era().and_then(|era| {
             let grounds = self.grounds(road, &era, key, now)?;
-            let kept = l1.get(key, &era, now)?;
+            let kept = l1.get(key.as_bytes(), &era, now)?;
             let found = Found {
                 record: Some(kept.record(now)),
                 node: Some(road.nodes.len() - 1),

@@ -1,16 +1,19 @@
 //! A cache that has been begun anew is filled with what was read most before: read from the record under tokens, as any
-//! reader would fill it.
+//! reader would fill it; rows of a source are loaded anew.
 //! It must not know why those keys; never values from this process's memory, which may be old.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::{
+    future::{FutureExt, ready},
+    stream::{self, StreamExt},
+};
 
-use super::{Road, fill};
+use super::{Road, fill, source};
 use crate::{
     entry::Key,
     event::EventKind,
-    guard,
+    guard, load,
     op::Op,
     reply::Reply,
     route::Route,
@@ -29,14 +32,35 @@ pub(crate) async fn hottest(road: Arc<Road>, id: usize, keys: Vec<Key>) {
     if keys.is_empty() {
         return;
     }
+    let loaded = load_anew(&road, id, &keys).await;
     let chunks: Vec<(Arc<Route>, Vec<Key>)> = by_route(&road, id, keys);
     let filled = stream::iter(chunks)
         .map(|(route, keys)| chunk(&road, route, id, keys))
         .buffered(AT_ONCE)
-        .fold(0, |sum, filled| async move { sum + filled })
+        .fold(loaded, |sum, filled| async move { sum + filled })
         .await;
     let text = format!("{filled} of the keys that were read most are filled first");
     road.nodes[road.domains[id].cache].publish(EventKind::Copies { state: "refilled" }, text);
+}
+
+/// Loads rows of sources as readers would, and how many: through the same bulkheads, a few at once. The first that fails
+/// ends it: then readers have need of the database.
+async fn load_anew(road: &Arc<Road>, id: usize, hot: &[Key]) -> usize {
+    let mut seen = BTreeSet::new();
+    let keys = hot.iter().filter_map(load::loaded_under);
+    let loads = keys.filter(|key| seen.insert(key.clone())).filter_map(|key| {
+        let route = road.table.of(&key);
+        let source = route.source.as_ref().filter(|_| road.domain_of[route.id] == Some(id))?;
+        let (road, route, source) = (Arc::clone(road), Arc::clone(route), Arc::clone(source));
+        let load = async move {
+            let (get, deadline) = (Op::Get { key, with_ttl: false }, road.clock.deadline_in(STEP));
+            let served = source::run(&road, &route, &source, &get, deadline).await;
+            served.is_ok_and(|served| !served.stale)
+        };
+        Some(load.boxed())
+    });
+    let loads: Vec<_> = loads.collect();
+    stream::iter(loads).buffered(AT_ONCE).take_while(|loaded| ready(*loaded)).count().await
 }
 
 /// Chunks whose keys share a route of this cache.

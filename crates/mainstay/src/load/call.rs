@@ -78,17 +78,19 @@ impl<'a> Call<'a> {
     async fn round(&self, truth: &mut Option<Truth>) -> Option<Result<Served>> {
         let tags = self.options.tags();
         let near = self.shelf.near_and_standing(self.key, &tags, self.deadline).await;
-        if let Some(copy) = near
-            && let stage @ (Stage::Fresh | Stage::Due) = self.stage(&copy)
-        {
-            return Some(Ok(self.hit(copy, stage, truth.take())));
+        if let Some(copy) = near {
+            let now_ms = self.shelf.now_ms();
+            if let stage @ (Stage::Fresh | Stage::Due) = self.stage(&copy, now_ms) {
+                return Some(Ok(self.hit(copy, stage, now_ms, truth.take())));
+            }
         }
         let look = self.shelf.look_at_standing(self.key, &tags, self.deadline).await;
         let mut stale = look.doubtful.and_then(|copy| self.in_doubt(copy));
         if let Some(copy) = look.copy {
-            match self.stage(&copy) {
+            let now_ms = self.shelf.now_ms();
+            match self.stage(&copy, now_ms) {
                 stage @ (Stage::Fresh | Stage::Due) => {
-                    return Some(Ok(self.hit(copy, stage, truth.take())));
+                    return Some(Ok(self.hit(copy, stage, now_ms, truth.take())));
                 }
                 Stage::Stale(over) => stale = Some((copy, over)),
                 Stage::Gone => {}
@@ -121,7 +123,7 @@ impl<'a> Call<'a> {
 
     /// What may have been invalidated is as stale as can be.
     fn in_doubt(&self, copy: Copy) -> Option<(Copy, Duration)> {
-        let over = match self.stage(&copy) {
+        let over = match self.stage(&copy, self.shelf.now_ms()) {
             Stage::Fresh | Stage::Due => Some(Duration::ZERO),
             Stage::Stale(over) => Some(over),
             Stage::Gone => None,
@@ -129,18 +131,18 @@ impl<'a> Call<'a> {
         over.filter(|_| !self.stale_for.is_zero()).map(|over| (copy, over))
     }
 
-    fn stage(&self, copy: &Copy) -> Stage {
+    fn stage(&self, copy: &Copy, now_ms: i64) -> Stage {
         let ahead = self.options.refresh_ahead;
-        stage::of(&copy.envelope, self.shelf.now_ms(), ahead, self.stale_for)
+        stage::of(&copy.envelope, now_ms, ahead, self.stale_for)
     }
 
-    fn hit(&self, copy: Copy, stage: Stage, truth: Option<Truth>) -> Served {
+    fn hit(&self, copy: Copy, stage: Stage, now_ms: i64, truth: Option<Truth>) -> Served {
         if let (Stage::Due, Some(truth)) = (stage, truth) {
             self.refresh_behind(truth);
         }
         let none = copy.envelope.value.is_none();
         self.count(if none { Counter::NegativeHits } else { Counter::Hits });
-        self.served_copy(&copy, Freshness::Loaded)
+        served_copy(copy, now_ms, Freshness::Loaded)
     }
 
     /// Loads anew behind the reader: once per key, only where there is room, and not soon after it has failed.
@@ -189,19 +191,21 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A copy, its times counted from now.
-    pub(super) fn served_copy(&self, copy: &Copy, freshness: Freshness) -> Served {
-        let now_ms = self.shelf.now_ms();
-        let (envelope, age) = (copy.envelope.clone(), Some(copy.envelope.age(now_ms)));
-        let mut served = served(&Arrived { envelope, node: Some(copy.node), age }, freshness);
-        if let Reply::Record(Some(record)) = &mut served.reply {
-            record.ttl = Some(copy.envelope.left(now_ms));
-        }
-        served
-    }
-
     pub(super) fn count(&self, counter: Counter) {
         self.road.loads.counts.add(self.route, counter);
+    }
+}
+
+/// A copy, its times counted from now.
+pub(super) fn served_copy(copy: Copy, now_ms: i64, freshness: Freshness) -> Served {
+    let (ttl, age) = (copy.envelope.left(now_ms), copy.envelope.age(now_ms));
+    let record = |value| Record { value, version: None, ttl: Some(ttl) };
+    Served {
+        reply: Reply::Record(copy.envelope.value.map(record)),
+        node: Some(copy.node),
+        stale: matches!(freshness, Freshness::Unverified(_)),
+        worth: Worth::Read(freshness),
+        age: Some(age),
     }
 }
 

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Counter, call::Call, shelf::Copy};
+use super::{
+    Counter,
+    call::{self, Call},
+    shelf::Copy,
+};
 use crate::{
     entry::{Freshness, Record, Worth},
     error::{Error, ErrorKind, Result},
@@ -53,7 +57,7 @@ impl Call<'_> {
         };
         let (copy, since) = found?;
         self.count(Counter::Stale);
-        Some(self.served_copy(&copy, Freshness::Unverified(since)))
+        Some(call::served_copy(copy, self.shelf.now_ms(), Freshness::Unverified(since)))
     }
 
     fn refused(&self, error: Error) -> Error {

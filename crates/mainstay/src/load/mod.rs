@@ -63,7 +63,7 @@ pub(crate) use count::{Counter, Counts};
 use envelope::Envelope;
 use flight::Flights;
 pub use options::LoadOptions;
-pub(crate) use shelf::{OWN_LEN, is_own};
+pub(crate) use shelf::{OWN_LEN, is_own, loaded_under};
 use throttle::Throttle;
 
 /// What a truth has given.

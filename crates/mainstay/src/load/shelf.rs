@@ -25,6 +25,7 @@ mod plain;
 mod shared;
 
 use copies::Copies;
+pub(crate) use copies::loaded_under;
 use own::Own;
 use plain::Plain;
 pub(super) use shared::SharedMarks;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quick_cache::{Lifecycle, Weighter};
+use quick_cache::{Equivalent, Lifecycle, Weighter};
 
 use crate::{
     clock::Instant,
@@ -81,6 +81,16 @@ impl Kept {
 
 pub(super) fn weight(key: &Key, kept: &Kept) -> u64 {
     (key.as_bytes().len() as u64).saturating_add(kept.value.len() as u64).saturating_add(OVERHEAD)
+}
+
+/// The bytes of a key, hashed as the key itself is, so that a look needs no key of its own.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Bare<'a>(pub(super) &'a [u8]);
+
+impl Equivalent<Key> for Bare<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.as_bytes()
+    }
 }
 
 /// Bytes.

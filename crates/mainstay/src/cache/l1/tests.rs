@@ -36,7 +36,7 @@ impl Desk {
     }
 
     fn value(&self, key: &str) -> Option<String> {
-        let kept = self.l1.get(&key.into(), &self.era, self.now)?;
+        let kept = self.l1.get(key.as_bytes(), &self.era, self.now)?;
         self.l1.count(Some(&kept));
         Some(String::from_utf8(kept.record(self.now).value.to_vec()).unwrap())
     }
@@ -47,7 +47,7 @@ fn what_is_kept_is_found_and_what_is_told_of_is_not() {
     let desk = Desk::new();
     desk.keep(desk.seat("k").unwrap(), &record("v", 1));
     assert_eq!(desk.value("k").as_deref(), Some("v"));
-    let kept = desk.l1.get(&"k".into(), &desk.era, desk.now).unwrap();
+    let kept = desk.l1.get(b"k", &desk.era, desk.now).unwrap();
     assert_eq!(kept.age(desk.now + S), 2 * S);
     desk.l1.forget(&"k".into());
     assert_eq!(desk.value("k"), None);
@@ -121,7 +121,7 @@ fn a_value_goes_in_time_and_a_cap_counts_from_the_beginning() {
     let seat = desk.seat("k").unwrap();
     let later = desk.now + S;
     seat.keep(Kept::new(&record("v", 1), S, later), 60 * S, Some(3 * S), later);
-    let at = |after| desk.l1.get(&"k".into(), &desk.era, desk.now + after).is_some();
+    let at = |after| desk.l1.get(b"k", &desk.era, desk.now + after).is_some();
     assert!(at(2 * S));
     assert!(!at(3 * S));
     assert_eq!(desk.l1.status().entries, 0, "what has expired is let go of");

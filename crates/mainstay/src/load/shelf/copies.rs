@@ -68,6 +68,13 @@ pub(in crate::load) fn places(key: &Key) -> [Key; 2] {
     [own_key(b"a", key), own_key(b"b", key)]
 }
 
+/// The key whose loaded value stands in this place.
+pub(crate) fn loaded_under(place: &Key) -> Option<Key> {
+    let rest = place.as_bytes().strip_prefix(Key::RESERVED)?;
+    let key = rest.strip_prefix(b"a:").or_else(|| rest.strip_prefix(b"b:"))?;
+    Some(Key::from(key))
+}
+
 fn seen_in(stored: Option<Record>) -> Option<Seen> {
     stored.map(|stored| copies::read(stored.value))
 }

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
+
 use super::{Copy, Lease, Look, Place, own_key};
 use crate::{
     cache::{L1, Seat, l1::Kept},
@@ -10,6 +12,11 @@ use crate::{
     exec::Road,
     load::envelope::Envelope,
 };
+
+/// Between our own beginning and the user's key.
+const PLACE: &[u8] = b"o";
+/// Places that are made without an allocation, bytes.
+const PLACE_LEN: usize = 96;
 
 /// The memory for loaded values.
 pub(in crate::load) struct Own<'a> {
@@ -19,7 +26,7 @@ pub(in crate::load) struct Own<'a> {
 
 /// The key under which a value is kept.
 pub(in crate::load) fn place(key: &Key) -> Key {
-    own_key(b"o", key)
+    own_key(PLACE, key)
 }
 
 impl Own<'_> {
@@ -36,7 +43,13 @@ impl Own<'_> {
 
     pub(super) fn near(&self, key: &Key) -> Option<Copy> {
         let now = self.road.clock.now();
-        let kept = self.l1.era().and_then(|era| self.l1.get(&place(key), &era, now));
+        // Not a key of its own: a hit costs no allocation.
+        let mut place: SmallVec<[u8; PLACE_LEN]> = SmallVec::from_slice(Key::RESERVED);
+        place.extend_from_slice(PLACE);
+        place.push(b':');
+        place.extend_from_slice(key.as_bytes());
+        let era = self.l1.current();
+        let kept = era.as_ref().and_then(|era| self.l1.get(&place, era, now));
         self.l1.count(kept.as_deref());
         let envelope = kept.and_then(|kept| Envelope::decode(kept.record(now).value));
         let node = self.road.nodes.len() - 1;
