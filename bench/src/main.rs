@@ -8,8 +8,8 @@
 
 mod aside;
 mod library;
-mod locks;
 mod load;
+mod locks;
 mod record;
 mod resp;
 mod table;
