@@ -42,6 +42,9 @@ pub struct BackendConfig {
     pub timeout: Option<Duration>,
     /// Operations in flight at most; the bulkhead. Default: Redis 4096, SQLite 1024 (it commits in groups), other SQL 25.
     pub inflight_max: Option<usize>,
+    /// Whether the limit on calls in flight follows the backend's latency: it shrinks, down to 2, when calls become late, and
+    /// grows up to `inflight_max` while they are quick. Default false.
+    pub adaptive_limit: bool,
     /// How long an operation may wait for a place in the bulkhead. Default 1 s: a hiccup of a
     /// database is not passed on as errors while its queue is short.
     #[serde(with = "text::duration")]
@@ -74,6 +77,7 @@ impl Default for BackendConfig {
             connect_timeout: Duration::from_secs(1),
             timeout: None,
             inflight_max: None,
+            adaptive_limit: false,
             queue_wait: Duration::from_secs(1),
             queue_max: 1024,
             connections: None,
@@ -96,6 +100,7 @@ impl fmt::Debug for BackendConfig {
         shown
             .field("timeout", &self.timeout())
             .field("inflight_max", &self.inflight_max())
+            .field("adaptive_limit", &self.adaptive_limit)
             .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,10 @@
 //! It must not know the calls, nor the breaker.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ const KEEPS_FROM: usize = 4;
 #[derive(Debug)]
 pub struct Bulkhead {
     places: Semaphore,
+    /// Places that there are now, the kept one left out: free or taken.
+    there: Mutex<usize>,
     kept: Semaphore,
     keeps: bool,
     inflight_max: usize,
@@ -60,6 +65,7 @@ impl Bulkhead {
         Self {
             keeps: kept > 0,
             places: Semaphore::new(inflight_max - kept),
+            there: Mutex::new(inflight_max - kept),
             kept: Semaphore::new(kept),
             inflight_max,
             queue_max,
@@ -112,12 +118,34 @@ impl Bulkhead {
     /// Calls in flight.
     pub fn inflight(&self) -> usize {
         let free = self.places.available_permits() + self.kept.available_permits();
-        self.inflight_max - free.min(self.inflight_max)
+        self.limit().saturating_sub(free)
     }
 
-    /// The limit.
+    /// The most that the limit can be.
     pub fn inflight_max(&self) -> usize {
         self.inflight_max
+    }
+
+    /// The limit now.
+    pub fn limit(&self) -> usize {
+        *self.there() + usize::from(self.keeps)
+    }
+
+    /// Changes the limit, up to `inflight_max`. Places that are taken go as they come back: asked for again, it gets there.
+    pub fn set_limit(&self, limit: usize) {
+        let kept = usize::from(self.keeps);
+        let wanted = limit.clamp(1 + kept, self.inflight_max.max(1 + kept)) - kept;
+        let mut there = self.there();
+        if wanted > *there {
+            self.places.add_permits(wanted - *there);
+            *there = wanted;
+        } else {
+            *there -= self.places.forget_permits(*there - wanted);
+        }
+    }
+
+    fn there(&self) -> MutexGuard<'_, usize> {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls waiting.
@@ -155,7 +183,7 @@ impl Bulkhead {
 
     fn shed_as(&self, kind: ErrorKind, message: &str) -> Error {
         self.shed.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{message} ({} calls in flight)", self.inflight_max);
+        let text = format!("{message} ({} calls in flight)", self.limit());
         Error::new(kind, text).retry_after(self.queue_wait)
     }
 }
@@ -192,6 +220,25 @@ mod tests {
         assert!(poll!(&mut waiting).is_pending());
         drop(place);
         assert!(matches!(poll!(&mut waiting), Poll::Ready(Ok(_))));
+        assert_eq!(bulkhead.inflight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lower_limit_holds_once_calls_have_ended_and_a_higher_one_at_once() {
+        let clock = Clock::system();
+        let soon = clock.deadline_in(Duration::from_millis(50));
+        let bulkhead = Bulkhead::for_users(4, 8, Duration::from_millis(10));
+        let first = bulkhead.enter(&clock, soon).await.expect("free");
+        let second = bulkhead.enter(&clock, soon).await.expect("free");
+        bulkhead.set_limit(1);
+        assert_eq!((bulkhead.limit(), bulkhead.inflight()), (2, 2), "two are taken");
+        drop(first);
+        bulkhead.set_limit(1);
+        assert_eq!((bulkhead.limit(), bulkhead.inflight()), (1, 1));
+        assert!(bulkhead.enter(&clock, soon).await.is_err());
+        bulkhead.set_limit(9);
+        assert_eq!((bulkhead.limit(), bulkhead.inflight()), (4, 1), "at most what was given");
+        drop(second);
         assert_eq!(bulkhead.inflight(), 0);
     }
 

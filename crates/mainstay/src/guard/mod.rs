@@ -1,6 +1,7 @@
 //! All refusing: bulkhead, breaker permit, timeout, settling, in the one order that `call` spells out.
 //! It must not know routes, plans or front doors, nor how a connection is made.
 
+pub mod adaptive;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 
 pub use self::call::{call, call_unguarded};
 use self::{
+    adaptive::Adaptive,
     breaker::{Breaker, Ticket},
     bulkhead::Bulkhead,
     core::{After, Core, Ending},
@@ -47,6 +49,9 @@ use crate::{
     status::{BackendStatus, BreakerCommand, BreakerState, LastError},
 };
 
+/// An adaptive limit goes no lower.
+const LIMIT_MIN: usize = 2;
+
 /// How often the ticker looks while calls are in flight.
 const TICK: Duration = Duration::from_millis(25);
 
@@ -60,6 +65,8 @@ pub struct Guard {
     timeout: Duration,
     core: Mutex<Core>,
     bulkhead: Bulkhead,
+    /// Where the limit of the bulkhead follows the latency.
+    adaptive: Option<Mutex<Adaptive>>,
     /// Wakes the calls in flight when the breaker opens on them.
     opened: Notify,
     /// Wakes the ticker with the first call in flight.
@@ -88,6 +95,9 @@ impl Guard {
         Self {
             timeout: config.timeout(),
             bulkhead: Bulkhead::new(config.inflight_max(), config.queue_max, config.queue_wait),
+            adaptive: config
+                .adaptive_limit
+                .then(|| Mutex::new(Adaptive::new(LIMIT_MIN, config.inflight_max()))),
             late_nanos: AtomicU64::new(nanos(core.late())),
             core: Mutex::new(core),
             opened: Notify::new(),
@@ -263,7 +273,7 @@ impl Guard {
         status.latency = core.latency.snapshot();
         drop(core);
         status.inflight = self.bulkhead.inflight() as u64;
-        status.inflight_max = self.bulkhead.inflight_max() as u64;
+        status.inflight_max = self.bulkhead.limit() as u64;
         status.queued = self.bulkhead.queued() as u64;
     }
 
@@ -290,6 +300,11 @@ impl Guard {
         now: Instant,
     ) {
         self.change(|core| ((), core.settle(ticket, slot, ending, took, now)));
+        if let Some(adaptive) = &self.adaptive {
+            let inflight = self.bulkhead.inflight();
+            let mut adaptive = adaptive.lock().unwrap_or_else(PoisonError::into_inner);
+            self.bulkhead.set_limit(adaptive.note(ending.verdict, took, inflight, now));
+        }
     }
 
     fn transit(&self, change: impl FnOnce(&mut Core) -> Option<Transition>) {

@@ -56,6 +56,25 @@ fn state(stand: &Stand) -> BreakerState {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_adaptive_limit_shrinks_while_the_backend_is_overloaded() {
+    let fixed = BackendConfig { inflight_max: Some(100), ..config() };
+    let adaptive = BackendConfig { adaptive_limit: true, ..fixed.clone() };
+    for (config, expected) in [(fixed, 100), (adaptive, 72)] {
+        let stand = alone(&config);
+        serve(&stand).await;
+        stand.fake.set(&Mode::Fail(ErrorKind::Overloaded, "too many connections"));
+        for _ in 0..3 {
+            fail(&stand, &get()).await;
+            tokio::time::sleep(ms(150)).await;
+        }
+        // A lower limit holds once the call that has shown it has given its place back.
+        stand.fake.set(&Mode::Serve);
+        serve(&stand).await;
+        assert_eq!(stand.status().inflight_max, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_open_it_and_the_refusal_says_why() {
     let stand = alone(&config());
     stand.fake.kill();
