@@ -198,3 +198,45 @@ async fn mariadb_rows_are_read_by_a_plain_get() {
     .await;
     mainstay.terminate().await;
 }
+
+#[tokio::test]
+async fn while_the_database_is_down_old_rows_are_served_then_the_default_then_an_error_that_says_why()
+ {
+    let (redis, mut postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+    let app = App::start(&postgres).await;
+    let config = format!(
+        r#"
+[backends.redis]
+url = "{}"
+[backends.db]
+url = "{}"
+[[route]]
+prefix = "user:"
+cache = ["redis"]
+ttl = "500ms"
+stale_if_error = "1h"
+source = {{ backend = "db", query = "{QUERY}", rows = "one" }}
+[[route]]
+prefix = "team:"
+cache = ["redis"]
+source = {{ backend = "db", query = "{QUERY}", default = "[]" }}
+"#,
+        redis.url(),
+        postgres.url(),
+    );
+    let mainstay = Mainstay::start_with(&config, &[]).await;
+    mainstay.wait_for("db", "up").await;
+    mainstay.until_cached("user:1").await;
+    drop(app);
+    postgres.kill();
+    let mut client = mainstay.client().await;
+    until("the row to be old", async || {
+        mainstay.http_get("/v1/kv/user:1?meta").await.contains("\"stale\":true")
+    })
+    .await;
+    assert_eq!(client.text(&["GET", "user:1"]).await, ONE);
+    assert_eq!(client.text(&["GET", "team:1"]).await, "[]");
+    let failed = client.text(&["GET", "user:2"]).await;
+    assert!(failed.starts_with("UNAVAILABLE") && failed.contains("db"), "{failed}");
+    mainstay.terminate().await;
+}
