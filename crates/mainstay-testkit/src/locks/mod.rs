@@ -9,6 +9,8 @@
 //! `explore` answers with the number of states, or with the shortest story of how a promise was broken; docs/adr/0011 says
 //! what is assumed and left out.
 
+#[cfg(test)]
+mod checks;
 mod fleet;
 mod row;
 
