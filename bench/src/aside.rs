@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use crate::{
     Failure,
     library::{TIME, measure},
-    resp::start_with,
+    process::start_with,
     table::{Row, Table},
 };
 

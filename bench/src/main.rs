@@ -7,14 +7,23 @@
 )]
 
 mod aside;
+mod commits;
+mod footprint;
+mod http;
 mod library;
 mod load;
 mod locks;
+mod process;
+mod proxies;
 mod record;
-mod resp;
 mod table;
+mod telemetry;
 
 use table::Table;
+
+/// As the binary does (docs/adr/0016), for both sides of each pair.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,10 +41,13 @@ async fn main() -> Result<(), Failure> {
         library::guard(&mut table, rounds).await?;
     }
     if wanted("library") {
-        library::redis_get(&mut table, rounds).await?;
+        library::on_redis(&mut table, rounds).await?;
     }
     if wanted("record") {
         record::all(&mut table, rounds).await?;
+    }
+    if wanted("record") || wanted("commits") {
+        commits::all(&mut table, rounds).await?;
     }
     if wanted("locks") {
         locks::all(&mut table, rounds).await?;
@@ -44,7 +56,16 @@ async fn main() -> Result<(), Failure> {
         load::all(&mut table, rounds, &binary).await?;
     }
     if wanted("resp") {
-        resp::against_redis_and_twemproxy(&mut table, rounds, &binary).await?;
+        proxies::all(&mut table, rounds, &binary).await?;
+    }
+    if wanted("http") {
+        http::all(&mut table, rounds, &binary).await?;
+    }
+    if wanted("footprint") {
+        footprint::all(&mut table, rounds, &binary).await?;
+    }
+    if wanted("telemetry") {
+        telemetry::all(&mut table, rounds, &binary).await?;
     }
     println!("{table}");
     if let Some(path) = std::env::args().nth(2) {

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use mainstay::{
-    CallOptions, Clock, Condition, Config, Key, Op, Storage, TtlChange,
+    CallOptions, Clock, Condition, Config, Entropy, Key, Op, Storage, TtlChange,
     backend::{Backend, open::open},
     config::BackendConfig,
 };
@@ -17,12 +17,12 @@ use mainstay_testkit::servers::{Postgres, Redis};
 
 use crate::{
     Failure,
-    library::{Measured, TIME, measure, raw_gets},
+    library::{Call, Client, Measured, TIME, measure},
     table::{Row, Table},
 };
 
 /// Keys of the writes: enough that writers seldom meet.
-const KEYS: usize = 1000;
+pub(crate) const KEYS: usize = 1000;
 /// Keys written around the cache, to be drained.
 const DIRTY: usize = 100_000;
 
@@ -34,7 +34,7 @@ pub(crate) async fn all(table: &mut Table, rounds: usize) -> Result<(), Failure>
     idle(&storage).await?;
     reads(table, rounds, &storage, &redis).await?;
     let clock = Clock::system();
-    let bare = open(&BackendConfig::at(postgres.url()), 1 << 20, &clock)?;
+    let bare = open(&BackendConfig::at(postgres.url()), 1 << 20, &clock, &Entropy::system())?;
     bare.connect(clock.deadline_in(Duration::from_secs(5))).await?;
     writes(table, rounds, &storage, &bare, "with Redis").await?;
     drain(&storage, &postgres).await?;
@@ -45,14 +45,14 @@ pub(crate) async fn all(table: &mut Table, rounds: usize) -> Result<(), Failure>
     Ok(())
 }
 
-fn config(redis: &str, postgres: &str) -> Config {
+pub(crate) fn config(redis: &str, postgres: &str) -> Config {
     let mut config = Config::default();
     config.backends.insert("redis".to_owned(), BackendConfig::at(redis));
     config.backends.insert("db".to_owned(), BackendConfig::at(postgres));
     config
 }
 
-async fn until(done: impl Fn() -> bool) -> Result<(), Failure> {
+pub(crate) async fn until(done: impl Fn() -> bool) -> Result<(), Failure> {
     for _ in 0..3_000 {
         if done() {
             return Ok(());
@@ -91,7 +91,8 @@ async fn reads(
         let (mut ours, mut reference) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             ours.push(measure(tasks, |_| hits(storage.clone())).await?.rate);
-            reference.push(measure(tasks, |_| raw_gets(raw.clone())).await?.rate);
+            reference
+                .push(measure(tasks, |_| Client::Raw(raw.clone()).calls(Call::Get)).await?.rate);
         }
         table.push(Row {
             name: format!("record route, copy read, {tasks} tasks"),
@@ -163,7 +164,7 @@ fn set(key: String) -> Op {
     }
 }
 
-async fn sets(storage: Storage, task: usize) -> Result<usize, Failure> {
+pub(crate) async fn sets(storage: Storage, task: usize) -> Result<usize, Failure> {
     let (begun, mut calls) = (Instant::now(), 0);
     while begun.elapsed() < TIME {
         let op = set(format!("w{task}:{}", calls % KEYS));

@@ -1,9 +1,9 @@
 //! The long form of the chaos suite: the suite's own test, in release mode, as long as one likes.
 //! It must not know what is broken or judged.
 
-use crate::step::timed;
+use crate::step::{cargo, finish, seconds, timed};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// The test that reads the variables.
 const TEST: &str =
@@ -26,17 +26,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
         Err(problem) => return crate::usage(&format!("chaos: {problem}")),
     };
     let outcome = timed("the chaos suite", || {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut command = Command::new(cargo);
-        command.args(TEST.split(' ')).envs(wanted.variables()).current_dir(root);
-        match command.status() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(_) => Err(1),
-            Err(error) => {
-                println!("cargo: {error}");
-                Err(127)
-            }
-        }
+        finish(cargo().args(TEST.split(' ')).envs(wanted.variables()), root)
     });
     outcome.map_or_else(|code| code, |()| ExitCode::SUCCESS)
 }
@@ -46,9 +36,13 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("`{word}` takes a value"))?;
+        let time = || {
+            let problem = || format!("--for: `{value}` is not written as 90s, 10m or 1h");
+            seconds(value).ok_or_else(problem)
+        };
         let number = || value.parse::<u64>().map_err(|_| format!("{word}: `{value}` is no number"));
         match word.as_str() {
-            "--for" => wanted.seconds = Some(seconds(value)?),
+            "--for" => wanted.seconds = Some(time()?),
             "--runs" => wanted.runs = Some(number()?),
             "--seed" => wanted.rest.push(("MAINSTAY_CHAOS_SEED", number()?.to_string())),
             "--fault" => wanted.rest.push(("MAINSTAY_CHAOS_FAULT", value.clone())),
@@ -62,20 +56,6 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
         }
     }
     Ok(wanted)
-}
-
-/// `90s`, `10m`, `1h`.
-fn seconds(text: &str) -> Result<u64, String> {
-    let problem = || format!("--for: `{text}` is not written as 90s, 10m or 1h");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(problem)?;
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(problem()),
-    };
-    let number: u64 = number.parse().map_err(|_| problem())?;
-    if number == 0 { Err(problem()) } else { Ok(number * factor) }
 }
 
 impl Wanted {

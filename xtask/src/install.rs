@@ -17,17 +17,47 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("mariadbd", &["mariadb-server"]),
     ("mariadb", &["mariadb-client"]),
     ("openssl", &["openssl"]),
+    // A damaged database is recovered with it.
+    ("sqlite3", &["sqlite3"]),
+    ("faketime", &["faketime"]),
+    // Rules and scrapes are checked with it; the service is not started.
+    ("promtool", &["prometheus"]),
+    // The package and the units are looked over with them.
+    ("dpkg-shlibdeps", &["dpkg-dev"]),
+    ("lintian", &["lintian"]),
+    ("systemd-analyze", &["systemd"]),
+    // The dashboard is tested in it.
+    ("chromium", &["chromium"]),
     // The clients that the suite runs come from their registries.
     ("python3", &["python3", "python3-pip"]),
     ("node", &["nodejs"]),
     ("npm", &["npm"]),
 ];
+/// What the benchmarks make load with, and what they measure against. A service of these is not started either.
+const NEEDED_BY_BENCH: &[(&str, &[&str])] = &[
+    ("redis-benchmark", &["redis-tools"]),
+    ("nutcracker", &["nutcracker"]),
+    ("haproxy", &["haproxy"]),
+    ("nginx", &["nginx-light"]),
+    ("wrk", &["wrk"]),
+];
 /// While this script exists, installing a package does not start its service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing; the error is an exit code.
+/// What the tests need; the error is an exit code.
 pub(crate) fn servers() -> Result<(), u8> {
-    let missing = missing(NEEDED, present);
+    install(NEEDED)
+}
+
+/// What the benchmarks need besides.
+pub(crate) fn for_bench() -> Result<(), u8> {
+    install(NEEDED)?;
+    install(NEEDED_BY_BENCH)
+}
+
+/// Installs what is missing.
+fn install(needed: &[(&str, &[&str])]) -> Result<(), u8> {
+    let missing = missing(needed, present);
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,14 +1,21 @@
-//! The project's own commands: `cargo xtask test | tidy | bench | scenario | chaos | model | sim | gen-docs`.
+//! The project's own commands: `cargo xtask test | tidy | bench | scenario | chaos | soak | model | sim | fuzz |
+//! schemathesis | gen-docs | book | package | sbom`.
 //! Standard library only, so that it builds in a second.
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod bench;
+mod book;
 mod chaos;
 mod docs;
+mod fuzz;
 mod install;
 mod model;
+mod package;
+mod sbom;
 mod scenario;
+mod schemathesis;
 mod sim;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -23,9 +30,17 @@ cargo xtask bench            the benchmarks, in release mode
 cargo xtask scenario         the whole outage scenario on real servers, in release mode; prints what clients saw
 cargo xtask chaos [--for 10m] [--runs N] [--seed N] [--record postgres|mariadb|sqlite] [--consistency strict|bounded] [--fault WORDS]
                              real processes under faults, in release mode; the history of each run is judged
+cargo xtask soak [--for 10m] load and every fault in turn, in release mode; nothing that the process holds may grow
 cargo xtask model            the protocols of caches and locks in every state; --weakenings: only what each missing rule leads to
-cargo xtask sim              the library in a simulated world; --seed N --runs M; --mutations: what each mechanism is for
-cargo xtask gen-docs         generated pages";
+cargo xtask sim              the library in a simulated world; --seed N --runs M; --locks; --mutations: what each is for
+cargo xtask fuzz [--for 60s] [TARGET]...
+                             any bytes at the parsers, by cargo-fuzz: resp, http, config, journal, blobs, quantities
+cargo xtask schemathesis     any request that the OpenAPI document allows, and some that it does not; needs python3 and pip
+cargo xtask gen-docs [--binary FILE]  generated pages
+cargo xtask book             the documentation as a book, in target/book
+cargo xtask package [--binary FILE] [--out FOLDER] [--quick]
+                             the Debian package, of a binary that is built for it or of this one
+cargo xtask sbom             the bill of materials of the binary, CycloneDX";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,9 +52,15 @@ fn main() -> ExitCode {
         "bench" => bench::run(&root(), rest),
         "scenario" => scenario::run(&root(), rest),
         "chaos" => chaos::run(&root(), rest),
+        "soak" => soak::run(&root(), rest),
         "model" => model::run(&root(), rest),
         "sim" => sim::run(&root(), rest),
-        "gen-docs" => docs::run(&root()),
+        "fuzz" => fuzz::run(&root(), rest),
+        "schemathesis" => schemathesis::run(&root(), rest),
+        "gen-docs" => docs::run(&root(), rest),
+        "book" => book::run(&root()),
+        "package" => package::run(&root(), rest),
+        "sbom" => sbom::run(&root()),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 /// A program with its arguments and environment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,19 +28,9 @@ impl Step {
         timed(self.command, || {
             let mut words = self.command.split(' ');
             let program = words.next().unwrap_or_default();
-            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-            let mut command = Command::new(if program == "cargo" { &cargo } else { program });
-            command.args(words).args(more).envs(self.environment.iter().copied()).current_dir(root);
-            match command.status() {
-                Ok(status) if status.success() => Ok(()),
-                Ok(status) => {
-                    Err(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-                }
-                Err(error) => {
-                    println!("{program}: {error}");
-                    Err(127)
-                }
-            }
+            let mut command = if program == "cargo" { cargo() } else { Command::new(program) };
+            command.args(words).args(more).envs(self.environment.iter().copied());
+            finish(&mut command, root)
         })
     }
 }
@@ -52,7 +41,7 @@ pub(crate) fn timed(name: &str, step: impl FnOnce() -> Result<(), u8>) -> Result
     println!("\n==> {name}");
     let begun = std::time::Instant::now();
     let outcome = step();
-    let took = seconds(begun.elapsed());
+    let took = format!("{:.1} s", begun.elapsed().as_secs_f64());
     match outcome {
         Ok(()) => println!("    ok, {took}"),
         Err(code) => println!("    FAILED with {code}, {took}: {name}"),
@@ -60,8 +49,33 @@ pub(crate) fn timed(name: &str, step: impl FnOnce() -> Result<(), u8>) -> Result
     outcome.map_err(ExitCode::from)
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+/// Runs a program in `root`; the error is its exit code, or 127 when there is none.
+pub(crate) fn finish(command: &mut Command, root: &Path) -> Result<(), u8> {
+    match command.current_dir(root).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Err(error) => {
+            println!("{}: {error}", command.get_program().display());
+            Err(127)
+        }
+    }
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Reads `90s`, `10m`, `1h`; more than none.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|seconds| *seconds > 0)
 }
 
 /// Whether a program can be found on the PATH or in a folder for servers.
@@ -90,6 +104,15 @@ mod tests {
         assert_eq!(format!("{missing:?}"), format!("{:?}", Err::<(), _>(ExitCode::from(127))));
         let step = Step { command: "printenv STEP_TEST", environment: &[("STEP_TEST", "1")] };
         assert!(step.run(root).is_ok());
+    }
+
+    #[test]
+    fn a_time_has_its_unit() {
+        let read = ["90s", "10m", "1h", "0s", "10", "m", "", "1d", "99999999999999999h", "1é"];
+        let times = read.map(seconds);
+        let none = [None; 7];
+        assert_eq!(times[..3], [Some(90), Some(600), Some(3600)]);
+        assert_eq!(times[3..], none);
     }
 
     #[test]

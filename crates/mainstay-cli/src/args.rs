@@ -18,9 +18,11 @@ const TEMPLATE: &str = "\
 
 Run:
   serve        Run the server: RESP and HTTP in front of the configured backends
+  drill        Break a backend under load, heal it, and verify what was promised
 
 Inspect:
   status       Show health, backends and routes
+  top          Watch it all at a terminal
   health       Say by exit code whether the server can serve
   events       Show what happened; --follow goes on showing it
   locks        Show the locks
@@ -39,7 +41,7 @@ Data:
   warm         Read the keys of a list once
 
 Config:
-  config       Write, check and show the configuration, or print its schema
+  config       Write, check, show, import and reload the configuration, or print its schema
 
 Shell:
   completions  Print completions for a shell
@@ -53,8 +55,10 @@ Examples:
   mainstay serve                                        SQLite and memory, nothing to install
   REDIS_URL=redis://127.0.0.1 DATABASE_URL=postgres://app@127.0.0.1/app mainstay serve
   mainstay set user:1 ada --ttl 60s && mainstay get user:1
+  mainstay drill redis-outage --for 15s                 What happens when Redis goes away
 
-Exit codes: 0 ok; 1 failed; 2 usage; 3 unclean stop; 4 invalid configuration
+Exit codes: 0 ok; 1 failed; 2 usage; 3 unclean stop; 4 invalid configuration;
+98 a drill could not run; 99 a drill missed a threshold
 A command's own help: mainstay COMMAND --help";
 
 /// The heading of what every command takes.
@@ -106,9 +110,27 @@ pub(crate) struct Target {
     /// A file that holds the token of the server at --url. Default: none [env: MAINSTAY_TOKEN, the token itself]
     #[arg(long, value_name = "FILE", env = "MAINSTAY_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsFiles,
     /// How long to wait for an answer
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "MAINSTAY_TIMEOUT", value_parser = parse_duration)]
     pub(crate) timeout: std::time::Duration,
+}
+
+/// Whom a command trusts that talks https, and what it shows of itself.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The server")]
+pub(crate) struct TlsFiles {
+    /// Issuers of the server's certificate that are trusted, PEM; for https. Default: the system's, and without --url the
+    /// certificate that the configuration names
+    #[arg(long, value_name = "FILE", env = "MAINSTAY_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Our certificate, PEM, for a server that asks for one. Default: none
+    #[arg(long, value_name = "FILE", env = "MAINSTAY_CERT_FILE")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// Its key, PEM. Default: none
+    #[arg(long, value_name = "FILE", env = "MAINSTAY_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// What to do.
@@ -116,8 +138,12 @@ pub(crate) struct Target {
 pub(crate) enum Command {
     /// Run the server: RESP and HTTP in front of the configured backends
     Serve(commands::serve::Serve),
+    /// Break a backend under load, heal it, and verify what was promised: on throw-away servers, or inside a running one
+    Drill(Box<commands::drill::Drill>),
     /// Show health, backends and routes
     Status(commands::status::Status),
+    /// Watch it all at a terminal: state, key figures, backends, routes, events
+    Top(commands::top::Top),
     /// Say by exit code whether the server can serve: 0 up or degraded, 1 down
     Health(commands::health::Health),
     /// Show what happened; --follow goes on showing it
@@ -143,14 +169,14 @@ pub(crate) enum Command {
     Lock(commands::lock::Lock),
     /// Read the keys of a list once: copies of them stand in the caches then
     Warm(commands::warm::Warm),
-    /// Write, check and show the configuration, or print its schema
+    /// Write, check, show, import and reload the configuration, or print its schema
     #[command(subcommand)]
     Config(commands::config::Config),
     /// Print completions for a shell
     Completions(commands::completions::Completions),
     /// Print the manual page
     Man(commands::man::Man),
-    /// Print the reference of the command line, the configuration or the HTTP interface
+    /// Print the reference of the command line, the configuration or an interface
     #[command(hide = true)]
     Docs(commands::docs::Docs),
 }

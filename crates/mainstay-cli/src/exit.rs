@@ -18,6 +18,10 @@ pub(crate) enum Exit {
     Unclean,
     /// The configuration is invalid.
     Config,
+    /// A drill could not be run to its end.
+    NotRun,
+    /// A drill missed a threshold.
+    Missed,
     /// As a command of the user's ended.
     Of(u8),
 }
@@ -30,6 +34,8 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Unclean => 3,
             Exit::Config => 4,
+            Exit::NotRun => 98,
+            Exit::Missed => 99,
             Exit::Of(code) => code,
         })
     }

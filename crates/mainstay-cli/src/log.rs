@@ -3,19 +3,22 @@
 
 use std::fmt;
 
-use mainstay::Event as StorageEvent;
+use mainstay::{Event as StorageEvent, trace::TARGET as TRACES};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer, Registry,
     fmt::{
         FmtContext, FormatEvent,
         format::{DefaultFields, Format, Writer},
         time::{FormatTime, SystemTime},
     },
+    layer::SubscriberExt,
     registry::LookupSpan,
+    reload,
+    util::SubscriberInitExt,
 };
 
 use crate::{
@@ -24,19 +27,69 @@ use crate::{
     output::{self, Tone},
 };
 
-/// Starts logging, once in the life of the process.
-pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.level)
-        .map_err(|error| Failure::new(format!("log.level: {error}")))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
-        LogFormat::Text => lines
-            .with_ansi(output::wants_color(&std::io::stderr()))
-            .event_format(ForPeople::new())
-            .try_init(),
-    };
-    started.map_err(|error| Failure::new(format!("cannot start logging: {error}")))
+/// What is written from now on, which may change. One of the two filters lets nothing through.
+pub(crate) struct Lines {
+    text: SetFilter,
+    json: SetFilter,
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+impl Lines {
+    /// Another level, another format.
+    pub(crate) fn set(&self, config: &LogConfig) -> Result<(), Failure> {
+        let [text, json] = filters(config)?;
+        let set = (self.text)(text).and_then(|()| (self.json)(json));
+        set.map_err(|error| Failure::new(format!("cannot change what is logged: {error}")))
+    }
+}
+
+/// Starts logging, once in the life of the process; `traces` sees what is for traces.
+pub(crate) fn start(
+    config: &LogConfig,
+    traces: Option<impl Layer<Registry> + Send + Sync>,
+) -> Result<Lines, Failure> {
+    let [text, json] = filters(config)?;
+    let (text, set_text) = reload::Layer::new(text);
+    let (json, set_json) = reload::Layer::new(json);
+    let for_people = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(output::wants_color(&std::io::stderr()))
+        .event_format(ForPeople::new());
+    let for_programs = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .json()
+        .flatten_event(true)
+        .with_current_span(false);
+    let started = tracing_subscriber::registry()
+        .with(traces)
+        .with(vec![for_people.with_filter(text).boxed(), for_programs.with_filter(json).boxed()])
+        .try_init();
+    started.map_err(|error| Failure::new(format!("cannot start logging: {error}")))?;
+    Ok(Lines {
+        text: Box::new(move |filter| set_text.reload(filter)),
+        json: Box::new(move |filter| set_json.reload(filter)),
+    })
+}
+
+/// For the lines for people, and for those for programs.
+fn filters(config: &LogConfig) -> Result<[EnvFilter; 2], Failure> {
+    let (chosen, none) = (filter(&config.level)?, EnvFilter::new("off"));
+    Ok(match config.format {
+        LogFormat::Text => [chosen, none],
+        LogFormat::Json => [none, chosen],
+    })
+}
+
+/// What is for traces is logged for whoever names it, and not with everything else of level `debug`.
+fn filter(level: &str) -> Result<EnvFilter, Failure> {
+    let refused = |error: &dyn fmt::Display| Failure::new(format!("log.level: {error}"));
+    let filter = EnvFilter::try_new(level).map_err(|error| refused(&error))?;
+    if level.contains(TRACES) {
+        return Ok(filter);
+    }
+    let off = format!("{TRACES}=off").parse().map_err(|error| refused(&error))?;
+    Ok(filter.add_directive(off))
 }
 
 /// Lines for people: the fields of a storage's event are left out, as its message says the same in words.

@@ -11,12 +11,18 @@ mod commands;
 mod config;
 mod exit;
 mod log;
+mod otlp;
 mod output;
 mod setup;
+mod words;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
 use output::Output;
+
+/// The library leaves the allocator to its program; here it is one that gives memory back: docs/adr/0016.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Usage errors end here with exit code 2, --help and --version with 0.
@@ -31,8 +37,10 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     let (common, output) = (&cli.common, Output::new(cli.common.output));
     match cli.command {
         Command::Serve(serve) => serve.run(common),
+        Command::Drill(drill) => drill.run(common, output),
         Command::Status(command) => client::wait(command.run(common, output)),
         Command::Health(command) => client::wait(command.run(common, output)),
+        Command::Top(command) => client::wait(command.run(common, output)),
         Command::Events(command) => client::wait(command.run(common, output)),
         Command::Breaker(command) => client::wait(command.run(common, output)),
         Command::Drain(command) => client::wait(command.run(common, output)),

@@ -93,11 +93,3 @@ impl Output {
         stdout.flush()
     }
 }
-
-#[cfg(test)]
-impl Output {
-    /// Text without colours, whatever the tests run in.
-    pub(crate) fn plain() -> Self {
-        Self { format: Format::Text, color: false }
-    }
-}

@@ -1,7 +1,17 @@
-//! What `listen` may hold: `ADDRESS:PORT`, or `localhost:PORT`.
+//! What `listen` may hold: `ADDRESS:PORT`, or `localhost:PORT`; and who an address is.
 //! It must not know which door listens, nor resolve names.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// To whom an address belongs: one customer is given a whole /64 of IPv6.
+pub(crate) fn customer(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+        address => address,
+    }
+}
 
 /// Reads it; `localhost` is 127.0.0.1. The error says what is wrong, with an example on this port.
 pub(crate) fn parse(text: &str, example_port: u16) -> Result<SocketAddr, String> {
@@ -16,6 +26,18 @@ pub(crate) fn parse(text: &str, example_port: u16) -> Result<SocketAddr, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_customer_and_an_address_has_one_form() {
+        for (from, whose) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::"),
+            ("::1", "::1"),
+        ] {
+            assert_eq!(customer(from.parse().unwrap()), whose.parse::<IpAddr>().unwrap(), "{from}");
+        }
+    }
 
     #[test]
     fn addresses_and_localhost_are_read_and_nothing_else() {

@@ -67,7 +67,18 @@ export async function change(method, path, json) {
  * Follows `/v1/events` until the stream ends, and then throws. `fetch` and not `EventSource`: the latter cannot
  * carry a token.
  */
-export async function follow(lastId, { onopen, onmessage }) {
+export async function follow(lastId, handlers) {
+  const headers = { accept: "text/event-stream", "last-event-id": String(lastId) };
+  await stream("/v1/events", { headers }, handlers);
+  throw new Error("the event stream ended");
+}
+
+/** Begins a drill, and follows it to its end. The signal breaks it off, and so ends the drill. */
+export async function drill(order, signal, onmessage) {
+  await stream("/v1/drills", { method: "POST", json: order, headers: { accept: "text/event-stream" }, signal }, { onopen() {}, onmessage });
+}
+
+async function stream(path, options, { onopen, onmessage }) {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
   const alive = () => {
@@ -75,14 +86,14 @@ export async function follow(lastId, { onopen, onmessage }) {
     timer = setTimeout(() => silence.abort(), SILENCE_MS);
   };
   try {
-    const headers = { accept: "text/event-stream", "last-event-id": String(lastId) };
-    const response = await ask("/v1/events", { headers, signal: silence.signal });
+    const signal = options.signal ? AbortSignal.any([silence.signal, options.signal]) : silence.signal;
+    const response = await ask(path, { ...options, signal });
     onopen();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) throw new Error("the event stream ended");
+      if (done) return;
       alive();
       const parts = (rest + value).split("\n\n");
       rest = parts.pop();

@@ -8,6 +8,8 @@ const POINTS_MAX = 300;
 const ROWS_MAX = 60;
 const HEIGHT = 200;
 const GAP_SECONDS = 2;
+/** Canvases are dear: twice a second at most. */
+const APART_MS = 500;
 
 class Chart {
   #figure;
@@ -56,7 +58,7 @@ class Chart {
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     this.#plot = new globalThis.uPlot({
       width: Math.max(200, this.#host.clientWidth), height: HEIGHT,
-      padding: [10, 10, 0, 0],
+      padding: [10, 26, 0, 0],
       scales: { x: { time: true, auto: false }, y: log ? { distr: 3, log: 10, range: (_, low, high) => [10 ** Math.floor(Math.log10(low || 0.01)), 10 ** Math.ceil(Math.log10((high || 1) * 1.01))] } : { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
       axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map((t) => (t % 60 === 0 ? clock(t * 1000).slice(0, 5) : clock(t * 1000))), space: 70 },
         { ...axis, size: 54, filter: log ? (_, ticks) => ticks.map((tick) => (Math.abs(Math.log10(tick) % 1) < 1e-6 ? tick : null)) : undefined,
@@ -124,9 +126,13 @@ function shape(ctx, look, x, y, r) {
   ctx.fill();
 }
 
+const MARKED = ["breaker", "health", "drain", "drill", "storage", "stuck_reset", "flapping"];
 const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 
 export class Charts {
+  #wish = "";
+  #shown = "";
+  #drawnAt = -Infinity;
   #requests;
   #latency;
 
@@ -135,10 +141,16 @@ export class Charts {
     this.#latency = new Chart(latencies, "Latency", "Thick p50, thin p99; logarithmic", "Latency by backend");
   }
 
-  show(samples, [from, to], backends, colours, events) {
+  show(samples, [from, to], backends, colours, history) {
     const window = { min: from / 1000, max: to / 1000 };
+    const { events } = history;
+    // Between two samples nothing has changed but the time, and that by less than can be seen.
+    const wish = `${Math.round(window.max - window.min)} ${[...colours.values()]} ${colour("--muted")}`;
+    const key = `${samples.version} ${history.version} ${Math.floor(window.max)}`;
+    if (wish === this.#wish && (key === this.#shown || performance.now() - this.#drawnAt < APART_MS)) return;
+    [this.#wish, this.#shown, this.#drawnAt] = [wish, key, performance.now()];
     const points = gaps(thin(samples.since(window.min, window.max - window.min)));
-    const marks = events.filter((event) => ["breaker", "health", "drain", "storage", "stuck_reset"].includes(event.kind) && event.unix_ms > window.min * 1000);
+    const marks = events.filter((event) => MARKED.includes(event.kind) && event.unix_ms > window.min * 1000);
     const times = points.map((point) => point.t);
     const look = { ink: colour("--muted"), line: colour("--line") };
     const names = backends.map((backend) => backend.name);
@@ -165,7 +177,7 @@ function stack(points, names, colours) {
     const raw = points.map((point) => (point.gap ? null : (point.delta.sources[name] ?? 0) / point.seconds));
     const drawn = raw.map((value, at) => (value === null ? null : (below[at] += value)));
     const paint = colours.get(name) ?? colour("--off");
-    return { label: name || "default", colour: paint, fill: paint.replace("rgb(", "rgba(").replace(")", ", 0.28)"), raw, drawn, text: (value) => (value === undefined || value === null ? "–" : `${count(value)}/s`) };
+    return { label: name || "default or journal", colour: paint, fill: paint.replace("rgb(", "rgba(").replace(")", ", 0.28)"), raw, drawn, text: (value) => (value === undefined || value === null ? "–" : `${count(value)}/s`) };
   });
   return columns.reverse();
 }

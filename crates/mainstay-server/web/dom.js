@@ -27,6 +27,13 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** The same; what stands between backticks is set as code. */
+export function rich(element, text) {
+  if (element.dataset.text === text) return;
+  element.dataset.text = text;
+  element.replaceChildren(...text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part)));
+}
+
 export function byId(id) {
   return document.getElementById(id);
 }
@@ -60,6 +67,42 @@ export function twin(section, title, note, tools = []) {
   };
   section.append(h("div", { class: "head" }, h("h2", {}, title), h("p", { class: "note" }, note), h("div", { class: "tools" }, ...tools, toggle)), drawing, table);
   return figure;
+}
+
+/** Figures with their labels: `[label, text, note, look]` each. */
+export function figures(host, all) {
+  const key = JSON.stringify(all);
+  if (host.dataset.key === key) return;
+  host.dataset.key = key;
+  host.replaceChildren(...all.map(([label, text, note, look]) => h("div", { class: `figure ${look ?? ""}` }, h("dt", {}, label), h("dd", {}, h("b", {}, text), note ? h("span", { class: "note" }, note) : null))));
+}
+
+/** Replaces the rows of a table's body only if they differ; `key` tells whether they do. */
+export function refill(body, key, rows) {
+  if (body.dataset.key === key) return;
+  body.dataset.key = key;
+  body.replaceChildren(...rows());
+}
+
+/** A table that scrolls within its own box, with an empty body. */
+export function scrolling(label, heads, cls = "") {
+  const body = h("tbody");
+  const root = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, h("table", { class: cls }, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), body));
+  return { root, body };
+}
+
+/** Saves rows of text as a file that spreadsheets read. */
+export function saveCsv(name, rows) {
+  const url = URL.createObjectURL(new Blob([`${rows.map((row) => row.map(field).join(",")).join("\r\n")}\r\n`], { type: "text/csv" }));
+  h("a", { href: url, download: `${name}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** Quoted; a text that a spreadsheet would take for a formula is made plain. */
+function field(value) {
+  const text = String(value);
+  const plain = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return `"${plain.replaceAll('"', '""')}"`;
 }
 
 /** A table from rows of text. */
@@ -108,14 +151,50 @@ export function exact(ms) {
   return seconds < 120 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
 /** 12:04:11. */
 export function clock(unixMs) {
-  return new Date(unixMs).toLocaleTimeString("en-GB", { hour12: false });
+  return TIME.format(unixMs);
 }
+
+/** The same, with the day if that is not today. */
+export function moment(unixMs) {
+  const day = DAY.format(unixMs);
+  return day === DAY.format(Date.now()) ? clock(unixMs) : `${day} ${clock(unixMs)}`;
+}
+
+/** 1,204. */
+export function whole(value) {
+  return value.toLocaleString("en");
+}
+
+/** 900 B, 1.4 KiB, 12 MiB. */
+export function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let at = 0;
+  let rest = value;
+  while (rest >= 1024 && at < units.length - 1) {
+    rest /= 1024;
+    at += 1;
+  }
+  return `${at === 0 || rest >= 10 ? Math.round(rest) : rest.toFixed(1)} ${units[at]}`;
+}
+
+const colours = new Map();
 
 /** What a colour of the stylesheet is now, for the canvas. */
 export function colour(name) {
-  const probe = byId("probe") ?? document.body.appendChild(h("i", { id: "probe", hidden: true }));
-  probe.style.color = `var(${name})`;
-  return getComputedStyle(probe).color;
+  if (!colours.has(name)) {
+    const probe = byId("probe") ?? document.body.appendChild(h("i", { id: "probe", hidden: true }));
+    probe.style.color = `var(${name})`;
+    colours.set(name, getComputedStyle(probe).color);
+  }
+  return colours.get(name);
+}
+
+/** After a change of theme. */
+export function forgetColours() {
+  colours.clear();
 }

@@ -25,7 +25,7 @@ export function bypassed(backend) {
 
 /** A running total of everything that is counted. */
 function totals(status) {
-  const sum = { requests: 0, errors: 0, reads: 0, hits: 0, fallbacks: 0, attempts: 0, connects: 0, sources: {}, edges: {}, ok: {}, failed: {} };
+  const sum = { requests: 0, errors: 0, reads: 0, hits: 0, fallbacks: 0, attempts: 0, connects: 0, applied: status.journal?.applied ?? 0, sources: {}, edges: {}, readEdges: {}, ok: {}, failed: {} };
   const caches = new Map(status.routes.map((route) => [route.prefix, chain(route).caches]));
   for (const { route, op, source, outcome, count } of status.requests) {
     sum.requests += count;
@@ -35,6 +35,7 @@ function totals(status) {
     }
     add(sum.sources, source, count);
     add(sum.edges, edge(route, source), count);
+    if (op === "read") add(sum.readEdges, edge(route, source), count);
     const cached = caches.get(route) ?? [];
     if (op === "read" && cached.length > 0) {
       sum.reads += count;
@@ -44,7 +45,7 @@ function totals(status) {
   for (const { count } of status.fallbacks) sum.fallbacks += count;
   for (const { name, calls, reconnect } of status.backends) {
     sum.attempts += reconnect.attempts_total;
-    sum.connects += reconnect.reconnects_total;
+    sum.connects += reconnect.connects_total ?? reconnect.reconnects_total;
     sum.ok[name] = calls.success;
     sum.failed[name] = calls.failure;
   }
@@ -77,10 +78,11 @@ function plus(into, more) {
   return into;
 }
 
-/** Several samples as one; of latencies the mean median and the worst 99th percentile. */
+/** Several samples as one; of latencies the mean median and the worst 99th percentile, of levels the highest. */
 export function merge(samples) {
-  const whole = { t: samples.at(-1).t, seconds: 0, delta: {}, latency: {} };
+  const whole = { t: samples.at(-1).t, seconds: 0, delta: {}, latency: {}, level: { journal: 0, dirty: 0 } };
   for (const sample of samples) {
+    for (const name of Object.keys(whole.level)) whole.level[name] = Math.max(whole.level[name], sample.level[name]);
     whole.seconds += sample.seconds;
     plus(whole.delta, sample.delta);
     for (const [name, { p50, p99 }] of Object.entries(sample.latency)) {
@@ -97,10 +99,13 @@ export function merge(samples) {
 export class Samples {
   /** When the first was taken, Unix seconds. */
   begun = Infinity;
+  /** Rises with each that was taken. */
+  version = 0;
   #last = null;
   #fine = [];
   #coarse = [];
   #pending = [];
+  #recent = new Map();
 
   /** Takes a status document; `t` in Unix seconds. */
   take(status, t) {
@@ -114,13 +119,20 @@ export class Samples {
     for (const { name, latency_p50_ms: p50, latency_p99_ms: p99 } of status.backends) {
       if (p50 !== undefined && p99 !== undefined) latency[name] = { p50, p99 };
     }
-    const sample = { t, seconds: (status.uptime_ms - before.uptime) / 1000, delta: minus(this.#last.sum, before.sum), latency };
+    const level = { journal: status.journal?.depth ?? 0, dirty: status.dirty_keys };
+    const sample = { t, level, seconds: (status.uptime_ms - before.uptime) / 1000, delta: minus(this.#last.sum, before.sum), latency };
+    this.version += 1;
     push(this.#fine, sample, FINE_MAX);
     this.#pending.push(sample);
     if (t - this.#pending[0].t >= COARSE_SECONDS - 1) {
       push(this.#coarse, merge(this.#pending), COARSE_MAX);
       this.#pending = [];
     }
+  }
+
+  /** When the newest was taken, Unix seconds. */
+  get end() {
+    return this.#fine.at(-1)?.t ?? this.begun;
   }
 
   /** The samples of the last seconds, at most 900. */
@@ -132,6 +144,14 @@ export class Samples {
 
   /** The last seconds as one sample, or null. */
   recent(seconds) {
+    const known = this.#recent.get(seconds);
+    if (known?.version === this.version) return known.sample;
+    const sample = this.#within(seconds);
+    this.#recent.set(seconds, { version: this.version, sample });
+    return sample;
+  }
+
+  #within(seconds) {
     const end = this.#fine.at(-1)?.t;
     const within = this.#fine.filter((sample) => sample.t > end - seconds);
     return within.length > 0 ? merge(within) : null;

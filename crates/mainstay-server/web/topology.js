@@ -1,10 +1,12 @@
 // Clients, Mainstay, its routes and the backends, and how much goes which way.
 
-import { h, s, say, icon, twin, table, count, percent, latency, span } from "./dom.js";
+import { h, s, say, icon, twin, table, count, percent, exact, latency, span, whole } from "./dom.js";
 import { bypassed, chain, edge } from "./samples.js";
 import { LOOKS, stateOf, word } from "./history.js";
 
 const WINDOW = 5;
+/** Where the configuration is not known. */
+const THRESHOLD = 0.5;
 
 export class Topology {
   #figure;
@@ -23,17 +25,24 @@ export class Topology {
   constructor(section, act) {
     this.#act = act;
     this.#figure = twin(section, "Topology", "Operations a second in the last 5 s; a dashed line is a backend that is bypassed");
-    this.#figure.onflip = () => this.#last && this.show(...this.#last);
+    this.#figure.onflip = () => this.#last && this.#draw(...this.#last);
     this.#layout.append(this.#edges, h("div", { class: "column entry" }, this.#clients.root, this.#self.root), this.#routeColumn, this.#backendColumn);
     this.#figure.drawing.append(this.#layout);
     new ResizeObserver(() => this.#last && this.#connect()).observe(this.#layout);
   }
 
-  show(status, samples, colours) {
-    this.#last = [status, samples, colours];
+  /** `thresholds`: by backend, the share of failures at which its breaker opens. */
+  show(status, samples, colours, thresholds) {
+    const [last, , lastColours] = this.#last ?? [];
+    const known = last === status && `${[...lastColours.values()]}` === `${[...colours.values()]}`;
+    this.#last = [status, samples, colours, thresholds];
+    if (!known) this.#draw(status, samples, colours, thresholds);
+  }
+
+  #draw(status, samples, colours, thresholds) {
     const flow = samples.recent(WINDOW);
     if (this.#figure.shown) {
-      this.#figure.table.replaceChildren(asTable(status, flow));
+      this.#figure.table.replaceChildren(asTable(status, flow), routeTable(status, flow));
       return;
     }
     const rate = (total) => (flow ? (total ?? 0) / flow.seconds : 0);
@@ -43,7 +52,7 @@ export class Topology {
     keyed(this.#routes, this.#routeColumn, status.routes, (route) => route.prefix, routeCard);
     keyed(this.#cards, this.#backendColumn, status.backends, (backend) => backend.name, (backend) => backendCard(backend, this.#act));
     for (const route of status.routes) this.#routes.get(route.prefix).update(route, rate(routeTotal(flow, route)));
-    for (const backend of status.backends) this.#cards.get(backend.name).update(backend, rate(flow?.delta.sources[backend.name]), colours.get(backend.name));
+    for (const backend of status.backends) this.#cards.get(backend.name).update(backend, rate(flow?.delta.sources[backend.name]), colours.get(backend.name), thresholds.get(backend.name));
     this.#connect();
   }
 
@@ -79,7 +88,7 @@ export class Topology {
       });
     });
     this.#edges.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
-    this.#edges.replaceChildren(...lines.map(line), ...lines.filter((each) => each.at && each.ops > 0).map(label));
+    this.#edges.replaceChildren(...lines.map(line), ...lines.filter((each) => each.at && each.ops > 0 && !each.look).map(label));
   }
 }
 
@@ -90,7 +99,7 @@ function curve([x1, y1], [x2, y2]) {
 }
 
 function line({ d, ops, look }) {
-  const width = ops > 0 ? Math.min(12, 1.5 + 2.2 * Math.log10(1 + ops)) : 1.2;
+  const width = look ? 2 : ops > 0 ? Math.min(12, 1.5 + 2.2 * Math.log10(1 + ops)) : 1.2;
   return s("path", { d, class: `edge ${look} ${ops > 0 ? "busy" : ""}`, "stroke-width": width.toFixed(1) });
 }
 
@@ -174,7 +183,7 @@ function backendCard(backend, act) {
     h("div", { class: "title" }, mark, h("h3", {}, backend.name), h("span", { class: "note" }, backend.engine), state, chips, h("span", { class: "end" }, swatch, ops, button)),
     h("dl", {}, [breaker, fails, flight, time, link, error].flatMap((each) => each.parts)));
   let shown = "";
-  const update = (now, rate, colour) => {
+  const update = (now, rate, colour, threshold = THRESHOLD) => {
     const { look, word: words } = view(now);
     if (shown !== look) mark.replaceChildren(icon(look));
     shown = look;
@@ -185,7 +194,7 @@ function backendCard(backend, act) {
     say(ops, `${count(rate)} ops/s`);
     say(breaker.text, breakerWords(now));
     const { failures, calls } = now.breaker;
-    fails.set(calls > 0 ? `${percent(failures / calls)} of ${calls} calls` : "no calls lately", calls > 0 ? failures / calls : 0, 0.5);
+    fails.set(calls > 0 ? `${percent(failures / calls)} of ${whole(calls)}, opens at ${Math.round(threshold * 100)} %` : "no calls lately", calls > 0 ? failures / calls : 0, threshold);
     flight.set(`${now.inflight} of ${now.inflight_max.toLocaleString("en")}${now.queued > 0 ? `, ${now.queued} waiting` : ""}`, now.inflight_max > 0 ? now.inflight / now.inflight_max : 0);
     say(time.text, `${latency(now.latency_p50_ms)} / ${latency(now.latency_p99_ms)}`);
     say(link.text, linkWords(now));
@@ -194,19 +203,25 @@ function backendCard(backend, act) {
   return { root, update };
 }
 
-function putChips(chips, { breaker, drained, health }) {
+/** What a hand has done beside what would be without it, and what else wants a look. */
+function putChips(chips, { breaker, drained, drained_for_ms: drainedFor, health, injected, reconnect }) {
   const wanted = [];
-  if (breaker.forced && (drained || breaker.state !== "isolated")) wanted.push(breaker.state === "isolated" ? "forced open" : "forced closed");
-  // What it would be without the operator's hand.
-  if (breaker.forced || drained) wanted.push(`health: ${health}`);
-  if (chips.dataset.now === wanted.join()) return;
-  chips.dataset.now = wanted.join();
-  chips.replaceChildren(...wanted.map((text) => h("span", { class: "chip off" }, text)));
+  const left = (ms) => `${exact(Math.ceil(ms / 1000) * 1000)} left`;
+  if (injected) wanted.push([`drill: ${injected.fault}, ${left(injected.left_ms)}`, "warn"]);
+  const told = !drained && breaker.state === "isolated";
+  if (breaker.forced) wanted.push([[told ? "" : `breaker forced ${breaker.state === "isolated" ? "open" : "closed"}`, breaker.forced_for_ms === undefined ? "" : left(breaker.forced_for_ms)].filter(Boolean).join(", ") || "until it is given back", "off"]);
+  if (drainedFor !== undefined) wanted.push([left(drainedFor), "off"]);
+  if (breaker.forced || drained) wanted.push([`health: ${health}`, "off"]);
+  if (!reconnect.connected && reconnect.stuck_resets_total > 0) wanted.push([`stuck, rebuilt ${reconnect.stuck_resets_total} ×`, "warn"]);
+  const key = JSON.stringify(wanted);
+  if (chips.dataset.now === key) return;
+  chips.dataset.now = key;
+  chips.replaceChildren(...wanted.map(([text, look]) => h("span", { class: `chip ${look}` }, text)));
 }
 
 export function breakerWords({ breaker }) {
-  const words = breaker.state.replace("_", "-");
-  const next = breaker.retry_in_ms === undefined ? "" : breaker.forced ? `, for ${span(breaker.retry_in_ms)} more` : `, next probe in ${Math.ceil(breaker.retry_in_ms / 1000)} s`;
+  const words = breaker.forced ? `forced ${breaker.state === "isolated" ? "open" : "closed"}` : breaker.state.replace("_", "-");
+  const next = breaker.retry_in_ms === undefined ? "" : breaker.forced || breaker.retry_in_ms === 0 ? "" : `, next probe in ${Math.ceil(breaker.retry_in_ms / 1000)} s`;
   return `${words} for ${span(breaker.since_ms)}${next}`;
 }
 
@@ -223,4 +238,9 @@ function asTable(status, flow) {
   return table("Backends", heads, status.backends.map((backend) => [backend.name, backend.engine, view(backend).word, count(flow ? (flow.delta.sources[backend.name] ?? 0) / flow.seconds : 0),
     breakerWords(backend), `${backend.breaker.failures} of ${backend.breaker.calls}`, `${backend.inflight} of ${backend.inflight_max}`,
     `${latency(backend.latency_p50_ms)} / ${latency(backend.latency_p99_ms)}`, linkWords(backend), backend.last_error ? `${backend.last_error.message} (${span(backend.last_error.age_ms)} ago)` : "none"]));
+}
+
+function routeTable(status, flow) {
+  const heads = ["Route", "Way", "ops/s", "Reads", "Writes", "Promise"];
+  return table("Routes", heads, status.routes.map((route) => [route.prefix, route.description, count(flow ? routeTotal(flow, route) / flow.seconds : 0), route.readable ? "served" : "not served", route.writable ? "served" : "not served", route.promise]));
 }

@@ -272,7 +272,7 @@ impl Backend for FaultBackend {
 
     fn capabilities(&self) -> Capabilities {
         // A fault may hang.
-        Capabilities { keeps_deadlines: false, ..self.inner.capabilities() }
+        self.inner.capabilities()
     }
 
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {

@@ -1,7 +1,6 @@
 //! Throw-away servers, faults and the conformance suite for Mainstay backends.
 //!
-//! - [`servers`]: real engines on free ports, gone when dropped.
-//! - [`proxy`]: a TCP proxy whose faults can be changed while connections run through it.
+//! - [`servers`], [`proxy`]: those of `mainstay-servers`.
 //! - [`fault`]: a backend that fails to order.
 //! - [`chaos`]: real processes under faults, recorded and judged.
 //! - [`conformance`]: the suite that every backend passes.
@@ -14,6 +13,8 @@
 //! - [`sim`]: the whole library, several processes of it, in a simulated world.
 #![warn(missing_docs)]
 
+pub use mainstay_servers::{proxy, servers};
+
 pub mod chaos;
 pub mod conformance;
 pub mod exploration;
@@ -23,6 +24,5 @@ pub mod load;
 pub mod locks;
 pub mod model;
 pub mod protocol;
-pub mod proxy;
-pub mod servers;
+#[cfg(feature = "sim")]
 pub mod sim;

@@ -38,7 +38,6 @@ impl Default for ModelBackend {
             control: false,
             locks: false,
             value_max: 16 << 20,
-            keeps_deadlines: false,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What is stored under a key, and what a read says about it.
 //! It must not know which backend stores it, nor how it is encoded there.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -29,6 +29,17 @@ impl Key {
     /// The bytes, shared.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// The same key in memory of its own, for whoever keeps it for longer than a call: a key that came over a connection
+    /// is a slice of that connection's buffer, and holds all of it.
+    pub fn kept(&self) -> Self {
+        Self::from(self.as_bytes())
+    }
+
+    /// The key for an entry of a map that keeps its first one: copied only where there is none yet.
+    pub(crate) fn entered<V>(&self, map: &BTreeMap<Self, V>) -> Self {
+        if map.contains_key(self) { self.clone() } else { self.kept() }
     }
 
     /// The least key after this one in the order of bytes.

@@ -1,172 +1,63 @@
 //! What happened, as values: one bounded bus, one ring of the last thousand.
 //! It must not know who listens; nobody who publishes ever waits.
 
+mod actor;
+mod kind;
+mod log;
+
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::clock::Clock;
+pub(crate) use self::log::Fields;
+pub use self::{actor::Actor, kind::EventKind};
+use crate::{clock::Clock, error::Error, status::as_optional_millis};
 
 /// How many events the ring keeps.
 pub const RING_MAX: usize = 1000;
 
 /// How far a listener may fall behind before it misses events.
-const LAG_MAX: usize = 1024;
+pub const LAG_MAX: usize = 1024;
 
-/// What kind of thing happened. States are the words of the status document. Displayed, it is a few words that stand
-/// after a backend's name and before the reason.
+/// The error that led to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EventKind {
-    /// The breaker of a backend changed state.
-    Breaker {
-        /// The state before.
-        from: &'static str,
-        /// The state now.
-        to: &'static str,
-    },
-    /// The health of a backend changed.
-    Health {
-        /// The state before.
-        from: &'static str,
-        /// The state now.
-        to: &'static str,
-    },
-    /// A connection attempt ended.
-    Connection {
-        /// Whether it succeeded.
-        connected: bool,
-        /// The number of the attempt since the connection was lost, from 1.
-        attempt: u64,
-    },
-    /// A reconnection made no progress: the client was torn down and built anew.
-    StuckReset {
-        /// How many attempts had failed.
-        attempts: u64,
-    },
-    /// A backend was taken out of use or put back.
-    Drain {
-        /// Whether it is now out of use.
-        drained: bool,
-    },
-    /// A cache was made true again after an outage, or its volatile writes were discarded.
-    Readmission {
-        /// How many keys were made absent or discarded.
-        keys: u64,
-    },
-    /// A cache, as this process sees it, is in another phase of its life.
-    Lifecycle {
-        /// The phase before: `up`, `suspect`, `down`, `probing`, `readmitting`, `warming`.
-        from: &'static str,
-        /// The phase now.
-        to: &'static str,
-    },
-    /// The copies of a cache as a whole, for every process: this one has declared it.
-    Copies {
-        /// `degraded`: nobody reads them; `readmitted`: begun anew; `refilled`: hot keys were read again; `inconsistent`:
-        /// some were found wrong; `evictable`: the marks among them may be evicted.
-        state: &'static str,
-    },
-    /// Writes of a record wait in the journal.
-    Journal {
-        /// `waiting`: the first one waits; `replayed`: none waits any more; `dead_letter`: one will not be applied;
-        /// `discarded`: a dead letter was forgotten.
-        state: &'static str,
-        /// `waiting`: how many wait; `replayed`: how many were dealt with; else the entry's number.
-        entries: u64,
-    },
-    /// A lock of this process, or who grants locks.
-    Lock {
-        /// `lost`: a lease of this process ended before it was released; `moved`: another backend grants;
-        /// `admitted`: a backend votes again.
-        state: &'static str,
-    },
-    /// The storage opened or closes.
-    Storage {
-        /// `open` or `closing`.
-        state: &'static str,
-    },
+pub struct EventError {
+    /// `ErrorKind::as_str`.
+    pub kind: &'static str,
+    /// The server's text, without secrets.
+    pub message: String,
 }
 
-impl EventKind {
-    /// As serialized: `breaker`, `health`, ...
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Breaker { .. } => "breaker",
-            Self::Health { .. } => "health",
-            Self::Connection { .. } => "connection",
-            Self::StuckReset { .. } => "stuck_reset",
-            Self::Drain { .. } => "drain",
-            Self::Readmission { .. } => "readmission",
-            Self::Lifecycle { .. } => "lifecycle",
-            Self::Copies { .. } => "copies",
-            Self::Journal { .. } => "journal",
-            Self::Lock { .. } => "lock",
-            Self::Storage { .. } => "storage",
-        }
-    }
-
-    /// Whether something got worse by itself: a person may want to be told.
-    pub fn is_bad(&self) -> bool {
-        match self {
-            Self::Breaker { to, .. } => matches!(*to, "open" | "isolated"),
-            Self::Health { to, .. } => *to != "up",
-            Self::Connection { connected, .. } => !connected,
-            Self::StuckReset { .. } => true,
-            Self::Lifecycle { to, .. } => !matches!(*to, "up" | "warming"),
-            Self::Copies { state } => !matches!(*state, "readmitted" | "refilled"),
-            Self::Journal { state, .. } => matches!(*state, "waiting" | "dead_letter"),
-            Self::Lock { state } => *state == "lost",
-            Self::Drain { .. } | Self::Readmission { .. } | Self::Storage { .. } => false,
-        }
+impl From<&Error> for EventError {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind().as_str(), message: error.message().to_owned() }
     }
 }
 
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Breaker { from, to }
-            | Self::Health { from, to }
-            | Self::Lifecycle { from, to } => {
-                write!(f, "{} {from} -> {to}", self.as_str())
-            }
-            Self::Connection { connected: true, attempt } => {
-                write!(f, "connected, attempt {attempt}")
-            }
-            Self::Connection { connected: false, attempt } => {
-                write!(f, "connection failed, attempt {attempt}")
-            }
-            Self::StuckReset { attempts } => write!(f, "client rebuilt after {attempts} attempts"),
-            Self::Copies { state } => write!(f, "copies {state}"),
-            Self::Journal { state: "waiting", entries } => {
-                write!(f, "down: {entries} writes wait in the journal")
-            }
-            Self::Journal { state: "replayed", entries } => {
-                write!(f, "has the journal's {entries} writes")
-            }
-            Self::Journal { state: "discarded", entries } => {
-                write!(f, "dead letter {entries} discarded")
-            }
-            Self::Journal { entries, .. } => write!(f, "journal entry {entries} is a dead letter"),
-            Self::Drain { drained: true } => f.write_str("out of use"),
-            Self::Drain { drained: false } => f.write_str("back in use"),
-            Self::Readmission { keys } => write!(f, "readmitted, {keys} keys caught up"),
-            Self::Lock { state } => write!(f, "lock {state}"),
-            Self::Storage { state } => write!(f, "storage {state}"),
-        }
-    }
+/// What is known of an event besides its kind and its reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Why a breaker changed state, as a word of a closed set.
+    pub cause: Option<&'static str>,
+    /// The last error of the backend, when that is what led to it.
+    pub error: Option<EventError>,
+    /// Who did it; the storage itself by default.
+    pub actor: Actor,
+    /// Time to the next probe or attempt.
+    pub retry_in: Option<Duration>,
 }
 
 /// One thing that happened. Displayed, it is one line: `redis breaker closed -> open: 5 failures in a row`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Rises by one with each event of this process.
+    /// Rises by one with each event of this process. Where one begins, the process before has ended: it counts from the
+    /// microseconds of the clock at the start.
     pub id: u64,
     /// When, Unix milliseconds.
     pub unix_ms: i64,
@@ -176,8 +67,23 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+    /// Why a breaker changed state, as a word of a closed set: `failures`, `slow`, `forced` and so on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
     /// Why, in words: the last error, the operator's reason.
     pub reason: String,
+    /// The last error of the backend, when that is what led to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<EventError>,
+    /// Who did it: `system`, or who told it to.
+    pub actor: Actor,
+    /// Time to the next probe or attempt.
+    #[serde(
+        serialize_with = "as_optional_millis",
+        rename = "retry_in_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_in: Option<Duration>,
 }
 
 impl Event {
@@ -191,22 +97,30 @@ impl fmt::Display for Event {
             write!(f, "{backend} ")?;
         }
         write!(f, "{}", self.kind)?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+        if !self.reason.is_empty() {
+            write!(f, ": {}", self.reason)?;
+        }
+        if self.actor.is_system() { Ok(()) } else { write!(f, " (by {})", self.actor) }
     }
 }
+
+/// What is shown each event before anybody else, in order, under the bus's lock.
+type Tap = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// The bus of one storage. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Events(Arc<Bus>);
 
-#[derive(Debug)]
 struct Bus {
     clock: Clock,
+    /// Below the id of the first event.
+    base: u64,
     ring: Mutex<Ring>,
     sender: broadcast::Sender<Arc<Event>>,
+    tap: OnceLock<Tap>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
     last_id: u64,
     events: VecDeque<Arc<Event>>,
@@ -216,24 +130,53 @@ impl Events {
     /// An empty bus.
     pub fn new(clock: Clock) -> Self {
         let (sender, _) = broadcast::channel(LAG_MAX);
-        Self(Arc::new(Bus { clock, ring: Mutex::default(), sender }))
+        let base = clock.unix_us();
+        let ring = Mutex::new(Ring { last_id: base, events: VecDeque::new() });
+        Self(Arc::new(Bus { clock, base, ring, sender, tap: OnceLock::new() }))
+    }
+
+    /// The id before that of the first event: whoever has seen a lower one has seen it from an earlier process.
+    pub fn base(&self) -> u64 {
+        self.0.base
+    }
+
+    /// Shows each event from now on to `tap`, once for a bus. It must not wait, nor publish.
+    pub(crate) fn set_tap(&self, tap: impl Fn(&Event) + Send + Sync + 'static) {
+        // A second one is a defect that a test would show; the first one stays.
+        let _ = self.0.tap.set(Box::new(tap));
     }
 
     /// Publishes, and writes one log line: a warning when something got worse.
     pub fn publish(&self, backend: Option<&Arc<str>>, kind: EventKind, reason: impl Into<String>) {
+        self.publish_with(backend, kind, reason, Details::default());
+    }
+
+    /// The same, with what else is known.
+    pub fn publish_with(
+        &self,
+        backend: Option<&Arc<str>>,
+        kind: EventKind,
+        reason: impl Into<String>,
+        details: Details,
+    ) {
+        let Details { cause, error, actor, retry_in } = details;
         let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.last_id += 1;
         let (id, unix_ms) = (ring.last_id, self.0.clock.unix_ms());
         let (backend, reason) = (backend.cloned(), reason.into());
-        let event = Arc::new(Event { id, unix_ms, backend, kind, reason });
+        let event = Event { id, unix_ms, backend, kind, cause, reason, error, actor, retry_in };
+        let event = Arc::new(event);
         if ring.events.len() == RING_MAX {
             ring.events.pop_front();
         }
         ring.events.push_back(Arc::clone(&event));
+        if let Some(tap) = self.0.tap.get() {
+            tap(&event);
+        }
         // Sent under the ring's lock, so that listeners see ids in order. No listener is no error.
         let _ = self.0.sender.send(Arc::clone(&event));
         drop(ring);
-        log(&event);
+        log::log(&event);
     }
 
     /// The events after this id that are still in the ring, oldest first.
@@ -248,54 +191,13 @@ impl Events {
     }
 }
 
-/// The line in words, and the same as fields for who reads logs by program.
-fn log(event: &Event) {
-    let fields = Fields::of(&event.kind);
-    let (id, kind, reason) = (event.id, event.kind.as_str(), event.reason.as_str());
-    let backend = event.backend.as_deref();
-    let Fields { from, to, connected, attempt, attempts, drained, keys, state, entries } = fields;
-    // A level is part of a call's place in the code: hence two.
-    if event.kind.is_bad() {
-        tracing::warn!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, entries, reason, "{event}");
-    } else {
-        tracing::info!(target: Event::LOG_TARGET, id, kind, backend, from, to, connected, attempt, attempts, drained, keys, state, entries, reason, "{event}");
-    }
-}
-
-/// What the kinds carry, each under the name it has when serialized.
-#[derive(Default)]
-struct Fields {
-    from: Option<&'static str>,
-    to: Option<&'static str>,
-    connected: Option<bool>,
-    attempt: Option<u64>,
-    attempts: Option<u64>,
-    drained: Option<bool>,
-    keys: Option<u64>,
-    state: Option<&'static str>,
-    entries: Option<u64>,
-}
-
-impl Fields {
-    fn of(kind: &EventKind) -> Self {
-        let none = Self::default();
-        match *kind {
-            EventKind::Breaker { from, to }
-            | EventKind::Health { from, to }
-            | EventKind::Lifecycle { from, to } => Self { from: Some(from), to: Some(to), ..none },
-            EventKind::Connection { connected, attempt } => {
-                Self { connected: Some(connected), attempt: Some(attempt), ..none }
-            }
-            EventKind::StuckReset { attempts } => Self { attempts: Some(attempts), ..none },
-            EventKind::Drain { drained } => Self { drained: Some(drained), ..none },
-            EventKind::Readmission { keys } => Self { keys: Some(keys), ..none },
-            EventKind::Journal { state, entries } => {
-                Self { state: Some(state), entries: Some(entries), ..none }
-            }
-            EventKind::Copies { state }
-            | EventKind::Lock { state }
-            | EventKind::Storage { state } => Self { state: Some(state), ..none },
-        }
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tapped = self.tap.get().is_some();
+        f.debug_struct("Bus")
+            .field("ring", &self.ring)
+            .field("tapped", &tapped)
+            .finish_non_exhaustive()
     }
 }
 
@@ -310,9 +212,35 @@ mod tests {
         let kind = EventKind::Breaker { from: "closed", to: "open" };
         events.publish(Some(&redis), kind, "5 failures in a row, last \"refused\"");
         events.publish(None, EventKind::Storage { state: "open" }, "");
+        let forced = Details { actor: Actor::new("cli 127.0.0.1"), ..Details::default() };
+        events.publish_with(Some(&redis), EventKind::Drain { drained: true }, "upgrade", forced);
         let lines: Vec<String> = events.since(0).iter().map(ToString::to_string).collect();
         let opened = "redis breaker closed -> open: 5 failures in a row, last \"refused\"";
-        assert_eq!(lines, [opened, "storage open"]);
+        let drained = "redis out of use: upgrade (by cli 127.0.0.1)";
+        assert_eq!(lines, [opened, "storage open", drained]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_says_the_error_the_actor_and_when_it_is_tried_again() {
+        let events = Events::new(Clock::starting_at(5));
+        let redis: Arc<str> = "redis".into();
+        let error = Error::new(crate::ErrorKind::Disconnected, "refused");
+        let details = Details {
+            cause: Some("failures"),
+            error: Some(EventError::from(&error)),
+            retry_in: Some(Duration::from_millis(4200)),
+            ..Details::default()
+        };
+        let kind = EventKind::Breaker { from: "closed", to: "open" };
+        events.publish_with(Some(&redis), kind, "5 failures in a row", details);
+        let json = serde_json::to_value(&*events.since(0)[0]).unwrap();
+        let expected = serde_json::json!({
+            "id": events.base() + 1, "unix_ms": 5, "backend": "redis", "kind": "breaker", "from": "closed",
+            "to": "open", "cause": "failures", "reason": "5 failures in a row",
+            "error": {"kind": "disconnected", "message": "refused"}, "actor": "system",
+            "retry_in_ms": 4200.0,
+        });
+        assert_eq!(json, expected);
     }
 
     #[test]

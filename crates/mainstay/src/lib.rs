@@ -31,8 +31,12 @@
 //! Every operation is a value, [`Op`]; the verbs of [`Storage`] are typed calls over [`Storage::execute`]. An [`Error`]
 //! is a kind, an effect (whether a failed write may have been applied) and a place. A backend of one's own implements
 //! [`backend::Backend`] and joins through [`Storage::builder`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod __fuzz;
 #[doc(hidden)]
 pub mod __private;
 pub mod backend;
@@ -46,34 +50,43 @@ pub mod error;
 pub mod event;
 mod exec;
 pub mod guard;
+pub mod hash;
 pub mod health;
+mod live;
 mod load;
 pub mod lock;
 pub mod node;
+pub mod observe;
 pub mod op;
+#[cfg(doctest)]
+mod pages;
 pub mod reply;
 mod route;
+mod sharded;
 pub mod status;
 pub mod storage;
 mod sync;
 pub mod task;
+pub mod trace;
 
 pub use clock::{Clock, Deadline, Instant};
 pub use config::Config;
 pub use entropy::Entropy;
 pub use entry::{Ack, Entry, Freshness, Key, Record, Ttl, Version, Worth};
 pub use error::{Effect, Error, ErrorKind, Result};
-pub use event::{Event, EventKind, Events};
+pub use event::{Actor, Event, EventKind, Events};
+pub use guard::inject::{Fault, FaultKind};
 pub use load::LoadOptions;
 pub use lock::{
     Campaign, Guarantee, Leadership, LockGuard, LockMode, LockOptions, Locks, Released,
 };
 pub use mainstay_macros::cached;
-pub use op::{Change, Condition, ExpireCondition, Op, OpClass, TtlChange};
+pub use observe::{HistoryEntry, PastError};
+pub use op::{Change, Condition, ExpireCondition, Op, OpClass, RawOp, RawValue, TtlChange};
 pub use reply::{Outcome, Page, Reply, Written};
 pub use status::{BreakerCommand, Status};
 pub use storage::{
-    Answer, Builder, CallOptions, Decision, JournalConflict, JournalContents, Merged, Session,
-    SetOptions, Snapshot, Storage, inspect_journal,
+    Answer, Builder, CallOptions, Decision, Injection, JournalConflict, JournalContents, Merged,
+    Session, SetOptions, Snapshot, Storage, inspect_journal,
 };
 pub use task::Tasks;

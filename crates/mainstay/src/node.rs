@@ -1,6 +1,7 @@
 //! A backend at run time: with its guard, its health and its place in the configuration.
 //! It must not know routes, plans, caches or other nodes.
 
+mod inject;
 mod report;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     backend::{Backend, Capabilities, Scope},
@@ -21,11 +22,13 @@ use crate::{
     config::{BackendConfig, HealthConfig, HedgeConfig, RetryConfig},
     entropy::Entropy,
     error::{Error, ErrorKind, Result},
-    event::{EventKind, Events},
+    event::{Actor, Details, EventKind, Events},
     guard::{Guard, Wants},
     health::{self, lifecycle::Lifecycle, state::HealthState},
+    live::{Live, LiveDuration, LiveFlag},
     status::{Availability, BreakerCommand, Health, NodeView},
     task::Tasks,
+    trace::Peer,
 };
 
 /// Makes a backend fit to serve again: finds out whose copies it holds, moves up what others took for it, discards
@@ -42,14 +45,19 @@ pub struct Node {
     clock: Clock,
     entropy: Entropy,
     events: Events,
-    timing: Timing,
+    timing: Live<Timing>,
+    hedge: Hedging,
     vitals: Mutex<Vitals>,
     /// A copy of the health under the lock, for views.
     health: AtomicU8,
     drained: AtomicBool,
+    /// When it is put back by itself, while it is out of use for a time.
+    drained_until: Mutex<Option<Instant>>,
+    drain_changed: Notify,
     /// Whether it has ever served.
     served: AtomicBool,
     first_attempt: watch::Sender<bool>,
+    peer: Peer,
     readmit: OnceLock<Readmit>,
 }
 
@@ -59,9 +67,36 @@ pub(crate) struct Timing {
     pub(crate) health: HealthConfig,
     pub(crate) connect_timeout: Duration,
     retry: RetryConfig,
-    hedge: HedgeConfig,
-    timeout: Duration,
     ttl_max: Option<Duration>,
+}
+
+impl Timing {
+    fn of(config: &BackendConfig) -> Self {
+        Self {
+            health: config.health.clone(),
+            connect_timeout: config.connect_timeout,
+            retry: config.retry.clone(),
+            ttl_max: config.ttl_max,
+        }
+    }
+}
+
+/// How reads are hedged: each looks.
+#[derive(Debug)]
+struct Hedging {
+    enabled: LiveFlag,
+    after_min: LiveDuration,
+    patience: LiveDuration,
+}
+
+impl Hedging {
+    fn of(config: &HedgeConfig) -> Self {
+        Self {
+            enabled: LiveFlag::new(config.enabled),
+            after_min: LiveDuration::new(config.after_min),
+            patience: LiveDuration::new(config.patience),
+        }
+    }
 }
 
 /// What the supervisor knows.
@@ -111,19 +146,16 @@ impl Node {
             clock,
             entropy,
             events,
-            timing: Timing {
-                health: config.health.clone(),
-                connect_timeout: config.connect_timeout,
-                retry: config.retry.clone(),
-                hedge: config.hedge.clone(),
-                timeout: config.timeout(),
-                ttl_max: config.ttl_max,
-            },
+            timing: Live::new(Timing::of(config)),
+            hedge: Hedging::of(&config.hedge),
             health: AtomicU8::new(code(vitals.health.health())),
             vitals: Mutex::new(vitals),
             drained: AtomicBool::new(false),
+            drained_until: Mutex::new(None),
+            drain_changed: Notify::new(),
             served: AtomicBool::new(local),
             first_attempt: watch::Sender::new(false),
+            peer: Peer::of(backend.engine(), &config.url),
             readmit: OnceLock::new(),
             backend,
         }
@@ -137,6 +169,11 @@ impl Node {
     /// Its configured name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whom its calls go to, for traces.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The engine behind it. Calls go through `guard::call`.
@@ -206,23 +243,27 @@ impl Node {
     }
 
     /// How an operation is retried on this node.
-    pub fn retry(&self) -> &RetryConfig {
-        &self.timing.retry
+    pub fn retry(&self) -> RetryConfig {
+        self.timing.get().retry.clone()
     }
 
     /// How a read is hedged away from this node.
-    pub fn hedge(&self) -> &HedgeConfig {
-        &self.timing.hedge
+    pub fn hedge(&self) -> HedgeConfig {
+        HedgeConfig {
+            enabled: self.hedge.enabled.get(),
+            after_min: self.hedge.after_min.get(),
+            patience: self.hedge.patience.get(),
+        }
     }
 
     /// Time for one attempt.
     pub fn timeout(&self) -> Duration {
-        self.timing.timeout
+        self.guard.timeout()
     }
 
     /// The longest life of a record there.
     pub fn ttl_max(&self) -> Option<Duration> {
-        self.timing.ttl_max
+        self.timing.get().ttl_max
     }
 
     /// When a read that has not been answered should also go to the next backend.
@@ -242,18 +283,65 @@ impl Node {
     }
 
     /// An operator's command to the breaker.
-    pub fn force(&self, command: BreakerCommand, reason: &str) {
-        self.guard.force(command, reason);
+    pub fn force(&self, command: BreakerCommand, reason: &str, actor: &Actor) {
+        self.guard.force(command, reason, actor);
     }
 
-    /// Takes the node out of use, or puts it back.
-    pub fn drain(&self, drained: bool, reason: &str) {
+    /// Takes the node out of use for so long. What is returned puts it back then, unless somebody has done so before, or
+    /// has said another time.
+    pub(crate) fn drain_for(
+        self: &Arc<Self>,
+        time: Duration,
+        reason: &str,
+        actor: &Actor,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        if self.is_drained() {
+            // Said again, with another end.
+            self.tell_of_drain(true, reason, actor);
+        }
+        self.drain(true, reason, actor);
+        let until = self.clock.now() + time;
+        *self.drained_until() = Some(until);
+        let node = Arc::clone(self);
+        async move {
+            let changed = async {
+                while *node.drained_until() == Some(until) {
+                    node.drain_changed.notified().await;
+                }
+            };
+            let over = tokio::time::timeout(time, changed).await.is_err();
+            // A change in the same moment may not have been heard.
+            if over && *node.drained_until() == Some(until) {
+                node.drain(false, "its time out of use is over", &Actor::SYSTEM);
+            }
+        }
+    }
+
+    fn tell_of_drain(&self, drained: bool, reason: &str, actor: &Actor) {
+        let details = Details { actor: actor.clone(), ..Details::default() };
+        self.publish_with(EventKind::Drain { drained }, reason, details);
+    }
+
+    /// Takes the node out of use until it is put back, or puts it back.
+    pub fn drain(&self, drained: bool, reason: &str, actor: &Actor) {
+        *self.drained_until() = None;
+        self.drain_changed.notify_waiters();
         if self.drained.swap(drained, Ordering::AcqRel) == drained {
             return;
         }
         self.guard.spoil();
-        self.events.publish(Some(&self.name), EventKind::Drain { drained }, reason);
+        self.tell_of_drain(drained, reason, actor);
         self.guard.wake().want(Wants::RETRY);
+    }
+
+    fn drained_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.drained_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it is out of use yet; `None`: it is in use, or out of it until it is put back.
+    pub(crate) fn drained_for(&self, now: Instant) -> Option<Duration> {
+        let until = *self.drained_until();
+        until.map(|until| until.saturating_duration_since(now))
     }
 
     /// Whether an operator took it out of use.
@@ -297,8 +385,26 @@ impl Node {
         &self.entropy
     }
 
-    pub(crate) fn timing(&self) -> &Timing {
-        &self.timing
+    pub(crate) fn timing(&self) -> Arc<Timing> {
+        self.timing.full()
+    }
+
+    /// Takes over settings; the connection, the breaker's state and the health stay as they are. `value_max`: the longest
+    /// value in bytes.
+    pub(crate) fn reconfigure(&self, config: &BackendConfig, value_max: usize) {
+        self.backend.reconfigure(config, value_max);
+        self.guard.reconfigure(config);
+        self.timing.set(Timing::of(config));
+        self.hedge.enabled.set(config.hedge.enabled);
+        self.hedge.after_min.set(config.hedge.after_min);
+        self.hedge.patience.set(config.hedge.patience);
+        {
+            let mut vitals = self.vitals();
+            vitals.health.reconfigure(&config.health);
+            vitals.lifecycle.reconfigure(config.reconnect.clone());
+        }
+        // A shorter interval counts from now on, not from the next probe on.
+        self.guard.wake().want(Wants::PROBE);
     }
 
     pub(crate) fn vitals(&self) -> MutexGuard<'_, Vitals> {
@@ -311,6 +417,15 @@ impl Node {
 
     pub(crate) fn publish(&self, kind: EventKind, reason: impl Into<String>) {
         self.events.publish(Some(&self.name), kind, reason);
+    }
+
+    pub(crate) fn publish_with(
+        &self,
+        kind: EventKind,
+        reason: impl Into<String>,
+        details: Details,
+    ) {
+        self.events.publish_with(Some(&self.name), kind, reason, details);
     }
 
     /// The supervisor's verdict, for views.
@@ -329,7 +444,7 @@ impl Node {
         self.capabilities.scope == Scope::Process
     }
 
-    fn refused(&self, now: Instant) -> Option<(ErrorKind, Option<Duration>)> {
+    pub(crate) fn refused(&self, now: Instant) -> Option<(ErrorKind, Option<Duration>)> {
         if self.is_drained() {
             return Some((ErrorKind::OutOfUse, None));
         }

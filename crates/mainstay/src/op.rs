@@ -8,14 +8,20 @@ use bytes::Bytes;
 use crate::entry::{Key, Version};
 
 mod copies;
+mod label;
 mod locks;
 mod query;
+mod raw;
 mod records;
 mod transact;
 
 pub use copies::{Beacon, CopyOp, CopyValue};
-pub use locks::{Authority, Counting, Fence, Ground, LockOp, LockPage, LockRow, Member, Seat};
+pub(crate) use label::OpLabel;
+pub use locks::{
+    Authority, Counting, Fence, Ground, LockOp, LockPage, LockRow, Member, Seat, Waiter,
+};
 pub use query::{Query, ROWS_MAX, Rows, Statement};
+pub use raw::{RawOp, RawValue};
 pub use records::{Base, Control, DirtyRow, LeaseRow, RecordOp, Terms, Under};
 pub use transact::{Change, Expected};
 
@@ -220,6 +226,8 @@ pub enum Op {
         changes: Vec<(Key, Change)>,
     },
 
+    /// A command of Redis's own, to one backend; for front doors. → `Reply::Raw`.
+    Raw(RawOp),
     /// What a source route asks of its database. Not for callers.
     Query(Query),
     /// What a record route asks of its cache. Not for callers.
@@ -263,6 +271,7 @@ impl Op {
             | Op::Count { .. }
             | Op::Query(_)
             | Op::Copy(CopyOp::Beacon { raise: None, .. }) => OpClass::Read,
+            Op::Raw(op) => op.class(),
             Op::Record(op) if op.is_read() => OpClass::Read,
             Op::Lock(op) if op.is_read() => OpClass::Read,
             Op::Set { condition: Condition::Always, want_previous: false, .. }
@@ -326,6 +335,7 @@ impl Op {
             Op::SetRange { .. } => "set_range",
             Op::Move { .. } => "move",
             Op::Transact { .. } => "transact",
+            Op::Raw(_) => "raw",
             Op::Query(_) => "query",
             Op::Copy(op) => op.name(),
             Op::Record(op) => op.name(),
@@ -366,6 +376,7 @@ impl Op {
                 changes.iter().for_each(|(key, _)| each(key));
             }
             Op::Fenced { write, .. } => write.each_key(each),
+            Op::Raw(op) => op.keys.iter().for_each(each),
             Op::Scan { .. }
             | Op::Count { .. }
             | Op::Query(_)

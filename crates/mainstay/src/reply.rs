@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     entry::{Key, Record, Ttl, Version},
     error::{Error, ErrorKind, Result},
-    op::{Authority, Beacon, DirtyRow, LeaseRow, LockPage, Member},
+    op::{Authority, Beacon, DirtyRow, LeaseRow, LockPage, Member, RawValue},
 };
 
 /// The reply to an `Op`; which one, says the documentation of each `Op`.
@@ -53,6 +53,8 @@ pub enum Reply {
     Member(Member),
     /// Who grants.
     Authority(Box<Authority>),
+    /// What Redis answered to a command that was passed through.
+    Raw(Box<RawValue>),
 }
 
 /// How an operation on a lock ended. Contention is an answer, not an error.
@@ -190,6 +192,8 @@ impl Reply {
         into_member, Member, Member);
     take!(/// Who grants.
         into_authority, Authority, Box<Authority>);
+    take!(/// What Redis answered.
+        into_raw, Raw, Box<RawValue>);
 }
 
 fn mismatch(expected: &str, got: &Reply) -> Error {

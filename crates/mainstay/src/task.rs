@@ -1,7 +1,15 @@
 //! Every background task of a storage: started here, ended here.
 //! It must not know what the tasks do.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -11,6 +19,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// The same, for who looks with each call: the token takes a lock.
+    closing: Arc<AtomicBool>,
     around: Option<Around>,
 }
 
@@ -57,6 +67,7 @@ impl Tasks {
 
     /// Ends the loops and waits for all tasks, at most `limit`. False: some were still running.
     pub async fn close(&self, limit: Duration) -> bool {
+        self.closing.store(true, Ordering::Release);
         self.stop.cancel();
         self.tracker.close();
         tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
@@ -64,7 +75,7 @@ impl Tasks {
 
     /// Whether `close` has begun.
     pub fn is_closing(&self) -> bool {
-        self.stop.is_cancelled()
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Ends when `close` begins.

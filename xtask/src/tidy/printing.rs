@@ -3,7 +3,8 @@
 use super::{Finding, Source};
 
 /// The crates that print nothing.
-const SILENT: &[&str] = &["mainstay", "mainstay-server", "mainstay-testkit"];
+const SILENT: &[&str] =
+    &["mainstay", "mainstay-server", "mainstay-servers", "mainstay-drill", "mainstay-testkit"];
 const MACROS: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "dbg!"];
 
 pub(super) fn findings(sources: &[Source]) -> Vec<Finding> {

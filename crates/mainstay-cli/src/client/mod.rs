@@ -1,7 +1,10 @@
 //! The small HTTP client of the commands: one request, one connection.
 //! It must not know what the paths mean.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,8 +16,15 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use mainstay::Tasks;
+use mainstay_server::access::Door;
+use serde::Serialize;
 use serde_json::Value as Json;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
 
 use crate::{
     args::{Common, Target},
@@ -22,8 +32,12 @@ use crate::{
     setup,
 };
 
+pub(crate) mod follow;
 pub(crate) mod sse;
-mod target;
+pub(crate) mod target;
+mod tls;
+
+use tls::Trust;
 
 /// A server, and how to talk to it.
 pub(crate) struct Client {
@@ -32,6 +46,8 @@ pub(crate) struct Client {
     /// What stands before the paths; without a slash at its end.
     base: String,
     token: Option<String>,
+    /// `None`: plain HTTP.
+    tls: Option<TlsConnector>,
     timeout: Duration,
     /// The connections; they end with the client.
     tasks: Tasks,
@@ -68,8 +84,9 @@ impl Call {
         Ok(self)
     }
 
-    pub(crate) fn json(self, document: &Json) -> Result<Self, Failure> {
-        let body = Bytes::from(document.to_string());
+    pub(crate) fn json(self, document: &impl Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_vec(document)
+            .map_err(|error| Failure::new(format!("cannot write a request: {error}")))?;
         self.body(body).header(header::CONTENT_TYPE, "application/json")
     }
 
@@ -82,16 +99,47 @@ impl Call {
 impl Client {
     /// The server that the flags name, or else the one that the configuration describes.
     pub(crate) fn open(common: &Common, target: &Target) -> Result<Self, Failure> {
-        let (place, token) = match &target.url {
-            Some(url) => (target::parse(url)?, target_token(target.token_file.as_deref())?),
-            None => {
-                let loaded = setup::load(common, &[])?;
-                let listen = &loaded.settings.http.listen;
-                (target::of_listen(listen)?, loaded.settings.http.token.clone())
-            }
-        };
-        let (authority, base) = place;
-        Ok(Self { authority, base, token, timeout: target.timeout, tasks: Tasks::new() })
+        let ca_file = target.tls.ca_file.as_deref();
+        let mut trust = Trust { ca_file, client: certificate(target)?, ..Trust::default() };
+        if let Some(url) = &target.url {
+            let (place, encrypted) = target::parse(url)?;
+            let token = target_token(target.token_file.as_deref())?;
+            let tls = encrypted.then(|| tls::connector(&trust)).transpose()?;
+            return Ok(Self { token, tls, ..Self::at(place, target.timeout) });
+        }
+        let settings = setup::load(common, &[])?.settings;
+        let place = target::of_listen(&settings.http.listen)?;
+        trust.own_server = settings.tls.cert_file.as_deref();
+        let encrypted = settings.tls.covers(Door::Http);
+        let tls = encrypted.then(|| tls::connector(&trust)).transpose()?;
+        Ok(Self { token: settings.http_token(), tls, ..Self::at(place, target.timeout) })
+    }
+
+    /// The server that the configuration describes, if it is on this host, whatever the files say that it names: they may be
+    /// newer than what the server uses, or broken. Whoever answers is believed, and gets no token.
+    pub(crate) fn open_unproven(common: &Common, target: &Target) -> Result<Option<Self>, Failure> {
+        if target.url.is_some() {
+            return Ok(None);
+        }
+        let settings = setup::load(common, &[])?.settings;
+        let place = target::of_listen(&settings.http.listen)?;
+        if !target::is_loopback(&place) {
+            return Ok(None);
+        }
+        let trust = Trust { anyone: true, client: certificate(target)?, ..Trust::default() };
+        let encrypted = settings.tls.covers(Door::Http);
+        let tls = encrypted.then(|| tls::connector(&trust)).transpose()?;
+        Ok(Some(Self { tls, ..Self::at(place, target.timeout) }))
+    }
+
+    /// `host:port`.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// A server at `host:port`, whose paths stand behind `base`.
+    pub(crate) fn at((authority, base): (String, String), timeout: Duration) -> Self {
+        Self { authority, base, token: None, tls: None, timeout, tasks: Tasks::new() }
     }
 
     /// Sends it and reads the answer; an answer that is no success is a failure.
@@ -143,6 +191,20 @@ impl Client {
             Failure::new(format!("cannot reach the server at {}: {error}", self.authority))
                 .hint("is `mainstay serve` running? --url names another address")
         })?;
+        let Some(tls) = &self.tls else { return self.talk(stream, call).await };
+        let name = tls::server_name(&self.authority)?;
+        let stream = tls.connect(name, stream).await.map_err(|error| {
+            Failure::new(format!("no TLS with the server at {}: {error}", self.authority))
+                .hint("--ca-file names who issued its certificate, --cert-file and --key-file ours")
+        })?;
+        self.talk(stream, call).await
+    }
+
+    async fn talk(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        call: Call,
+    ) -> Result<Response<Incoming>, Failure> {
         let lost = |error: hyper::Error| self.lost(&error);
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
@@ -185,6 +247,15 @@ impl Client {
     fn late(&self) -> Failure {
         let waited = mainstay::config::text::format_duration(self.timeout);
         Failure::new(format!("the server at {} did not answer within {waited}", self.authority))
+    }
+}
+
+/// What we show of ourselves.
+fn certificate(target: &Target) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    match (&target.tls.cert_file, &target.tls.key_file) {
+        (Some(cert), Some(key)) => Ok(Some((cert.clone(), key.clone()))),
+        (None, None) => Ok(None),
+        _ => Err(Failure::usage("--cert-file and --key-file belong together")),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `config`: writes, checks and shows the configuration, and prints its schema.
-//! It must not connect to anything, but for `check --probe`.
+//! It must not connect to anything, but for `check --probe` and `reload`.
 
 use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
@@ -8,13 +8,16 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     args::Common,
+    client,
     config::{self, Loaded},
     exit::{Exit, Failure},
     output::{Format, Output, Tone},
     setup,
 };
 
+mod import;
 mod probe;
+mod reload;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -25,6 +28,10 @@ pub(crate) enum Config {
     Check(Check),
     /// Show the effective configuration, secrets left out
     Show(Show),
+    /// Have the running server read its configuration anew, and show what differs
+    Reload(reload::Reload),
+    /// Make a configuration of a `config.json` that another program had
+    Import(import::Import),
     /// Print the JSON Schema of the file
     Schema,
 }
@@ -57,9 +64,11 @@ impl Config {
     pub(crate) fn run(self, common: &Common, output: Output) -> Result<Exit, Failure> {
         match self {
             Config::Init(init) => init.run(output),
-            Config::Check(Check { probe: true }) => probe::run(&setup::load(common, &[])?, output),
-            Config::Check(Check { probe: false }) => check(common, output),
+            Config::Check(Check { probe: true }) => probe::run(&checked(common)?, output),
+            Config::Check(Check { probe: false }) => check(&checked(common)?, output),
             Config::Show(show) => show.run(&setup::load(common, &[])?, output),
+            Config::Reload(command) => client::wait(command.run(common, output)),
+            Config::Import(import) => import.run(output),
             Config::Schema => {
                 output.line(&serde_json::to_string_pretty(&config::schema())?)?;
                 Ok(Exit::Ok)
@@ -90,11 +99,20 @@ impl Init {
     }
 }
 
-fn check(common: &Common, output: Output) -> Result<Exit, Failure> {
+/// A configuration with which `serve` would start, as far as that can be said without connecting.
+fn checked(common: &Common) -> Result<Loaded, Failure> {
     let loaded = setup::load(common, &[])?;
-    let document = json!({"valid": true, "config": loaded.summary()});
+    setup::guard(&loaded)?;
+    Ok(loaded)
+}
+
+fn check(loaded: &Loaded, output: Output) -> Result<Exit, Failure> {
+    let document = json!({"valid": true, "config": loaded.summary(), "notes": loaded.notes});
     output.show(
-        || format!("{} ({})", output.paint(Tone::Good, "valid"), loaded.summary()),
+        || {
+            let verdict = format!("{} ({})", output.paint(Tone::Good, "valid"), loaded.summary());
+            loaded.notes.iter().chain([&verdict]).cloned().collect::<Vec<_>>().join("\n")
+        },
         &document,
     )?;
     Ok(Exit::Ok)

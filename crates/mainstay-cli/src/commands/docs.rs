@@ -1,8 +1,10 @@
-//! `docs`: the reference of the command line, the configuration and the HTTP interface, from their declarations.
+//! `docs`: the reference of the command line, the configuration and the interfaces, from their declarations.
 //! It must not know any command or key by name.
 
 use clap::{Arg, Args, Command, CommandFactory, ValueEnum};
 use std::fmt::Write;
+
+mod tables;
 
 use crate::{
     args::Cli,
@@ -11,7 +13,7 @@ use crate::{
     output::Output,
 };
 
-/// Prints the reference: Markdown, or OpenAPI for the HTTP interface.
+/// Prints the reference: Markdown, JSON Schema for the configuration, or OpenAPI for the HTTP interface.
 #[derive(Debug, Args)]
 pub(crate) struct Docs {
     /// Of what
@@ -23,7 +25,12 @@ pub(crate) struct Docs {
 enum Subject {
     Cli,
     Config,
+    Schema,
     Openapi,
+    Commands,
+    Errors,
+    Metrics,
+    Http,
 }
 
 impl Docs {
@@ -38,6 +45,11 @@ impl Subject {
         let text = match self {
             Subject::Cli => commands(),
             Subject::Config => config::docs::markdown(),
+            Subject::Schema => serde_json::to_string_pretty(&config::schema())?,
+            Subject::Commands => tables::commands(),
+            Subject::Errors => tables::errors(),
+            Subject::Metrics => tables::metrics()?,
+            Subject::Http => tables::http(&mainstay_server::http::openapi()?),
             Subject::Openapi => serde_json::to_string_pretty(&mainstay_server::http::openapi()?)?,
         };
         Ok(text.trim_end().to_owned())
@@ -52,7 +64,8 @@ fn commands() -> String {
     let about = root.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(text, "\n{about}\n\n");
     text.push_str(
-        "Exit codes: 0 ok; 1 failed; 2 usage; 3 unclean stop; 4 invalid configuration. \
+        "Exit codes: 0 ok; 1 failed; 2 usage; 3 unclean stop; 4 invalid configuration; 98 a drill could not run; \
+         99 a drill missed a threshold. \
          `mainstay health`: 0 up or degraded, 1 down (`--strict`: degraded is 1).\n\n\
          ## For every command\n\n",
     );
@@ -108,7 +121,12 @@ mod tests {
         for (name, subject) in [
             ("cli.md", Subject::Cli),
             ("config.md", Subject::Config),
+            ("config.schema.json", Subject::Schema),
             ("openapi.json", Subject::Openapi),
+            ("commands.md", Subject::Commands),
+            ("errors.md", Subject::Errors),
+            ("metrics.md", Subject::Metrics),
+            ("http.md", Subject::Http),
         ] {
             let committed = std::fs::read_to_string(format!("{folder}/{name}"));
             let fresh = committed.is_ok_and(|text| text.trim_end() == subject.text().unwrap());

@@ -15,6 +15,9 @@ use crate::{
 /// Takes a backend out of use.
 #[derive(Debug, Args)]
 pub(crate) struct Drain {
+    /// For how long, with a unit, at most 24h. Default: until it is put back
+    #[arg(long = "for", value_name = "DURATION")]
+    duration: Option<String>,
     #[command(flatten)]
     subject: Subject,
 }
@@ -43,8 +46,11 @@ impl Drain {
     pub(crate) async fn run(self, common: &Common, output: Output) -> Result<Exit, Failure> {
         let Subject { name, reason, target } = self.subject;
         let client = Client::open(common, &target)?;
-        let call = Call::new(Method::POST, path(&name)).json(&json!({"reason": reason}))?;
-        client.send(call).await?;
+        let mut body = json!({"reason": reason});
+        if let Some(duration) = self.duration {
+            body["for"] = json!(duration);
+        }
+        client.send(Call::new(Method::POST, path(&name)).json(&body)?).await?;
         let document = json!({"backend": name, "drained": true});
         output.show(
             || format!("{name}: out of use; back with: mainstay undrain {name}"),

@@ -2,6 +2,7 @@
 //! It must not know who grants.
 
 use std::{
+    io::Write,
     os::unix::process::ExitStatusExt,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -75,7 +76,15 @@ impl Lock {
         let ended = self.hold(&client, &clock, &mut held).await;
         let released = release(&client, &held).await;
         let status = ended?;
-        released?;
+        if let Err(failure) = released {
+            // The command has done its work: how it ended is what counts.
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: `{}` was not released and is free when its lease has ended: {}",
+                self.name,
+                failure.message
+            );
+        }
         // As a shell has it.
         let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(Exit::Of(u8::try_from(code).unwrap_or(1)))
@@ -120,6 +129,14 @@ impl Lock {
         clock: &Clock,
         held: &mut Held,
     ) -> Result<ExitStatus, Failure> {
+        // The answer may have come late: this process was stopped, or the network was slow.
+        if held.until <= clock.now() {
+            let text = format!(
+                "the lock `{}` was lost: its lease had ended when the answer came",
+                self.name
+            );
+            return Err(Failure::new(text).hint("the command was not started"));
+        }
         let mut child = self.spawn(held)?;
         let mut signals = Signals::new()?;
         let mut renewal = clock.now() + self.ttl / 3;

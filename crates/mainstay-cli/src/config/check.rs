@@ -98,6 +98,9 @@ fn check_item(path: &str, item: &Item, shape: &Shape, problems: &mut Vec<Problem
                 .map_or_else(String::new, |word| format!("; did you mean `{word}`?"));
             format!("is one of {}{hint}", shape.describe())
         }
+        (Shape::List(inner), Value::Table(_)) if matches!(**inner, Shape::Table(_)) => {
+            format!("is one table; there may be several, each under [[{path}]]")
+        }
         (expected, value) => mismatch(expected, value),
     };
     problems.push(Problem::new(&item.at, path, problem));

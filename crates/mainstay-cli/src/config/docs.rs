@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
+    live,
     model::schema,
     shape::{Field, Shape},
 };
@@ -18,7 +19,9 @@ pub(crate) fn markdown() -> String {
          backends `redis` and `db` when no other backend of that kind is configured. \
          `MAINSTAY_LOG` and `MAINSTAY_LOG_FORMAT` stand for `log.level` and `log.format`.\n\
          Texts in the file may hold `${VAR}` and `${VAR:-default}`; `$${` stands for `${`.\n\
-         Durations are written `250ms`, `5s`, `10m`, `1h`, `7d`; sizes `512KiB`, `64MiB`, `1GiB`.\n",
+         Durations are written `250ms`, `5s`, `10m`, `1h`, `7d`; sizes `512KiB`, `64MiB`, `1GiB`.\n\
+         The last column says what a reload of a running server (SIGHUP, `mainstay config reload`) makes of a change: `live`, in \
+         force at once, or `restart`.\n",
     );
     if let Shape::Table(fields) = Shape::of_document(&schema()) {
         for (name, field) in &fields {
@@ -48,15 +51,20 @@ fn section(text: &mut String, path: &str, field: &Field) {
         | Shape::Boolean => return,
     };
     let _ = write!(text, "\n## `{title}`\n\n{}\n\n", one_line(&field.doc));
-    text.push_str("| key | takes | default | |\n|---|---|---|---|\n");
-    rows(text, "", fields);
+    text.push_str("| key | takes | default | | a change |\n|---|---|---|---|---|\n");
+    let mut above = vec![path.to_owned()];
+    if !matches!(field.shape, Shape::Table(_)) {
+        above.push("*".to_owned());
+    }
+    rows(text, &above, "", fields);
 }
 
-fn rows(text: &mut String, prefix: &str, fields: &BTreeMap<String, Field>) {
+/// `above`: the path of the table; `prefix`: what of it is written before each key.
+fn rows(text: &mut String, above: &[String], prefix: &str, fields: &BTreeMap<String, Field>) {
     for (name, field) in fields {
         let key = format!("{prefix}{name}");
         if let Shape::Table(inner) = &field.shape {
-            rows(text, &format!("{key}."), inner);
+            rows(text, &[above, std::slice::from_ref(name)].concat(), &format!("{key}."), inner);
             continue;
         }
         let default = match &field.default {
@@ -68,7 +76,12 @@ fn rows(text: &mut String, prefix: &str, fields: &BTreeMap<String, Field>) {
             shape => shape.describe(),
         };
         let doc = one_line(&field.doc).replace('|', "\\|");
-        let _ = writeln!(text, "| `{key}` | {takes} | {default} | {doc} |");
+        let mut path = [above, std::slice::from_ref(name)].concat();
+        if matches!(field.shape, Shape::Map(_)) {
+            path.push("*".to_owned());
+        }
+        let change = live::word(&path);
+        let _ = writeln!(text, "| `{key}` | {takes} | {default} | {doc} | {change} |");
     }
 }
 

@@ -4,9 +4,9 @@
 use mainstay::config::{BackendConfig, Engine};
 
 use super::{
-    file::Environment,
     shape::Shape,
     tree::{Item, Origin, Table, Value, merge, nested},
+    variables::Environment,
 };
 
 /// Variables that begin with this are keys, their parts joined by two underscores.

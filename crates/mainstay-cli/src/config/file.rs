@@ -1,7 +1,7 @@
 //! The file layer: TOML with positions, and `${VAR}` in its strings.
 //! It must not know which keys exist.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use toml::{
     Spanned,
@@ -11,10 +11,8 @@ use toml::{
 use super::{
     error::{Problem, Problems},
     tree::{Item, Origin, Table, Value, join},
+    variables::{self, Environment},
 };
-
-/// The environment as the loader sees it.
-pub(crate) type Environment = BTreeMap<String, String>;
 
 /// Reads the text of a file.
 pub(crate) fn parse(name: &str, text: &str, env: &Environment) -> Result<Table, Problems> {
@@ -74,7 +72,7 @@ impl Reader<'_> {
                     .map(|(index, value)| self.item(&format!("{path}[{index}]"), value))
                     .collect(),
             ),
-            DeValue::String(text) => Value::Text(self.interpolate(path, text, &at)),
+            DeValue::String(text) => Value::Text(self.variables(path, text, &at)),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(
                     |_| {
@@ -90,51 +88,10 @@ impl Reader<'_> {
         Item::new(value, at)
     }
 
-    /// Replaces `${VAR}` and `${VAR:-default}`; `$${` stands for `${`.
-    fn interpolate(&mut self, path: &str, text: &str, at: &Origin) -> String {
-        let mut done = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let (before, after) = (&rest[..start], &rest[start + 2..]);
-            if let Some(escaped) = before.strip_suffix('$') {
-                done.push_str(escaped);
-                done.push_str("${");
-                rest = after;
-                continue;
-            }
-            done.push_str(before);
-            let Some(end) = after.find('}') else {
-                let fix = "has a `${` without `}`; write `$${` for the two characters";
-                self.problems.push(Problem::new(at, path, fix));
-                return done;
-            };
-            match self.variable(&after[..end]) {
-                Ok(value) => done.push_str(&value),
-                Err(problem) => self.problems.push(Problem::new(at, path, problem)),
-            }
-            rest = &after[end + 1..];
-        }
-        done.push_str(rest);
-        done
-    }
-
-    fn variable(&self, reference: &str) -> Result<String, String> {
-        let (name, default) = reference
-            .split_once(":-")
-            .map_or((reference, None), |(name, default)| (name, Some(default)));
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
-            return Err(
-                "has a `${` that no variable's name follows; write `$${` for the two characters"
-                    .into(),
-            );
-        }
-        match (self.env.get(name).filter(|value| !value.is_empty()), default) {
-            (Some(value), _) => Ok(value.clone()),
-            (None, Some(default)) => Ok(default.to_owned()),
-            (None, None) => Err(format!(
-                "needs the environment variable {name}, which is not set; set it, or write `${{{name}:-default}}`"
-            )),
-        }
+    fn variables(&mut self, path: &str, text: &str, at: &Origin) -> String {
+        variables::replaced(text, self.env).unwrap_or_else(|problem| {
+            self.problems.push(Problem::new(at, path, problem));
+            String::new()
+        })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -11,12 +12,13 @@ use serde::Deserialize;
 use super::{
     check, env,
     error::{Problem, Problems},
-    file::{self, Environment},
+    file, import,
     model::{Settings, schema},
     origin, secret,
     shape::Shape,
     suggest,
     tree::{self, Item, Origin, Table, Value},
+    variables::Environment,
 };
 
 /// Where the file is looked for when no flag names it.
@@ -42,19 +44,24 @@ pub(crate) struct Flag {
     pub(crate) text: String,
 }
 
-/// A configuration that validates, and where its values came from.
+/// A configuration that validates, and where its values came from. No `Debug`: it holds secrets.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     /// Every path that some layer gave; the others are defaults.
     pub(crate) origins: BTreeMap<String, Origin>,
     /// The file, if there is one.
     pub(crate) file: Option<PathBuf>,
+    /// What the keys of a file of another format became.
+    pub(crate) notes: Vec<String>,
+    /// Every value that some layer gave, secrets read.
+    pub(super) table: Table,
 }
 
 /// Loads it, or says everything that is wrong.
 pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     let shape = Shape::of_document(&schema());
-    let (file, mut table) = read_file(sources)?;
+    let (file, mut table, notes) = read_file(sources)?;
     tree::merge(&mut table, env::layer(sources.env, &shape));
     for flag in sources.flags {
         let path = flag.path.split('.').map(str::to_owned).collect();
@@ -64,6 +71,15 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     refuse(check::check(&table, &shape))?;
     refuse(secret::resolve(&mut table))?;
     env::add_urls(&mut table, sources.env);
+    finish(table, file, notes)
+}
+
+/// Types it, and checks what no type says. Keys, kinds and secrets have been looked at before.
+pub(super) fn finish(
+    table: Table,
+    file: Option<PathBuf>,
+    notes: Vec<String>,
+) -> Result<Loaded, Problems> {
     refuse(unknown_backends(&table))?;
     let origins = tree::origins(&table);
     let settings = typed(&table, &origins)?;
@@ -71,7 +87,7 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         let (path, problem) = message.split_once(": ").unwrap_or(("", &message));
         Problem::found(&origins, path, problem)
     })?;
-    Ok(Loaded { settings, origins, file })
+    Ok(Loaded { settings, origins, file, notes, table })
 }
 
 impl Loaded {
@@ -90,24 +106,44 @@ fn refuse(problems: Vec<Problem>) -> Result<(), Problems> {
     if problems.is_empty() { Ok(()) } else { Err(Problems::in_order(problems)) }
 }
 
-fn read_file(sources: &Sources<'_>) -> Result<(Option<PathBuf>, Table), Problems> {
+/// The file, what stands in it, and what became of the keys of another format.
+fn read_file(sources: &Sources<'_>) -> Result<(Option<PathBuf>, Table, Vec<String>), Problems> {
     let found = match sources.file {
         Some(named) => Some(named.to_owned()),
-        None => sources.searched.iter().find(|path| path.exists()).cloned(),
+        None => search(sources.searched)?,
     };
-    let Some(path) = found else { return Ok((None, Table::new())) };
+    let Some(path) = found else { return Ok((None, Table::new(), Vec::new())) };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        let hint = if sources.file.is_some() && error.kind() == std::io::ErrorKind::NotFound {
+        let hint = if sources.file.is_some() && error.kind() == ErrorKind::NotFound {
             format!("; write one with: mainstay config init {name}")
         } else {
             String::new()
         };
-        let message = format!("{name}: cannot be read: {error}{hint}");
-        Problem { at: None, path: String::new(), message }
+        unreadable(&name, &error, &hint)
     })?;
+    if path.extension().is_some_and(|extension| extension == "json") {
+        let (table, notes) = import::read(&name, &text, sources.env)?;
+        return Ok((Some(path), table, notes));
+    }
     let table = file::parse(&name, &text, sources.env)?;
-    Ok((Some(path), table))
+    Ok((Some(path), table, Vec::new()))
+}
+
+/// The first that is there. One of which that cannot be said may be the one that is meant: the next is not taken for it.
+fn search(places: &[PathBuf]) -> Result<Option<PathBuf>, Problem> {
+    for path in places {
+        let there = path.try_exists();
+        if there.map_err(|error| unreadable(&path.display().to_string(), &error, ""))? {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn unreadable(name: &str, error: &io::Error, hint: &str) -> Problem {
+    let message = format!("{name}: cannot be read: {error}{hint}");
+    Problem { at: None, path: String::new(), message }
 }
 
 /// Types have been checked; what is left is what only serde knows (an integer over its range).
@@ -119,15 +155,28 @@ fn typed(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Settings, 
         let path = track.path().to_string();
         // A text in the message may be a secret; a number is not.
         let message = error.to_string();
-        let shown = match message.as_str() {
-            text if text.contains('"') => "is not what this key takes",
-            text => text,
-        };
-        Problem::found(origins, &path, shown)
+        Problem::found(origins, &path, readable(&message))
     })
 }
 
-/// Names in routes that no backend has, each where it stands, with the nearest.
+/// What serde says, in the words of the other problems.
+fn readable(message: &str) -> String {
+    let largest = |kind: &str| match kind {
+        "u16" => Some(u64::from(u16::MAX)),
+        "u32" => Some(u64::from(u32::MAX)),
+        _ => None,
+    };
+    let bound = message.starts_with("invalid value: integer").then(|| message.rsplit(' ').next());
+    if let Some(most) = bound.flatten().and_then(largest) {
+        return format!("is at most {most}");
+    }
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("has no {field}, which it needs");
+    }
+    if message.contains('"') { "is not what this key takes".to_owned() } else { message.to_owned() }
+}
+
+/// Names in routes and of who grants locks that no backend has, each where it stands, with the nearest.
 fn unknown_backends(table: &Table) -> Vec<Problem> {
     let backends = match table.get("backends").map(|item| &item.value) {
         Some(Value::Table(backends)) => backends.keys().map(String::as_str).collect(),
@@ -142,33 +191,52 @@ fn unknown_backends(table: &Table) -> Vec<Problem> {
             problems.push(Problem::new(at, &path, message));
         }
     };
-    let Some(Value::List(routes)) = table.get("route").map(|item| &item.value) else {
-        return Vec::new();
+    let routes = match table.get("route").map(|item| &item.value) {
+        Some(Value::List(routes)) => routes.as_slice(),
+        _ => &[],
     };
-    for (index, route) in routes.iter().enumerate() {
-        for (path, item) in references(index, route) {
-            match &item.value {
-                Value::Text(name) => refer(path, &item.at, name),
-                Value::Table(by_name) => by_name.iter().for_each(|(name, item)| {
-                    refer(tree::join(&path, name), &item.key_at, name);
-                }),
-                Value::List(_)
-                | Value::Integer(_)
-                | Value::Float(_)
-                | Value::Boolean(_)
-                | Value::Date
-                | Value::Null => {}
-            }
+    let of_routes = routes.iter().enumerate().flat_map(|(index, route)| references(index, route));
+    for (path, item) in of_routes.chain(grantors(table)) {
+        match &item.value {
+            Value::Text(name) => refer(path, &item.at, name),
+            Value::Table(by_name) => by_name.iter().for_each(|(name, item)| {
+                refer(tree::join(&path, name), &item.key_at, name);
+            }),
+            Value::List(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Date
+            | Value::Null => {}
         }
     }
     problems
+}
+
+/// The backends that grant locks.
+fn grantors(table: &Table) -> Vec<(String, &Item)> {
+    let Some(Value::Table(locks)) = table.get("locks").map(|item| &item.value) else {
+        return Vec::new();
+    };
+    match locks.get("backends").map(|item| &item.value) {
+        Some(Value::List(items)) => {
+            let named = items.iter().enumerate();
+            named.map(|(index, item)| (format!("locks.backends[{index}]"), item)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The values of a route that name backends.
 fn references(index: usize, route: &Item) -> Vec<(String, &Item)> {
     let Value::Table(keys) = &route.value else { return Vec::new() };
     let mut found = Vec::new();
-    for key in ["cache", "record", "backends", "ttl_max"] {
+    if let Some(Value::Table(source)) = keys.get("source").map(|item| &item.value)
+        && let Some(item) = source.get("backend")
+    {
+        found.push((format!("route[{index}].source.backend"), item));
+    }
+    for key in ["cache", "record", "backends", "passthrough", "ttl_max"] {
         let Some(item) = keys.get(key) else { continue };
         let path = format!("route[{index}].{key}");
         if let Value::List(items) = &item.value {

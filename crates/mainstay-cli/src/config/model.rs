@@ -7,16 +7,22 @@ use mainstay::{
     Config, Storage,
     config::{
         BackendConfig, ConsistencyConfig, JournalConfig, L1Config, LimitsConfig, LoadConfig,
-        LocksConfig, MemoryConfig, RouteConfig,
+        LocksConfig, MemoryConfig, ObserveConfig, RouteConfig,
     },
 };
-use mainstay_server::{http::HttpConfig, resp::RespConfig};
+use mainstay_server::{
+    Guard,
+    access::{Access, Door, UserConfig},
+    http::HttpConfig,
+    resp::RespConfig,
+    tls::TlsConfig,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::secret;
+use super::{TracesConfig, secret};
 
 /// The configuration of Mainstay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) resp: RespConfig,
     /// The front door that speaks HTTP.
     pub(crate) http: HttpConfig,
+    /// Who may come in at the doors, by name, and what they may do there. None: `resp.password` and `http.token` alone.
+    pub(crate) users: BTreeMap<String, UserConfig>,
+    /// TLS on the doors. Without a certificate they speak plain TCP.
+    pub(crate) tls: TlsConfig,
     /// The engines, by names of your choice. None: SQLite in ./mainstay-data.
     pub(crate) backends: BTreeMap<String, BackendConfig>,
     /// The memory backend, always there, always last.
@@ -45,8 +55,12 @@ pub(crate) struct Settings {
     pub(crate) journal: JournalConfig,
     /// Who grants locks, and for how long at most.
     pub(crate) locks: LocksConfig,
+    /// What is kept and judged for people: the connection history, key figures, flapping.
+    pub(crate) observe: ObserveConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
+    /// Where traces of operations go. Without an endpoint there are none.
+    pub(crate) traces: TracesConfig,
 }
 
 /// What is written to stderr.
@@ -102,23 +116,46 @@ impl Settings {
             consistency: self.consistency.clone(),
             journal: self.journal.clone(),
             locks: self.locks.clone(),
+            observe: self.observe.clone(),
         }
+    }
+
+    /// A token that opens the HTTP door of the server that this describes: `http.token`, or that of the user who may do most.
+    pub(crate) fn http_token(&self) -> Option<String> {
+        let bound = |user: &UserConfig| user.prefixes.is_some();
+        let known = self.users.values().filter(|user| user.token.is_some());
+        let best = known.max_by_key(|user| (user.role, !bound(user)));
+        self.http.token.clone().or_else(|| best?.token.clone())
+    }
+
+    /// Who may come in, and how. Reads the certificates.
+    pub(crate) fn guard(&self) -> mainstay::Result<Guard> {
+        Guard::new(Access::of(&self.users, &self.resp, &self.http)?, &self.tls)
     }
 
     /// Checks what the types cannot: ranges and names that refer to others. The message begins with the path.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let message = |error: mainstay::Error| error.message().to_owned();
-        self.resp.validate().map_err(message)?;
-        self.http.validate().map_err(message)?;
+        let access = Access::of(&self.users, &self.resp, &self.http).map_err(message)?;
+        self.tls.validate().map_err(message)?;
+        let guarded = |door| access.guards(door) || self.tls.is_mutual(door);
+        self.resp.validate_with(guarded(Door::Resp)).map_err(message)?;
+        self.http.validate_with(guarded(Door::Http)).map_err(message)?;
         Storage::check(&self.storage()).map_err(message)?;
-        self.log.validate()
+        self.log.validate()?;
+        self.traces.validate()
     }
 }
+
+/// Where the schema of this version is found, for editors.
+const SCHEMA_ID: &str =
+    "https://raw.githubusercontent.com/mainstay-rs/mainstay/main/docs/reference/config.schema.json";
 
 /// The JSON Schema of the file, with the `..._file` twin beside each secret.
 pub(crate) fn schema() -> Json {
     let mut document = schemars::schema_for!(Settings).to_value();
     document["title"] = json!("Mainstay configuration");
+    document["$id"] = json!(SCHEMA_ID);
     for (definition, key) in secret::DEFINITIONS {
         let properties = &mut document["$defs"][definition]["properties"];
         properties[format!("{key}_file")] = json!({

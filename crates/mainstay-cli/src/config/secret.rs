@@ -7,8 +7,16 @@ use super::{
 };
 
 /// The structs that hold a secret, as the schema names them, and its key.
-pub(crate) const DEFINITIONS: [(&str, &str); 3] =
-    [("BackendConfig", "url"), ("HttpConfig", "token"), ("RespConfig", "password")];
+pub(crate) const DEFINITIONS: [(&str, &str); 5] = [
+    ("BackendConfig", "url"),
+    ("HttpConfig", "token"),
+    ("RespConfig", "password"),
+    ("UserConfig", "password"),
+    ("UserConfig", "token"),
+];
+
+/// The secrets of each entry of a table of tables.
+const ENTRIES: [(&str, &[&str]); 2] = [("backends", &["url"]), ("users", &["password", "token"])];
 
 /// Longer files are not what was meant.
 const LEN_MAX: usize = 64 * 1024;
@@ -16,9 +24,14 @@ const LEN_MAX: usize = 64 * 1024;
 /// Replaces each `..._file` by the contents of the file. Types have been checked before.
 pub(crate) fn resolve(table: &mut Table) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Some(Value::Table(backends)) = table.get_mut("backends").map(|item| &mut item.value) {
-        for (name, backend) in backends {
-            resolve_in(&join("backends", name), backend, "url", &mut problems);
+    for (section, secrets) in ENTRIES {
+        let Some(Value::Table(entries)) = table.get_mut(section).map(|item| &mut item.value) else {
+            continue;
+        };
+        for (name, entry) in entries {
+            for key in secrets {
+                resolve_in(&join(section, name), entry, key, &mut problems);
+            }
         }
     }
     for (name, key) in [("http", "token"), ("resp", "password")] {

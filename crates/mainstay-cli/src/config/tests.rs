@@ -147,7 +147,7 @@ const BAD_FILES: &[(&str, &str)] = &[
     ),
     (
         "[backends.b]\nurl = \"postgres://h/db?sslmode=bogus\"",
-        "m.toml:2:7: backends.b.url: sslmode is disable, allow, prefer, require, verify-ca or verify-full",
+        "m.toml:2:7: backends.b.url: sslmode is disable, allow, prefer, no-verify, require, verify-ca or verify-full",
     ),
     (
         "[log]\nlevel = \"loud\"",
@@ -164,7 +164,7 @@ const BAD_FILES: &[(&str, &str)] = &[
     ),
     (
         "[backends.r]\nurl = \"redis://h\"\nbreaker = { failures = 99999999999 }",
-        "m.toml:3:24: backends.r.breaker.failures: invalid value: integer `99999999999`, expected u32",
+        "m.toml:3:24: backends.r.breaker.failures: is at most 4294967295",
     ),
     (
         "[backends.r]\ntimeout = \"1s\"",
@@ -173,6 +173,26 @@ const BAD_FILES: &[(&str, &str)] = &[
     (
         "[backends.redis]\nurl = \"redis://h\"\n[[route]]\nprefix = \"a\"\nbackends = [\"memory\", \"rediss\"]",
         "m.toml:5:23: route[0].backends[1]: names `rediss`, which is not under [backends]; did you mean `redis`?",
+    ),
+    (
+        "[backends.redis]\nurl = \"redis://h\"\nbreaker = { failures = 0 }",
+        "m.toml:3:24: backends.redis.breaker.failures: is at least 1",
+    ),
+    (
+        "[backends.redis]\nurl = \"redis://h\"\n[backends.redis.reconnect]\nmax = \"1ms\"",
+        "m.toml:4:7: backends.redis.reconnect.max: is at least `base`",
+    ),
+    (
+        "[backends.db]\nurl = \"sqlite:x\"\n[locks]\nmode = \"record\"\nbackends = [\"bd\"]",
+        "m.toml:5:13: locks.backends[0]: names `bd`, which is not under [backends]; did you mean `db`?",
+    ),
+    (
+        "[[route]]\n[route.source]\nquery = \"select 1\"",
+        "m.toml:2:8: route[0].source: has no `backend`, which it needs",
+    ),
+    (
+        "[backends.db]\nurl = \"sqlite:x\"\n[[route]]\nsource = { backend = \"dbb\", query = \"select 1\" }",
+        "m.toml:4:22: route[0].source.backend: names `dbb`, which is not under [backends]; did you mean `db`?",
     ),
     (
         "[[route]]\nprefix = \"a\"\nbackends = [\"memory\"]\nrecord = \"memory\"",
@@ -200,6 +220,38 @@ const BAD_FILES: &[(&str, &str)] = &[
 fn each_bad_file_is_refused_with_position_path_and_fix() {
     for (text, expected) in BAD_FILES {
         assert_eq!(refused(text), *expected, "{text}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct BadFile {
+    name: String,
+    file: String,
+    error: String,
+}
+
+#[test]
+fn each_file_of_the_table_is_refused_as_it_says() {
+    #[derive(serde::Deserialize)]
+    struct Table {
+        case: Vec<BadFile>,
+    }
+    let table: Table =
+        toml::from_str(include_str!("../../tests/it/bad_input/config.toml")).unwrap();
+    assert!(table.case.len() > 60);
+    for case in table.case {
+        assert_eq!(refused(&case.file), case.error, "{}", case.name);
+    }
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_are_read_or_refused_with_their_place() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/config");
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        let text = std::fs::read_to_string(seed.unwrap().path()).unwrap();
+        if let Err(error) = load_with(Some(&text), &[("SET", "127.0.0.1:7000")], &[]) {
+            assert!(error.lines().all(|line| line.starts_with("m.toml:")), "{error}");
+        }
     }
 }
 
@@ -386,8 +438,11 @@ fn the_template_is_accepted_as_it_is_and_with_every_example() {
             }
         })
         .collect();
+    let token = scratch.write("token", "fedcba9876543210");
     let text = uncommented
         .replace("/run/secrets/redis", &secret.display().to_string())
+        .replace("/run/secrets/app-token", &token.display().to_string())
+        .replace("/run/secrets/app", &secret.display().to_string())
         .replace("/run/secrets/mainstay", &secret.display().to_string());
     let settings = load_text(&text).unwrap().settings;
     assert_eq!((settings.backends.len(), settings.routes.len()), (2, 3));
@@ -402,6 +457,46 @@ fn the_template_is_accepted_as_it_is_and_with_every_example() {
     assert_eq!((&redis.breaker, &redis.health), (&default.breaker, &default.health));
     assert_eq!(&redis.reconnect, &default.reconnect);
     assert_eq!((settings.memory, settings.limits), Default::default());
+}
+
+/// Secrets are given by variables in JSON as in TOML, and what is wrong with one stands at its place.
+#[test]
+fn a_json_file_in_our_keys_has_its_variables_put_in() {
+    let load = |text: &str| {
+        let scratch = Scratch::new();
+        let file = scratch.write("m.json", text);
+        let env = environment(&[("TOKEN", "correct-horse")]);
+        let loaded = load(&Sources { file: Some(&file), flags: &[], env: &env, searched: &[] });
+        let short = format!("{}/", scratch.0.display());
+        loaded.map_err(|problems| problems.to_string().replace(&short, ""))
+    };
+    let good = r#"{"http": {"token": "${TOKEN}", "allowed_hosts": ["${HOST:-h}"]},
+        "route": [{"backends": ["memory"], "default": "$${x}"}]}"#;
+    let Settings { http, routes, .. } = load(good).unwrap().settings;
+    assert_eq!(http.token.as_deref(), Some("correct-horse"));
+    assert_eq!((http.allowed_hosts[0].as_str(), routes[0].default.as_deref()), ("h", Some("${x}")));
+    let problem = load(r#"{"http": {"token": "${OTHER}"}}"#).err().unwrap();
+    assert!(
+        problem.starts_with(
+            "m.json:1:20: http.token: needs the environment variable OTHER, which is not set"
+        ),
+        "{problem}"
+    );
+}
+
+/// Where it cannot be said whether a file is there, the next one is not taken for it.
+#[test]
+fn a_place_that_cannot_be_looked_at_is_an_error() {
+    let scratch = Scratch::new();
+    let circle = scratch.0.join("circle.toml");
+    std::os::unix::fs::symlink("circle.toml", &circle).unwrap();
+    let next = scratch.write("next.toml", "[log]\nlevel = \"warn\"\n");
+    let env = environment(&[]);
+    let of = |searched: &[PathBuf]| load(&Sources { file: None, flags: &[], env: &env, searched });
+    let refused = of(&[circle.clone(), next.clone()]).err().unwrap().to_string();
+    assert!(refused.contains("circle.toml: cannot be read: "), "{refused}");
+    let absent = scratch.0.join("absent.toml");
+    assert_eq!(of(&[absent, next.clone()]).unwrap().file, Some(next));
 }
 
 #[test]

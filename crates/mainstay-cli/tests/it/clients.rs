@@ -17,7 +17,7 @@ async fn served() -> (Redis, Postgres, Mainstay) {
 }
 
 /// A folder under `target` that keeps what a registry gave between runs.
-fn kept(name: &str) -> PathBuf {
+pub(crate) fn kept(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder

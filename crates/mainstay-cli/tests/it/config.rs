@@ -56,6 +56,33 @@ fn show_gives_values_and_origins_without_secrets() {
 }
 
 #[test]
+fn what_is_imported_may_hold_a_password_and_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    scratch
+        .write("config.json", r#"{"redis": {"connection": {"host": "h", "password": "hunter2"}}}"#);
+    scratch.run(&["config", "import", "config.json", "--to", "imported.toml"]).ok();
+    let file = scratch.path().join("imported.toml");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("hunter2"));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+}
+
+#[test]
+fn a_probe_checks_all_that_check_does() {
+    let scratch = Scratch::new();
+    scratch.write("mainstay.toml", "[tls]\ncert_file = \"no.crt\"\nkey_file = \"no.key\"\n");
+    let checked = scratch.run(&["config", "check"]).failed(4);
+    assert!(checked.contains("tls.cert_file"), "{checked}");
+    assert_eq!(scratch.run(&["config", "check", "--probe"]).failed(4), checked);
+    scratch.write("config.json", r#"{"redis": {"connection": {"host": "127.0.0.1", "port": 1}}}"#);
+    let probed = scratch.run(&["config", "check", "--probe", "-c", "config.json"]);
+    let note = "config.json:1:27: redis.connection.host: a part of backends.redis.url\n";
+    assert!(probed.stdout.starts_with(note), "{probed:?}");
+    assert!(probed.stdout.contains("\nredis is down: "), "{probed:?}");
+}
+
+#[test]
 fn the_generated_texts_are_there() {
     let scratch = Scratch::new();
     let schema: serde_json::Value =
@@ -80,7 +107,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         &["get"],
         &["set", "k"],
         &["set", "k", "v", "--ttl", "60"],
-        &["get", "k", "--url", "https://h"],
+        &["get", "k", "--url", "ftp://h"],
         &["config", "check", "--set", "nonsense"],
     ] {
         let stderr = scratch.run(args).failed(2);

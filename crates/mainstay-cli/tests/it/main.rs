@@ -1,21 +1,44 @@
 //! The built binary as a person or a program meets it: files, environment, exit codes, a running server.
 #![cfg(test)]
 
+mod access;
+mod apps;
+mod bad_input;
+mod channels;
 mod chaos;
+mod chart;
 mod clients;
 mod config;
+mod corpus;
+mod dashboard;
 mod data;
+mod docs;
+mod drill;
 mod faults;
+mod hashes;
 mod journal;
+mod limits;
 mod lock;
 mod lock_chaos;
 mod lock_clients;
+mod notify;
 mod operate;
 mod outage;
 mod overflow;
+mod packages;
+mod packaging;
+mod passing;
+mod probe;
 mod process;
+mod recipes;
+mod reload;
+mod reload_access;
+mod secrets;
 mod serve;
+mod soak;
 mod source;
 mod stampede;
 mod storm;
 mod support;
+mod top;
+mod traces;

@@ -1,13 +1,14 @@
 //! status, health, events, breaker and drain against a server.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::Stdio,
+    time::Instant,
 };
 
 use serde_json::Value as Json;
 
-use crate::support::{Scratch, Server};
+use crate::support::{PATIENCE, Scratch, Server};
 
 #[test]
 fn status_and_health() {
@@ -82,4 +83,58 @@ fn a_backend_is_taken_out_of_use_and_back_and_a_follower_sees_it() {
     assert_eq!(drains.next().unwrap()["drained"], false);
     follower.kill().unwrap();
     follower.wait().unwrap();
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test waits for a file, at most this long")]
+fn the_history_says_who_did_it_also_after_a_restart_and_a_torn_line() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch);
+    server.run(&["drain", "sqlite", "--reason", "upgrade"]).ok();
+    let page = server.run(&["events", "--history", "--backend", "sqlite"]).ok();
+    let drained = "sqlite   out of use: upgrade (by cli 127.0.0.1)";
+    assert!(page.lines().any(|line| line.contains(drained)), "{page}");
+    // It is written in the background.
+    let path = scratch.path().join("mainstay-data/history.jsonl");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&path).unwrap().contains("upgrade") {
+        assert!(begun.elapsed() < PATIENCE, "the entry is not written");
+    }
+    server.signal("KILL");
+    server.ended();
+
+    // What a crash in the middle of a line leaves.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"id\":99,\"unix_ms\":1,\"ki").unwrap();
+    drop(file);
+    let server = Server::start(&scratch);
+    let status = server.json(&["status"]);
+    assert_eq!(status["history"]["damaged_lines"], 1, "{status}");
+    let events = server.run(&["events"]).ok();
+    assert!(events.contains("history damaged: 1 lines"), "{events}");
+    let page = server.run(&["events", "--history", "-o", "json", "-n", "1000"]).ok();
+    let entries: Vec<Json> = page.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |wanted: &dyn Fn(&Json) -> bool| entries.iter().position(wanted);
+    let drained = at(&|entry| entry["actor"] == "cli 127.0.0.1" && entry["drained"] == true);
+    let opens = entries.iter().filter(|entry| entry["state"] == "open");
+    assert_eq!(opens.count(), 2, "{page}");
+    let last_start = entries.iter().rposition(|entry| entry["state"] == "open");
+    assert!(drained.is_some() && drained < last_start, "{page}");
+    server.run(&["events", "--history", "--backend", "nope"]).failed(1);
+    server.run(&["events", "--history", "--follow"]).failed(2);
+    assert_eq!(server.stop(), Some(0));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.ends_with('\n') && text.contains("\"closing\""), "{text}");
+}
+
+#[test]
+fn the_page_of_the_status_has_the_key_figures() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch);
+    server.run(&["set", "k", "v"]).ok();
+    let page = server.run(&["status"]).ok();
+    let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap_or(&page);
+    assert!(line("error rate").contains("0 %   target < 1 %"), "{page}");
+    assert!(line("recovery time").contains("no outage seen"), "{page}");
+    assert_eq!(server.json(&["status"])["kpis"]["error_rate"]["met"], true);
 }

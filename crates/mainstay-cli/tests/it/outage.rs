@@ -49,8 +49,38 @@ async fn through_redis_outages(database_url: &str) -> Report {
     tokio::time::sleep(times().well).await;
     let report = load.finish().await;
     println!("{report}");
+    outages_are_told(&mainstay).await;
     mainstay.terminate().await;
     report
+}
+
+/// Both outages stand in the status, the metrics and the history, with how long they lasted.
+async fn outages_are_told(mainstay: &Mainstay) {
+    let status = mainstay.status().await;
+    let (resilience, last) = (&status["resilience"], &status["resilience"]["last_recovery"]);
+    assert!(resilience["recoveries"].as_u64().is_some_and(|count| count >= 2), "{resilience}");
+    assert!(resilience["successful_reconnections"].as_u64().is_some_and(|count| count >= 1));
+    assert!(resilience["cache_hit_rate"].as_f64().is_some_and(|rate| rate > 0.0), "{resilience}");
+    assert_eq!(last["backend"], "redis");
+    let (outage, recovery) = (last["outage_ms"].as_u64(), last["recovery_ms"].as_u64());
+    assert!(outage.is_some() && recovery <= outage, "{last}");
+    assert_eq!(status["kpis"]["recovery_time"]["met"], true, "{}", status["kpis"]);
+    let metrics = mainstay.http_get("/metrics").await;
+    for start in [
+        "mainstay_recovery_duration_seconds_count{backend=\"redis\"} ",
+        "mainstay_breaker_transitions_total{backend=\"redis\",from=\"closed\",to=\"open\",reason=",
+        "mainstay_cache_hits_total{cache=\"redis\",record=\"db\"} ",
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(start)), "{start}\n{metrics}");
+    }
+    // Which of its calls was the one that failed is chance.
+    let failed = |line: &str| {
+        line.starts_with("mainstay_backend_request_duration_seconds_count{backend=\"redis\",")
+            && line.contains("outcome=\"failure\"")
+    };
+    assert!(metrics.lines().any(failed), "{metrics}");
+    let history = mainstay.http_get("/v1/history?backend=redis&format=csv").await;
+    assert!(history.lines().any(|line| line.contains(",redis,breaker,closed,open,")), "{history}");
 }
 
 fn nobody_noticed(report: &Report) {
@@ -114,6 +144,8 @@ async fn it_starts_with_redis_down_and_takes_it_in_when_it_comes() {
     redis.kill();
     let mainstay =
         Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    // It serves before a database that takes its time has answered.
+    mainstay.wait_for("db", "up").await;
     let mut client = mainstay.client().await;
     assert_eq!(client.text(&["SET", "k", "v"]).await, "OK");
     assert_eq!(client.text(&["GET", "k"]).await, "v");

@@ -95,6 +95,11 @@ impl Mainstay {
         until("both doors to open", async || self.is_open().await).await;
     }
 
+    /// The process that runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Kills it as a crash of the machine would, and leaves its folder.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -102,7 +107,14 @@ impl Mainstay {
 
     /// Starts it again in its folder.
     pub(crate) async fn start_again(&mut self) {
-        self.child = command(&self.folder, &self.variables).arg("serve").spawn().unwrap();
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same, this time with more variables.
+    pub(crate) async fn start_again_with(&mut self, more: &[(String, String)]) {
+        let mut command = command(&self.folder, &self.variables);
+        command.envs(more.iter().map(|(name, value)| (name, value)));
+        self.child = command.arg("serve").spawn().unwrap();
         self.until_open().await;
     }
 
@@ -131,6 +143,11 @@ impl Mainstay {
         self.resp
     }
 
+    /// Where HTTP is spoken.
+    pub(crate) fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
     /// A new RESP connection.
     pub(crate) async fn client(&self) -> TextClient {
         TextClient(Client::connect(self.resp).await.unwrap())
@@ -138,8 +155,15 @@ impl Mainstay {
 
     /// The body of an HTTP GET.
     pub(crate) async fn http_get(&self, path: &str) -> String {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http);
+        self.http_get_with(path, "").await
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub(crate) async fn http_get_with(&self, path: &str, headers: &str) -> String {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n",
+            self.http
+        );
         self.exchange(&request).await
     }
 
@@ -156,12 +180,17 @@ impl Mainstay {
         self.http_get("/status.txt").await
     }
 
-    /// One backend of the status document.
-    pub(crate) async fn backend(&self, name: &str) -> Json {
+    /// The status document; null when there is none.
+    pub(crate) async fn status(&self) -> Json {
         let answer = self.http_get("/v1/status").await;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let body = &body[body.find('{').unwrap_or(0)..=body.rfind('}').unwrap_or(0)];
-        let Ok(status) = serde_json::from_str::<Json>(body) else { return Json::Null };
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    /// One backend of the status document.
+    pub(crate) async fn backend(&self, name: &str) -> Json {
+        let status = self.status().await;
         let backends = status["backends"].as_array().cloned().unwrap_or_default();
         backends.into_iter().find(|found| found["name"] == name).unwrap_or_default()
     }
@@ -204,9 +233,19 @@ impl Mainstay {
         .await;
     }
 
+    /// Replaces its configuration file.
+    pub(crate) fn write_config(&self, text: &str) {
+        std::fs::write(self.folder.join("mainstay.toml"), text).unwrap();
+    }
+
+    /// Takes its configuration file away.
+    pub(crate) fn remove_config(&self) {
+        std::fs::remove_file(self.folder.join("mainstay.toml")).unwrap();
+    }
+
     /// Sends it a signal: STOP, CONT.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
+        let pid = self.pid().to_string();
         let mut kill = std::process::Command::new("kill");
         assert!(kill.args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
@@ -244,6 +283,25 @@ impl TextClient {
             Value::Bulk(None) => "(nil)".to_owned(),
             Value::Array(items) => format!("{items:?}"),
         }
+    }
+
+    /// Whether the connection ends in place of an answer.
+    pub(crate) async fn is_cut_off(&mut self, args: &[&str]) -> bool {
+        let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+        self.0.command(&args).await.is_err()
+    }
+
+    /// The parts of a reply that is an array of texts.
+    pub(crate) async fn list(&mut self, args: &[&str]) -> Vec<String> {
+        let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+        let Value::Array(items) = self.0.command(&args).await.unwrap() else {
+            panic!("{args:?} is not answered with an array")
+        };
+        let text = |item| match item {
+            Value::Bulk(Some(bytes)) => String::from_utf8(bytes.into()).unwrap(),
+            other => panic!("not a text: {other:?}"),
+        };
+        items.into_iter().map(text).collect()
     }
 
     /// Repeats a command until it answers this.

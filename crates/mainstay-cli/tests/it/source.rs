@@ -131,10 +131,11 @@ async fn what_the_application_notifies_is_loaded_anew_in_every_process() {
     for client in [&mut one, &mut two] {
         client.until(&["GET", "user:2"], r#"{"id":2,"name":"all"}"#).await;
     }
-    // While nobody can listen nothing is heard: all is loaded anew afterwards.
+    // While nobody can listen nothing is heard: all is loaded anew afterwards. Changed first, and not notified: whoever
+    // listened again before the change would never learn of it.
+    app.run("UPDATE users SET name = 'missed' WHERE id = 2").await;
     app.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
         .await;
-    app.run("UPDATE users SET name = 'missed' WHERE id = 2").await;
     for client in [&mut one, &mut two] {
         client.until(&["GET", "user:2"], r#"{"id":2,"name":"missed"}"#).await;
     }

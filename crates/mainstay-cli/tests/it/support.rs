@@ -133,6 +133,19 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// The same, and no line before it has the message `other`.
+    #[track_caller]
+    pub(crate) fn logged_without(&self, message: &str, other: &str) -> Json {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("the server did not log `{message}`"));
+            assert_ne!(line["message"], other, "{line}");
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
     /// A command that talks to this server.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.scratch.command(args);

@@ -1,11 +1,7 @@
 //! `/v1/batch`: many operations in one request, each with its own status.
 //! It must not promise more than the single operations do: a batch is not a transaction.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use axum::{
     Json,
@@ -15,11 +11,16 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use mainstay::{Answer, Condition, Deadline, Key, Op, Outcome, Reply, Version};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, SeqAccess, Visitor},
+};
 use utoipa::ToSchema;
 
 use super::{
-    Api, body,
+    Api,
+    bodies::{NoRoom, Room},
+    body,
     encoding::{self, Encoding},
     kv,
     problem::{Problem, ProblemBody},
@@ -30,7 +31,7 @@ use super::{
 const OPERATIONS_MAX: usize = 1000;
 /// Operations in flight at once.
 const CONCURRENCY: usize = 32;
-/// Bytes of values that one answer carries; reads beyond are refused with 413.
+/// Bytes of values, as they are written, that one answer carries; reads beyond are refused with 413.
 const ANSWER_MAX: usize = 64 << 20;
 
 /// Many operations.
@@ -38,7 +39,9 @@ const ANSWER_MAX: usize = 64 << 20;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
     /// At most 1000. Those on one key are done in this order, the others side by side.
-    operations: Vec<BatchOp>,
+    #[schema(value_type = Vec<BatchOp>)]
+    #[serde(deserialize_with = "operations")]
+    operations: Vec<body::Object<BatchOp>>,
 }
 
 /// One operation.
@@ -143,22 +146,17 @@ pub(crate) async fn run(
     let deadline = api.deadline(&headers)?;
     let body_max = api.storage().config().limits.value_max;
     let batch: Batch = body::read_json(&headers, body, body_max, deadline).await?;
-    if batch.operations.len() > OPERATIONS_MAX {
-        return Err(Problem::bad_request(format!(
-            "a batch holds at most {OPERATIONS_MAX} operations"
-        )));
-    }
     let mut results: Vec<BatchResult> = Vec::new();
     results.resize_with(batch.operations.len(), BatchResult::default);
     let mut lanes: BTreeMap<Key, Vec<(usize, Op)>> = BTreeMap::new();
-    for (index, operation) in batch.operations.into_iter().enumerate() {
+    for (index, body::Object(operation)) in batch.operations.into_iter().enumerate() {
         match operation.into_op() {
             Ok((key, op)) => lanes.entry(key).or_default().push((index, op)),
             Err(problem) => results[index] = failed(problem),
         }
     }
-    let bytes = AtomicUsize::new(0);
-    let lanes = lanes.into_values().map(|lane| run_lane(&api, lane, deadline, &bytes));
+    let room = Room::new(&api, ANSWER_MAX);
+    let lanes = lanes.into_values().map(|lane| run_lane(&api, lane, deadline, &room));
     let mut finished = stream::iter(lanes).buffer_unordered(CONCURRENCY);
     while let Some(lane) = finished.next().await {
         for (index, result) in lane {
@@ -173,11 +171,11 @@ async fn run_lane(
     api: &Api,
     lane: Vec<(usize, Op)>,
     deadline: Deadline,
-    bytes: &AtomicUsize,
+    room: &Room,
 ) -> Vec<(usize, BatchResult)> {
     let mut results = Vec::with_capacity(lane.len());
     for (index, op) in lane {
-        let result = run_one(api, op, deadline, bytes).await.unwrap_or_else(failed);
+        let result = run_one(api, op, deadline, room).await.unwrap_or_else(failed);
         results.push((index, result));
     }
     results
@@ -187,18 +185,15 @@ async fn run_one(
     api: &Api,
     op: Op,
     deadline: Deadline,
-    bytes: &AtomicUsize,
+    room: &Room,
 ) -> Result<BatchResult, Problem> {
-    if matches!(op, Op::Get { .. }) && bytes.load(Ordering::Relaxed) > ANSWER_MAX {
-        let detail =
-            "the values of this batch exceed what one answer carries; read the rest in another";
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Too large", detail));
-    }
     let unconditional = matches!(op, Op::Delete { condition: Condition::Always, .. });
     let created = matches!(op, Op::Set { condition: Condition::Absent, .. });
     let answer = api.execute(op, deadline).await?;
     if let Reply::Record(record) = &answer.reply {
-        bytes.fetch_add(record.as_ref().map_or(0, |record| record.value.len()), Ordering::Relaxed);
+        // Before it is copied.
+        let more = record.as_ref().map_or(0, |record| encoding::length(&record.value));
+        room.take(more).map_err(|none| no_room(none, more))?;
         return read_result(answer);
     }
     let source = Some(answer.source.to_string());
@@ -225,6 +220,19 @@ async fn run_one(
     Ok(BatchResult { status: status.as_u16(), integer, version, source, ..BatchResult::default() })
 }
 
+fn no_room(none: NoRoom, bytes: usize) -> Problem {
+    let detail = match none {
+        NoRoom::Anywhere(full) => return full.problem(),
+        NoRoom::Here if bytes > ANSWER_MAX => {
+            "the value exceeds what the answer to a batch carries; read it by itself"
+        }
+        NoRoom::Here => {
+            "the values of this batch exceed what one answer carries; read the rest in another"
+        }
+    };
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Too large", detail)
+}
+
 fn read_result(answer: Answer) -> Result<BatchResult, Problem> {
     let Some(record) = answer.reply.into_record()? else { return Err(Problem::no_such_key()) };
     let (value, encoding) = encoding::write(&record.value);
@@ -246,6 +254,35 @@ fn read_result(answer: Answer) -> Result<BatchResult, Problem> {
 fn failed(problem: Problem) -> BatchResult {
     let status = problem.status().as_u16();
     BatchResult { status, problem: Some(problem.into_body()), ..BatchResult::default() }
+}
+
+/// Reads no more than one batch may hold, however many there are.
+fn operations<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<body::Object<BatchOp>>, D::Error> {
+    struct Operations;
+
+    impl<'de> Visitor<'de> for Operations {
+        type Value = Vec<body::Object<BatchOp>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of operations")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+            let mut read = Vec::new();
+            while let Some(operation) = all.next_element()? {
+                if read.len() == OPERATIONS_MAX {
+                    let text = format!("a batch holds at most {OPERATIONS_MAX} operations");
+                    return Err(de::Error::custom(text));
+                }
+                read.push(operation);
+            }
+            Ok(read)
+        }
+    }
+
+    deserializer.deserialize_seq(Operations)
 }
 
 impl BatchOp {

@@ -11,7 +11,7 @@ use std::{
 use mainstay::{Error, ErrorKind, Result, config::text};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::address;
+use crate::{access::check_token, address};
 
 /// The HTTP front door. `HttpConfig::default()` listens on loopback without a token.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,8 @@ use crate::address;
 pub struct HttpConfig {
     /// Address and port, or `localhost:PORT`; port 0 takes a free one. Default `127.0.0.1:6391`.
     pub listen: String,
-    /// What a caller has to present as `Authorization: Bearer ...`; never printed. Default: none (loopback only).
+    /// What a caller has to present as `Authorization: Bearer ...` (user `default`, an admin); never printed. Default: none
+    /// (loopback only).
     #[serde(serialize_with = "redacted", skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// A file that holds the token; white space at its ends is cut off. Default: none.
@@ -29,8 +30,26 @@ pub struct HttpConfig {
     /// Host names by which clients reach this server, without port. Loopback names are always allowed, and IP addresses
     /// when it listens elsewhere than on loopback. Default: none.
     pub allowed_hosts: Vec<String>,
-    /// Connections at once; one more is answered 503 and closed. Default 1024.
+    /// Connections at once. On one more a single request is answered: state and control as ever, everything else with
+    /// 503. Default 1024.
     pub connections_max: usize,
+    /// Connections from one address at most, a /64 of IPv6 counting as one; more are treated likewise, with 429.
+    /// Default: no limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_address: Option<usize>,
+    /// Connections at once over these limits, for that one request; what comes beyond is closed without an answer.
+    /// Default 64.
+    pub admin_connections: usize,
+    /// Bytes of the bodies of requests and answers that are held at once, those of all connections together; more is
+    /// answered 503.
+    /// Default 256 MiB.
+    #[serde(with = "text::size")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::SizeText"))]
+    pub bodies_max: u64,
+    /// A client that takes nothing of its answer for this long is closed. Default 60 s.
+    #[serde(with = "text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "mainstay::config::text::DurationText"))]
+    pub send_timeout: Duration,
     /// Event streams at once. Default 128.
     pub streams_max: usize,
     /// Time to receive a request's head, also for the next one on a kept connection. Default and ceiling 10 s.
@@ -65,6 +84,10 @@ impl Default for HttpConfig {
             token_file: None,
             allowed_hosts: Vec::new(),
             connections_max: 1024,
+            connections_per_address: None,
+            admin_connections: 64,
+            bodies_max: 256 << 20,
+            send_timeout: Duration::from_secs(60),
             streams_max: 128,
             header_timeout: Duration::from_secs(10),
             header_max: 32 << 10,
@@ -93,12 +116,21 @@ impl HttpConfig {
     /// # Errors
     /// `InvalidArgument`; the message begins with the path of the value (`http.listen: ...`) and names the fix.
     pub fn validate(&self) -> Result<()> {
+        self.validate_with(self.token.is_some() || self.token_file.is_some())
+    }
+
+    /// The same; `guarded`: nobody comes in without a token or a certificate, whatever stands in this section.
+    ///
+    /// # Errors
+    /// As `validate`.
+    pub fn validate_with(&self, guarded: bool) -> Result<()> {
         let address = self.address()?;
-        if !address.ip().is_loopback() && self.token.is_none() && self.token_file.is_none() {
+        if !address.ip().is_loopback() && !guarded {
             return Err(invalid(
                 "listen",
                 &format!(
-                    "{address} is reachable from elsewhere: set http.token_file, or listen on 127.0.0.1"
+                    "{address} is reachable from elsewhere: set http.token_file, users with tokens, or \
+                     tls.client_ca_file, or listen on 127.0.0.1"
                 ),
             ));
         }
@@ -106,7 +138,7 @@ impl HttpConfig {
             return Err(invalid("token", "and http.token_file are both set; keep one"));
         }
         if let Some(token) = &self.token {
-            check_token("token", token)?;
+            check_token("http.token", token)?;
         }
         if let Some(host) = self.allowed_hosts.iter().find(|host| !is_host_name(host)) {
             return Err(invalid(
@@ -127,8 +159,18 @@ impl HttpConfig {
         if self.timeout_max.is_zero() || self.timeout_max > Duration::from_secs(3600) {
             return Err(invalid("timeout_max", "is above 0 and at most 1h"));
         }
+        if self.bodies_max < 1 << 20 {
+            return Err(invalid("bodies_max", "is at least 1MiB"));
+        }
+        if self.send_timeout.is_zero() {
+            return Err(invalid("send_timeout", "is above 0"));
+        }
+        if self.connections_per_address == Some(0) {
+            return Err(invalid("connections_per_address", "is above 0, or left out"));
+        }
         let counts = [
             ("connections_max", self.connections_max, 1_000_000),
+            ("admin_connections", self.admin_connections, 1_000_000),
             ("streams_max", self.streams_max, 100_000),
             ("headers_max", self.headers_max, 1000),
         ];
@@ -158,16 +200,9 @@ impl HttpConfig {
             invalid("token_file", &format!("{} cannot be read: {error}", path.display()))
         };
         let token = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
-        check_token("token_file", &token)?;
+        check_token("http.token_file", &token)?;
         Ok(Some(token))
     }
-}
-
-fn check_token(name: &str, token: &str) -> Result<()> {
-    if token.len() < 8 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(invalid(name, "holds at least 8 printable ASCII characters without spaces"));
-    }
-    Ok(())
 }
 
 fn is_host_name(host: &str) -> bool {

@@ -7,11 +7,11 @@ use axum::{
     Json,
     body::Body,
     extract::{Extension, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use mainstay::{
-    BreakerCommand,
+    Actor, BreakerCommand,
     config::text,
     status::{BackendStatus, Status},
 };
@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use super::{Api, body, problem::Problem, query::Query, server::Peer};
+use super::{Api, body, caller, problem::Problem, query::Query, server::Peer};
 
 /// How long a forced state lasts when nothing is said.
 const FOR_DEFAULT: Duration = Duration::from_secs(600);
@@ -57,6 +57,9 @@ pub(crate) enum BreakerWish {
 pub(crate) struct DrainRequest {
     /// Why; goes to the log.
     reason: String,
+    /// For how long, with a unit: at most 24h. Default: until it is put back.
+    #[serde(rename = "for")]
+    duration: Option<String>,
 }
 
 /// Force a breaker
@@ -76,8 +79,8 @@ pub(crate) async fn breaker(
     let backend = backend_of(&api, &uri)?;
     let request: BreakerRequest = read(&api, &headers, body).await?;
     let command = request.command()?;
-    let reason = signed(&request.reason, peer)?;
-    api.storage().breaker(&backend, command, &reason)?;
+    let reason = reason(&request.reason)?;
+    api.storage().breaker_by(&backend, command, &reason, &actor(&headers, peer))?;
     known(&api.storage().status(), &backend).map(Json)
 }
 
@@ -97,8 +100,12 @@ pub(crate) async fn drain(
     Query::parse(&uri, &[])?;
     let backend = backend_of(&api, &uri)?;
     let request: DrainRequest = read(&api, &headers, body).await?;
-    let reason = signed(&request.reason, peer)?;
-    api.storage().drain(&backend, true, &reason)?;
+    let reason = reason(&request.reason)?;
+    let actor = actor(&headers, peer);
+    match span(request.duration.as_deref())? {
+        Some(time) => api.storage().drain_for(&backend, time, &reason, &actor)?,
+        None => api.storage().drain_by(&backend, true, &reason, &actor)?,
+    }
     let after = known(&api.storage().status(), &backend)?;
     Ok((StatusCode::ACCEPTED, Json(after)).into_response())
 }
@@ -113,24 +120,18 @@ pub(crate) async fn undrain(
     State(api): State<Api>,
     peer: Option<Extension<Peer>>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let query = Query::parse(&uri, &["reason"])?;
     let backend = backend_of(&api, &uri)?;
-    let reason = signed(query.text("reason")?.unwrap_or("put back"), peer)?;
-    api.storage().drain(&backend, false, &reason)?;
+    let reason = reason(query.text("reason")?.unwrap_or("put back"))?;
+    api.storage().drain_by(&backend, false, &reason, &actor(&headers, peer))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 impl BreakerRequest {
     fn command(&self) -> Result<BreakerCommand, Problem> {
-        let duration = match &self.duration {
-            None => FOR_DEFAULT,
-            Some(written) => text::parse_duration(written)
-                .map_err(|problem| Problem::bad_request(format!("for: {problem}")))?,
-        };
-        if duration.is_zero() || duration > FOR_MAX {
-            return Err(Problem::bad_request("for: is above 0 and at most 24h"));
-        }
+        let duration = span(self.duration.as_deref())?.unwrap_or(FOR_DEFAULT);
         match self.state {
             BreakerWish::Open => Ok(BreakerCommand::ForceOpen(duration)),
             BreakerWish::Closed => Ok(BreakerCommand::ForceClosed(duration)),
@@ -140,6 +141,17 @@ impl BreakerRequest {
             BreakerWish::Auto => Ok(BreakerCommand::Auto),
         }
     }
+}
+
+/// `for`, within its bounds.
+fn span(written: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let Some(written) = written else { return Ok(None) };
+    let time = text::parse_duration(written)
+        .map_err(|problem| Problem::bad_request(format!("for: {problem}")))?;
+    if time.is_zero() || time > FOR_MAX {
+        return Err(Problem::bad_request("for: is above 0 and at most 24h"));
+    }
+    Ok(Some(time))
 }
 
 pub(super) async fn read<T: DeserializeOwned>(
@@ -159,7 +171,7 @@ fn backend_of(api: &Api, uri: &Uri) -> Result<String, Problem> {
     Ok(name)
 }
 
-fn known(status: &Status, name: &str) -> Result<BackendStatus, Problem> {
+pub(super) fn known(status: &Status, name: &str) -> Result<BackendStatus, Problem> {
     let found = status.backends.iter().find(|backend| &*backend.name == name).cloned();
     found.ok_or_else(|| {
         let names: Vec<&str> = status.backends.iter().map(|backend| &*backend.name).collect();
@@ -168,15 +180,26 @@ fn known(status: &Status, name: &str) -> Result<BackendStatus, Problem> {
     })
 }
 
-/// The reason on one line, with who gave it.
-pub(super) fn signed(reason: &str, peer: Option<Extension<Peer>>) -> Result<String, Problem> {
-    let printable: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
-    if printable.trim().is_empty() {
-        return Err(Problem::bad_request("reason: says why, for the log"));
+/// The reason on one line.
+pub(super) fn reason(given: &str) -> Result<String, Problem> {
+    let printable: String = given.chars().filter(|c| !c.is_control()).take(200).collect();
+    match printable.trim() {
+        "" => Err(Problem::bad_request("reason: says why, for the log")),
+        reason => Ok(reason.to_owned()),
     }
-    let actor = peer
-        .map_or_else(|| "http".to_owned(), |Extension(Peer(address))| format!("http {address}"));
-    Ok(format!("{} (by {actor})", printable.trim()))
+}
+
+/// Who asks: the command line says so in its `User-Agent`, everybody else is `http`; with the address, if there is one,
+/// and the name of the user, where one has to prove it.
+pub(super) fn actor(headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Actor {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let door =
+        if agent.is_some_and(|agent| agent.starts_with("mainstay/")) { "cli" } else { "http" };
+    let place = match peer {
+        Some(Extension(Peer(address))) => format!("{door} {}", address.ip()),
+        None => door.to_owned(),
+    };
+    Actor::new(caller::signed(place))
 }
 
 #[cfg(test)]
@@ -208,9 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_one_line_and_signed() {
-        let peer = Peer("127.0.0.1:9".parse().unwrap());
-        assert_eq!(signed(" a\nb ", Some(Extension(peer))).unwrap(), "ab (by http 127.0.0.1:9)");
-        assert!(signed(" \n", None).is_err());
+    fn a_reason_is_one_line_and_says_something() {
+        assert_eq!(reason(" a\nb ").unwrap(), "ab");
+        assert!(reason(" \n").is_err());
+    }
+
+    #[test]
+    fn the_actor_is_the_door_and_the_address() {
+        let peer = || Some(Extension(Peer("127.0.0.1:9".parse().unwrap())));
+        let mut headers = HeaderMap::new();
+        assert_eq!(actor(&headers, None).as_str(), "http");
+        headers.insert(header::USER_AGENT, "curl/8".parse().unwrap());
+        assert_eq!(actor(&headers, peer()).as_str(), "http 127.0.0.1");
+        headers.insert(header::USER_AGENT, "mainstay/0.1.0".parse().unwrap());
+        assert_eq!(actor(&headers, peer()).as_str(), "cli 127.0.0.1");
     }
 }

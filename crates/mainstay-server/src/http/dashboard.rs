@@ -2,14 +2,17 @@
 //! It must not hold any state of the storage but for the table that a browser without scripts gets.
 
 use axum::{
-    extract::{Path, State},
+    extract::{Extension, Path, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Api, page, problem::Problem, query::Query, status::StatusDocument};
+use super::{
+    Api, page, problem::Problem, query::Query, security::identify, server::Peer,
+    status::StatusDocument,
+};
 
 /// Our own files and our own API, nothing else; no markup from strings.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -30,6 +33,7 @@ struct Files;
     responses((status = 200, description = "A page that asks this API for everything it shows", body = String, content_type = "text/html")))]
 pub(crate) async fn page(
     State(api): State<Api>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -37,7 +41,7 @@ pub(crate) async fn page(
     let shell = Files::get("index.html").ok_or_else(|| missing("index.html"))?;
     let shell = String::from_utf8_lossy(&shell.data);
     // The page is open to everyone, so that it can ask for the token; what the storage does is not.
-    let allowed = api.token().is_none_or(|token| token.check(&headers).is_ok());
+    let allowed = identify(&api, &headers, peer.map(|peer| peer.0)).is_ok();
     let table = if allowed { page::render(&StatusDocument::now(&api)) } else { LOCKED.to_owned() };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),

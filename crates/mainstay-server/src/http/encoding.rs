@@ -29,6 +29,20 @@ pub(crate) fn write(bytes: &[u8]) -> (String, Encoding) {
     }
 }
 
+/// Bytes that it takes in JSON, at most.
+pub(crate) fn length(bytes: &[u8]) -> usize {
+    if std::str::from_utf8(bytes).is_err() {
+        return bytes.len().div_ceil(3) * 4;
+    }
+    // Six for a control character, two for a quote or a backslash.
+    let escaped = bytes.iter().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
 /// Reads bytes from JSON.
 pub(crate) fn read(text: String, encoding: Encoding) -> Result<Vec<u8>, Problem> {
     match encoding {
@@ -63,6 +77,15 @@ mod tests {
         assert_eq!(write(b"ada"), ("ada".to_owned(), Encoding::Utf8));
         assert_eq!(write(b"\xff").1, Encoding::Base64);
         assert!(read("!".to_owned(), Encoding::Base64).is_err());
+    }
+
+    #[test]
+    fn nothing_is_written_longer_than_was_said() {
+        for bytes in [&[0; 9][..], b"a\"\\\n\x7f", b"\xff", b"\xff\xff", "ключ".as_bytes(), b""]
+        {
+            let written = serde_json::to_string(&write(bytes).0).unwrap();
+            assert!(written.len() - 2 <= length(bytes), "{written}");
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use axum::{
 use futures_util::{Stream, stream};
 use mainstay::Event;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::{Api, problem::Problem, query::Query, status::StatusDocument};
+use super::{Api, caller, problem::Problem, query::Query, status::StatusDocument};
+use crate::{access::User, admission::Admitted, limits::Limit};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -39,7 +40,7 @@ pub(crate) struct EventList {
 #[utoipa::path(get, path = "/v1/events", tag = "state",
     params(
         ("format" = Option<String>, Query, description = "`json`: the latest events as a list, no stream"),
-        ("limit" = Option<u32>, Query, description = "With format=json: how many, 1 to 1000, default 100"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "With format=json: how many, 1 to 1000, default 100"),
         ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was received"),
     ),
     responses((status = 200, description = "The stream, or the list",
@@ -71,10 +72,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 fn open(api: &Api, last_id: Option<u64>) -> Result<Response, Problem> {
-    let permit = Arc::clone(api.streams()).try_acquire_owned().map_err(|_| {
+    let permit = api.streams().try_admit().ok_or_else(|| {
         let detail = "too many event streams are open";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many streams", detail)
             .hint("close one, or raise http.streams_max")
+            .over(Limit::HttpStreams)
     })?;
     let follow = Follow::start(api, last_id, permit)?;
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
@@ -90,21 +92,19 @@ struct Follow {
     /// The id of the last event that was queued or sent.
     last_id: u64,
     closing: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    /// Who listens.
+    user: Option<Arc<User>>,
+    _permit: Admitted,
 }
 
 impl Follow {
-    fn start(
-        api: &Api,
-        last_id: Option<u64>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Self, Problem> {
+    fn start(api: &Api, last_id: Option<u64>, permit: Admitted) -> Result<Self, Problem> {
         let bus = api.storage().events();
         // Subscribed before the ring and the status are read: what comes in between is seen twice and skipped once.
         let live = bus.subscribe();
         let ring = bus.since(0);
-        let newest = ring.last().map_or(0, |event| event.id);
-        let (missed, replay) = replay(&ring, last_id);
+        let newest = ring.last().map_or(bus.base(), |event| event.id);
+        let (missed, replay) = replay(&ring, bus.base(), last_id);
         let mut ready = VecDeque::with_capacity(replay.len() + 2);
         // The snapshot carries an id only for a new client; one that comes back keeps its place until the replay.
         let snapshot = message("snapshot", &StatusDocument::now(api))?;
@@ -115,7 +115,8 @@ impl Follow {
         for event in replay {
             ready.push_back(event_message(event)?);
         }
-        Ok(Self { ready, live, last_id: newest, closing: api.closing(), _permit: permit })
+        let (closing, user) = (api.closing(), caller::current());
+        Ok(Self { ready, live, last_id: newest, closing, user, _permit: permit })
     }
 
     fn into_stream(self) -> impl Stream<Item = Result<sse::Event, Infallible>> {
@@ -135,6 +136,10 @@ impl Follow {
                 () = self.closing.cancelled() => return None,
                 received = self.live.recv() => received,
             };
+            // A reload that takes the token away tells of itself, so that the stream ends there.
+            if self.user.as_ref().is_some_and(|user| user.is_revoked()) {
+                return None;
+            }
             match received {
                 Ok(event) if event.id <= self.last_id => {}
                 Ok(event) => {
@@ -148,12 +153,12 @@ impl Follow {
     }
 }
 
-/// How many events a client that has seen `last_id` has missed for good, and which are sent again.
-fn replay(ring: &[Arc<Event>], last_id: Option<u64>) -> (u64, &[Arc<Event>]) {
+/// How many events a client that has seen `last_id` has missed for good, and which are sent again. `base`: before the first.
+fn replay(ring: &[Arc<Event>], base: u64, last_id: Option<u64>) -> (u64, &[Arc<Event>]) {
     let Some(last_id) = last_id else { return (0, &[]) };
-    let newest = ring.last().map_or(0, |event| event.id);
-    // An id from the future is of an earlier process: its numbers mean nothing here.
-    let seen = if last_id > newest { 0 } else { last_id };
+    let newest = ring.last().map_or(base, |event| event.id);
+    // One of an earlier process (or from the future, if the clock was put back): nothing of this one has been seen.
+    let seen = if (base..=newest).contains(&last_id) { last_id } else { base };
     let from = ring.partition_point(|event| event.id <= seen);
     let missed = ring.get(from).map_or(0, |event| event.id - seen - 1);
     (missed, &ring[from..])
@@ -182,30 +187,34 @@ mod tests {
 
     use super::*;
 
-    fn ring(events: u64) -> Vec<Arc<Event>> {
-        let bus = Events::new(Clock::starting_at(0));
+    fn ring(events: u64) -> (u64, Vec<Arc<Event>>) {
+        let bus = Events::new(Clock::starting_at(7));
         for _ in 0..events {
             bus.publish(None, EventKind::Storage { state: "open" }, "");
         }
-        bus.since(0)
+        (bus.base(), bus.since(0))
     }
 
-    fn replayed(ring: &[Arc<Event>], last_id: Option<u64>) -> (u64, Vec<u64>) {
-        let (missed, events) = replay(ring, last_id);
-        (missed, events.iter().map(|event| event.id).collect())
+    fn replayed(ring: &[Arc<Event>], base: u64, last_id: Option<u64>) -> (u64, Vec<u64>) {
+        let (missed, events) = replay(ring, base, last_id.map(|id| base + id));
+        (missed, events.iter().map(|event| event.id - base).collect())
     }
 
     #[tokio::test]
     async fn a_client_that_comes_back_gets_what_it_missed() {
-        let all = ring(5);
+        let (base, all) = ring(5);
+        let replayed = |ring: &[Arc<Event>], last_id| replayed(ring, base, last_id);
         assert_eq!(replayed(&all, None), (0, vec![]));
         assert_eq!(replayed(&all, Some(5)), (0, vec![]));
         assert_eq!(replayed(&all, Some(3)), (0, vec![4, 5]));
         assert_eq!(replayed(&all, Some(0)), (0, vec![1, 2, 3, 4, 5]));
         // The ring has lost 1 and 2.
         assert_eq!(replayed(&all[2..], Some(1)), (1, vec![3, 4, 5]));
-        // An id of an earlier process.
-        assert_eq!(replayed(&all, Some(900)), (0, vec![1, 2, 3, 4, 5]));
+        // Ids of an earlier process, and of one whose clock was ahead.
+        for id in [3, base + 900] {
+            let (missed, events) = replay(&all, base, Some(id));
+            assert_eq!((missed, events.len()), (0, 5));
+        }
         assert_eq!(replayed(&[], Some(9)), (0, vec![]));
     }
 }

@@ -227,7 +227,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use mainstay::status::{
-        BreakerStatus, CallCounts, LatencySnapshot, LocksStatus, ReconnectStatus,
+        BreakerStatus, CallCounts, HistoryStatus, Kpis, LatencySnapshot, LocksStatus,
+        ReconnectStatus, Resilience,
     };
 
     use super::*;
@@ -239,12 +240,15 @@ mod tests {
             health,
             health_since: Duration::ZERO,
             drained: false,
+            drained_for: None,
+            injected: None,
             breaker: BreakerStatus {
                 state: breaker,
                 forced: false,
                 reason: String::new(),
                 since: Duration::from_millis(1500),
                 retry_in: None,
+                forced_for: None,
                 failures: 5,
                 calls: 9,
             },
@@ -256,7 +260,11 @@ mod tests {
             calls: CallCounts::default(),
             latency_p50: None,
             latency_p99: None,
-            latency: LatencySnapshot::default(),
+            requests: Vec::new(),
+            transitions: Vec::new(),
+            flapping: false,
+            switches: 0,
+            recoveries: LatencySnapshot::default(),
             facts: Vec::new(),
         }
     }
@@ -265,6 +273,7 @@ mod tests {
         Status {
             health,
             sentence: String::new(),
+            warnings: Vec::new(),
             uptime: Duration::ZERO,
             backends,
             routes: Vec::new(),
@@ -278,6 +287,9 @@ mod tests {
             overflowed_keys: 0,
             journal: None,
             locks: LocksStatus::default(),
+            kpis: Kpis::default(),
+            resilience: Resilience::default(),
+            history: HistoryStatus::default(),
         }
     }
 

@@ -10,7 +10,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Api, control::read, problem::Problem, query::Query};
+use super::{Api, caller, control::read, problem::Problem, query::Query};
+use crate::access::{Reach, Role};
 
 /// Names of one request at most.
 const NAMES_MAX: usize = 1000;
@@ -54,6 +55,7 @@ pub(crate) async fn run(
     if invalidated == 0 || invalidated > NAMES_MAX {
         return Err(Problem::bad_request("names 1 to 1000 keys, prefixes and tags in all"));
     }
+    caller::permit(&api, Role::Write, || reach(&keys, &prefixes, &tags))?;
     let storage = api.storage();
     for key in keys {
         storage.invalidate(key).await?;
@@ -65,4 +67,12 @@ pub(crate) async fn run(
         storage.invalidate_tag(tag).await?;
     }
     Ok(Json(Invalidated { invalidated }))
+}
+
+/// A tag may be on any key; under a prefix that lies within a user's bounds, so does every key.
+fn reach<'a>(keys: &'a [String], prefixes: &'a [String], tags: &[String]) -> Reach<'a> {
+    match tags {
+        [] => Reach::Keys(keys.iter().chain(prefixes).map(|name| name.as_bytes()).collect()),
+        _ => Reach::Everything,
+    }
 }

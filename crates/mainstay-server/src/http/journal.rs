@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    control::{read as read_request, signed},
+    control::{actor, read as read_request, reason},
     problem::Problem,
     query::Query,
     server::Peer,
@@ -59,7 +59,7 @@ pub(crate) struct ReplayRequest {
 #[utoipa::path(get, path = "/v1/journal", tag = "state",
     params(
         ("after" = Option<u64>, Query, description = "Entries behind this number"),
-        ("limit" = Option<u32>, Query, description = "How many, 1 to 1000, default 100; an answer of 8 MiB ends earlier"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many, 1 to 1000, default 100; an answer of 8 MiB ends earlier"),
     ),
     responses((status = 200, description = "Depth, age, entries, dead letters", body = JournalDocument),
               (status = 404, description = "No route has a journal")))]
@@ -92,9 +92,9 @@ pub(crate) async fn replay(
     Query::parse(&uri, &[])?;
     let status = status(&api)?;
     let request: ReplayRequest = read_request(&api, &headers, body).await?;
-    let reason = signed(&request.reason, peer)?;
+    let (reason, actor) = (reason(&request.reason)?, actor(&headers, peer));
     api.storage().replay_journal()?;
-    tracing::info!(reason, "the journal is replayed");
+    tracing::info!(reason, actor = actor.as_str(), "the journal is replayed");
     Ok((StatusCode::ACCEPTED, Json(status)).into_response())
 }
 
@@ -108,18 +108,19 @@ pub(crate) async fn discard(
     State(api): State<Api>,
     peer: Option<Extension<Peer>>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let query = Query::parse(&uri, &["reason"])?;
     status(&api)?;
     let seq = number(uri.path().rsplit('/').next().unwrap_or_default())?;
-    let reason = signed(query.text("reason")?.unwrap_or("looked at"), peer)?;
+    let reason = reason(query.text("reason")?.unwrap_or("looked at"))?;
     let there = api.storage().journal_dead_letters()?;
     if !there.iter().any(|line| parsed(line)["seq"] == seq) {
         let detail = format!("there is no dead letter {seq}");
         let title = "No such dead letter";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_dead_letter", title, detail));
     }
-    api.storage().discard_dead_letter(seq, &reason).await?;
+    api.storage().discard_dead_letter_by(seq, &reason, &actor(&headers, peer)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Body,
-    extract::State,
+    extract::{Extension, State},
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use mainstay::{
-    Key,
+    EventKind, Key,
     config::text,
+    event::Details,
     lock::{Asked, Claim, Grant, Guarantee, LockOptions, Released},
     op::LockRow,
 };
@@ -20,11 +21,20 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Api, control::read as read_request, problem::Problem, query::Query};
+use super::{
+    Api, caller,
+    control::{actor, read as read_request, reason as said},
+    problem::Problem,
+    query::Query,
+    server::Peer,
+};
+use crate::access::{Reach, Role};
 
 /// Locks of one answer.
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
+/// Pages that are looked through for one lock.
+const PAGES_MAX: usize = 100;
 
 /// How a lock is asked for.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -113,7 +123,7 @@ pub(crate) async fn acquire(
     body: Body,
 ) -> Result<Response, Problem> {
     Query::parse(&uri, &[])?;
-    let name = name_of(&uri)?;
+    let name = name_of(&api, &uri)?;
     let request: LockRequest = read_request(&api, &headers, body).await?;
     let options = request.options()?;
     let locks = api.storage().locks();
@@ -140,7 +150,7 @@ pub(crate) async fn renew(
     body: Body,
 ) -> Result<Json<GrantDocument>, Problem> {
     Query::parse(&uri, &[])?;
-    let name = name_of(&uri)?;
+    let name = name_of(&api, &uri)?;
     let request: RenewRequest = read_request(&api, &headers, body).await?;
     let ttl = duration("ttl", request.ttl.as_deref())?.unwrap_or(LockOptions::TTL);
     let claim = Claim { name, holder: holder(&request.holder)?, token: request.token };
@@ -151,23 +161,53 @@ pub(crate) async fn renew(
 }
 
 /// Release a lock
+///
+/// By its holder, or by hand with a `reason` in place of `holder`: the holder is not told and believes its lease until
+/// the next renewal, so only writes that carry the fencing token are safe from it.
 #[utoipa::path(delete, path = "/v1/locks/{name}", tag = "locks",
     params(("name" = String, Path, description = "The lock's name"),
-           ("holder" = String, Query, description = "As the grant said"),
-           ("token" = u64, Query, description = "As the grant said")),
+           ("holder" = Option<String>, Query, description = "As the grant said"),
+           ("token" = u64, Query, description = "As the grant, or the list, said"),
+           ("reason" = Option<String>, Query, description = "By hand: why; goes to the log and the events")),
     responses((status = 204, description = "It was held until now, and is free"),
               (status = 412, description = "Its lease had ended before"),
               (status = 503, description = "Not known; it is tried again, and ends with its lease")))]
-pub(crate) async fn release(State(api): State<Api>, uri: Uri) -> Result<StatusCode, Problem> {
-    let query = Query::parse(&uri, &["holder", "token"])?;
+pub(crate) async fn release(
+    State(api): State<Api>,
+    peer: Option<Extension<Peer>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let query = Query::parse(&uri, &["holder", "token", "reason"])?;
     let missing =
         |what: &str| Problem::bad_request(format!("`{what}` is missing: as the grant said"));
-    let named = query.text("holder")?.ok_or_else(|| missing("holder"))?;
     let token = query.text("token")?.ok_or_else(|| missing("token"))?;
     let token = token.parse().map_err(|_| Problem::bad_request("`token` is a whole number"))?;
-    let claim = Claim { name: name_of(&uri)?, holder: holder(named)?, token };
+    let name = name_of(&api, &uri)?;
+    let (claim, by_hand) = match (query.text("holder")?, query.text("reason")?) {
+        (Some(named), None) => (Claim { name, holder: holder(named)?, token }, None),
+        (None, Some(reason)) => {
+            let reason = said(reason)?;
+            // It takes the lock from whoever holds it.
+            caller::permit(&api, Role::Admin, || Reach::Nothing)?;
+            (held_under(&api, name, token).await?, Some(reason))
+        }
+        (None, None) => return Err(missing("holder")),
+        (Some(_), Some(_)) => {
+            let detail = "`reason` is for a release by hand: it goes without `holder`";
+            return Err(Problem::bad_request(detail));
+        }
+    };
     match api.storage().locks().release(&claim).await? {
-        Released::Released => Ok(StatusCode::NO_CONTENT),
+        Released::Released => {
+            if let Some(reason) = by_hand {
+                let reason = format!("{}, token {token}: {reason}", text_of(&claim.name));
+                let kind = EventKind::Lock { state: "released" };
+                let details = Details { actor: actor(&headers, peer), ..Details::default() };
+                api.storage().events().publish_with(None, kind, reason, details);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
         Released::AlreadyLost => Err(lost(&claim.name)),
         Released::Unknown => {
             let detail = "no answer came: it is tried again, and ends by itself with its lease";
@@ -177,11 +217,30 @@ pub(crate) async fn release(State(api): State<Api>, uri: Uri) -> Result<StatusCo
     }
 }
 
+/// The grant that holds a lock under this token now: whoever acts by hand knows no more of it.
+async fn held_under(api: &Api, name: Key, token: u64) -> Result<Claim, Problem> {
+    let mut after = None;
+    for _ in 0..PAGES_MAX {
+        let page = api.storage().locks().list(after, PAGE_MAX).await?;
+        if let Some(row) = page.rows.iter().find(|row| row.name == name) {
+            let holder = row.holder.filter(|_| row.token == token);
+            return holder
+                .map(|holder| Claim { name: name.clone(), holder, token })
+                .ok_or_else(|| lost(&name));
+        }
+        if page.next.is_none() {
+            break;
+        }
+        after = page.next;
+    }
+    Err(lost(&name))
+}
+
 /// The locks
 #[utoipa::path(get, path = "/v1/locks", tag = "locks",
     params(
         ("after" = Option<String>, Query, description = "Locks behind this name"),
-        ("limit" = Option<u32>, Query, description = "How many, 1 to 1000, default 100"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many, 1 to 1000, default 100"),
     ),
     responses((status = 200, description = "Who holds what", body = LocksDocument),
               (status = 501, description = "No backend grants locks")))]
@@ -239,9 +298,10 @@ fn shown(row: &LockRow) -> LockDocument {
 }
 
 fn held(name: &Key, left: Duration, note: &str) -> Problem {
-    let left = text::format_duration(Duration::from_millis(millis(left)));
-    let detail = format!("{} is held by {note:?} for {left} yet", text_of(name));
+    let shown = text::format_duration(Duration::from_millis(millis(left)));
+    let detail = format!("{} is held by {note:?} for {shown} yet", text_of(name));
     Problem::new(StatusCode::CONFLICT, "lock_held", "The lock is held", detail)
+        .retry_after(left)
         .hint("ask with `wait`, or again later")
 }
 
@@ -264,12 +324,14 @@ fn duration(what: &str, text: Option<&str>) -> Result<Option<Duration>, Problem>
     text.map(parse).transpose()
 }
 
-fn name_of(uri: &Uri) -> Result<Key, Problem> {
+/// The lock that the path names, if the user of the request may touch it.
+fn name_of(api: &Api, uri: &Uri) -> Result<Key, Problem> {
     let encoded = uri.path().strip_prefix("/v1/locks/").unwrap_or_default();
     let name: Vec<u8> = percent_decode_str(encoded).collect();
     if name.is_empty() {
         return Err(Problem::bad_request("a lock has a name: /v1/locks/{name}"));
     }
+    caller::permit(api, Role::Write, || Reach::Keys(vec![&name]))?;
     Ok(Key::new(name))
 }
 

@@ -10,15 +10,16 @@ use utoipa::{
     openapi::{
         ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Response as ResponseDoc, Responses,
         Type,
-        path::Operation,
+        path::{Operation, Parameter},
         response::ResponseBuilder,
-        schema::SchemaType,
+        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use super::{
-    batch, control, dashboard, events, health, invalidate, journal, kv, locks, metrics,
+    batch, clients, control, dashboard, drills, events, health, history, invalidate, journal, kv,
+    locks, metrics,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     settings, status,
 };
@@ -31,10 +32,11 @@ use super::{
     ),
     paths(
         kv::read, kv::head, kv::put, kv::delete, kv::increment, kv::list, batch::run, invalidate::run,
-        status::json, status::backends, status::text, events::read,
+        status::json, status::backends, status::text, events::read, history::read,
         journal::read, journal::replay, journal::discard,
-        locks::list, locks::acquire, locks::renew, locks::release,
-        control::breaker, control::drain, control::undrain, settings::read, settings::reload,
+        clients::list, locks::list, locks::acquire, locks::renew, locks::release,
+        control::breaker, control::drain, control::undrain, drills::begin, drills::list, drills::find,
+        drills::abort, settings::read, settings::reload,
         health::live, health::ready, health::storage, metrics::read, read, dashboard::page,
         dashboard::asset,
     ),
@@ -66,15 +68,20 @@ pub(crate) async fn read() -> Result<Response, Problem> {
 struct Common;
 
 /// Every request may end so.
-const EVERYWHERE: [(&str, &str); 3] = [
+const EVERYWHERE: [(&str, &str); 6] = [
     ("400", "Something in the request is wrong; the detail names it"),
-    ("401", "A token is set and was not presented"),
+    ("401", "A token is wanted, and none or a wrong one was presented"),
+    (
+        "403",
+        "The user's role or prefixes do not allow it: `reason` says which; or the Origin of a change is another one",
+    ),
     ("421", "This server does not answer for that host"),
+    ("429", "Too many connections of this address"),
+    ("503", "Too many connections"),
 ];
 
 /// Every request that changes something may end so.
-const CHANGES: [(&str, &str); 2] =
-    [("403", "The Origin is another one"), ("415", "The body is not JSON")];
+const CHANGES: [(&str, &str); 1] = [("415", "The body is not JSON")];
 
 /// Every request that reaches a backend may end so.
 const STORAGE: [(&str, &str); 5] = [
@@ -104,7 +111,8 @@ impl Modify for Common {
 }
 
 fn describe(operation: &mut Operation, changes: bool, of_values: bool) {
-    let more = [(true, EVERYWHERE.as_slice()), (changes, &CHANGES), (of_values, &STORAGE)];
+    // What a path says of a status stands before what all say.
+    let more = [(of_values, STORAGE.as_slice()), (changes, &CHANGES), (true, &EVERYWHERE)];
     for (status, description) in
         more.iter().filter(|(applies, _)| *applies).flat_map(|(_, list)| *list)
     {
@@ -114,10 +122,32 @@ fn describe(operation: &mut Operation, changes: bool, of_values: bool) {
     if of_values {
         operation.parameters.get_or_insert_default().push(RefOr::T(timeout_parameter()));
     }
+    let parameters = operation.parameters.iter_mut().flatten();
+    for parameter in parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) => Some(parameter),
+        RefOr::Ref(_) => None,
+    }) {
+        exactly(parameter);
+    }
     complete(&mut operation.responses);
 }
 
-/// Errors are problem documents, and every 503 has Retry-After.
+/// What the types of Rust say of a parameter, as a query is read: a flag may stand alone, and a number has 64 bits.
+fn exactly(parameter: &mut Parameter) {
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
+    if schema.schema_type == SchemaType::Type(Type::Boolean) {
+        *schema = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .enum_values(Some(["", "true", "false", "1", "0"]))
+            .build();
+    } else if schema.format == Some(SchemaFormat::KnownFormat(KnownFormat::Int64))
+        && schema.minimum.is_some()
+    {
+        (schema.format, schema.maximum) = (None, None);
+    }
+}
+
+/// Errors are problem documents, and every 429 and 503 has Retry-After.
 fn complete(responses: &mut Responses) {
     for (status, response) in &mut responses.responses {
         let RefOr::T(ResponseDoc { content, headers, .. }) = response else { continue };
@@ -126,7 +156,7 @@ fn complete(responses: &mut Responses) {
             let document = ContentBuilder::new().schema(Some(schema)).build();
             content.insert(PROBLEM_JSON.to_owned(), RefOr::T(document));
         }
-        if status == "503" {
+        if matches!(status.as_str(), "429" | "503") {
             let seconds = Object::with_type(SchemaType::Type(Type::Integer));
             let header = HeaderBuilder::new()
                 .schema(Some(seconds))

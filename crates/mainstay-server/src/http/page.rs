@@ -5,18 +5,27 @@ use std::fmt::Write;
 
 use mainstay::status::{BackendStatus, RouteStatus};
 
-use super::status::{StatusDocument, breaker_words, error_words, headline, rounded};
+use super::status::{StatusDocument, breaker_words, error_words, headline, kpi_words, rounded};
 
 /// The inside of the page's `noscript`.
 pub(crate) fn render(document: &StatusDocument) -> String {
     let status = document.status();
     let backends: String = status.backends.iter().map(backend_row).collect();
     let routes: String = status.routes.iter().map(route_row).collect();
+    let figures: String = status
+        .kpis
+        .all()
+        .into_iter()
+        .map(|(name, kpi)| row(&kpi_words(name, kpi).each_ref().map(String::as_str)))
+        .collect();
+    let warnings: String =
+        status.warnings.iter().map(|text| format!("<p>Warning: {}</p>\n", escape(text))).collect();
     format!(
-        "<h1>Mainstay: <span class=\"state\">{state}</span></h1>\n<p>{sentence}</p>\n<p>Up {uptime}.</p>\n\
+        "<h1>Mainstay: <span class=\"state\">{state}</span></h1>\n<p>{sentence}</p>\n<p>Up {uptime}.</p>\n{warnings}\
          <table><caption>Backends</caption>\n<tr><th>Name<th>Engine<th>Health<th>Breaker<th>In flight<th>p50 / p99\
          <th>Calls<th>Last error</tr>\n{backends}</table>\n\
          <table><caption>Routes</caption>\n<tr><th>Prefix<th>Way<th>Reads<th>Writes<th>Promise</tr>\n{routes}</table>\n\
+         <table><caption>Key figures</caption>\n<tr><th>Figure<th>Value<th>Target<th>Met<th>Of</tr>\n{figures}</table>\n\
          <p><a href=\"/status.txt\">As text</a> · <a href=\"/v1/status\">as JSON</a> · \
          <a href=\"/metrics\">metrics</a> · <a href=\"/openapi.json\">API</a></p>\n",
         state = headline(document),

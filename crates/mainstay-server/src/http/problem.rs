@@ -12,12 +12,14 @@ use mainstay::{Effect, Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::limits::Limit;
+
 /// The media type.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An error, as every path of this API answers it.
 #[derive(Debug)]
-pub(crate) struct Problem(Box<ProblemBody>);
+pub(crate) struct Problem(Box<ProblemBody>, Option<Limit>);
 
 /// The members of a problem document.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -35,7 +37,8 @@ pub(crate) struct ProblemBody {
     /// The backend it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
-    /// Why, in a word for programs: `cache_unavailable` or `database_saturated` for a load that was shed.
+    /// Why, in a word for programs: `cache_unavailable` or `database_saturated` for a load that was shed,
+    /// `role` or `prefix` for what the user may not do.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     /// When it is worth trying again, in milliseconds.
@@ -46,7 +49,7 @@ pub(crate) struct ProblemBody {
     hint: Option<Cow<'static, str>>,
     /// `none`: a write was certainly not applied. `unknown`: it may have been.
     effect: &'static str,
-    /// For `unavailable`: the reason of each backend.
+    /// For `unavailable`: the reason of each backend; for `invalid_configuration`: each problem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<Cause>,
 }
@@ -71,8 +74,8 @@ impl Problem {
         title: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
     ) -> Self {
-        let retry = status == StatusCode::SERVICE_UNAVAILABLE;
-        Self(Box::new(ProblemBody {
+        let retry = retries(status);
+        let body = Box::new(ProblemBody {
             kind: format!("urn:mainstay:error:{word}"),
             title: title.into(),
             status: status.as_u16(),
@@ -83,7 +86,8 @@ impl Problem {
             hint: None,
             effect: "none",
             causes: Vec::new(),
-        }))
+        });
+        Self(body, None)
     }
 
     /// An argument that is wrong; `detail` says which and what is right.
@@ -103,10 +107,39 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no_such_key", "No such key", "there is no such key")
     }
 
+    /// Why, in a word for programs.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: &'static str) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The limit of this door that refused: counted when the answer goes out.
+    #[must_use]
+    pub(crate) fn over(mut self, limit: Limit) -> Self {
+        self.1 = Some(limit);
+        self
+    }
+
+    /// Everything that is wrong, one line each.
+    #[must_use]
+    pub(crate) fn causes(mut self, kind: &'static str, details: &[String]) -> Self {
+        let cause = |detail: &String| Cause { backend: None, kind, detail: detail.clone() };
+        self.0.causes = details.iter().map(cause).collect();
+        self
+    }
+
+    /// When it is worth trying again.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after_ms = Some(millis(after));
         self
     }
 
@@ -150,11 +183,14 @@ impl From<&Error> for Cause {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        let retry_after_ms = self.0.retry_after_ms;
+        let (retry_after_ms, limit) = (self.0.retry_after_ms, self.1);
         let mut response = (status, Json(*self.0)).into_response();
+        if let Some(limit) = limit {
+            response.extensions_mut().insert(limit);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if retries(status) || retry_after_ms.is_some() {
             let seconds = retry_after_ms.unwrap_or(0).div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -164,6 +200,17 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Statuses that say when to come again.
+fn retries(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// Status, title and hint of a kind, for the reference.
+pub(crate) fn reference_row(kind: ErrorKind) -> (u16, &'static str, &'static str) {
+    let (status, title, hint) = row(kind);
+    (status.as_u16(), title, hint)
 }
 
 /// Kind → status, title, hint.
@@ -308,6 +355,18 @@ mod tests {
         let response = Problem::from(later).into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "5");
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn whatever_knows_when_to_come_back_says_so() {
+        let held =
+            Problem::new(StatusCode::CONFLICT, "lock_held", "The lock is held", "by another");
+        let without = held.into_response();
+        assert!(!without.headers().contains_key(header::RETRY_AFTER));
+        let held =
+            Problem::new(StatusCode::CONFLICT, "lock_held", "The lock is held", "by another");
+        let response = held.retry_after(Duration::from_millis(1200)).into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
     }
 
     #[test]

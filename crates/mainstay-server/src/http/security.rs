@@ -1,17 +1,19 @@
-//! Who may come in: the Host a request is for, the Origin it comes from, the token it carries, the type of its body.
+//! Who may come in: the Host a request is for, the Origin it comes from, the user it comes from, the type of its body.
 //! It must not know what a path does beyond reading or changing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
+use super::{Api, caller, permission, problem::Problem, server::Peer};
+use crate::access::{Door, User};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use subtle::ConstantTimeEq;
-
-use super::{Api, problem::Problem};
 
 /// Paths that may be asked for without a token: probes, which are told one word, and the dashboard's page, which asks
 /// for the token and shows nothing without it.
@@ -22,7 +24,8 @@ const ASSETS: &str = "/assets/";
 /// Refuses what must not come in, and adds the headers that every response carries.
 pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
     let mut response = match admit(&api, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(Some(user)) => caller::run_as(user, next.run(request)).await,
+        Ok(None) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
@@ -39,9 +42,11 @@ pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) 
     response
 }
 
-fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
+/// Who sent it; `None` on paths that are open to everyone.
+fn admit(api: &Api, request: &Request) -> Result<Option<Arc<User>>, Problem> {
     let host = host_of(request.uri(), request.headers())?;
-    if !api.hosts().allow(host.host()) {
+    let settings = api.settings();
+    if !settings.hosts.allow(host.host()) {
         let detail = format!("this server does not answer for the host `{}`", clip(host.host()));
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -53,13 +58,46 @@ fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes {
-        check_origin(request.headers(), &host)?;
+        check_origin(request.headers(), &host, api.is_encrypted())?;
         check_body_type(request)?;
     }
-    match api.token() {
-        Some(token) if !is_open(request.uri()) => token.check(request.headers()),
-        _ => Ok(()),
+    if is_open(request.uri()) {
+        return Ok(None);
     }
+    let peer = request.extensions().get::<Peer>().copied();
+    let user = identify(api, request.headers(), peer)?;
+    let (needs, reach) = permission::of(request.method(), request.uri().path());
+    caller::check(api, &user, Some(needs), || reach)?;
+    Ok(Some(user))
+}
+
+/// Whose token a request carries; without one, who nobody in particular is. Wrong ones are counted, wherever they are shown.
+pub(crate) fn identify(
+    api: &Api,
+    headers: &HeaderMap,
+    peer: Option<Peer>,
+) -> Result<Arc<User>, Problem> {
+    let access = api.access();
+    let user = match bearer(headers) {
+        // A token that is wrong is not taken for none.
+        Some(token) if access.knows_tokens() => access.by_token(token.as_bytes()),
+        _ => access.anonymous(Door::Http),
+    };
+    user.ok_or_else(|| {
+        if headers.contains_key(header::AUTHORIZATION) {
+            let peer = peer.map(|peer| peer.0);
+            access.refuse_credentials(Door::Http, peer, api.storage().clock());
+        }
+        let detail = "this server wants a token";
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+            .hint("send Authorization: Bearer TOKEN (http.token_file, or token_file of a user)")
+    })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn is_open(uri: &Uri) -> bool {
@@ -80,13 +118,14 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
     }
 }
 
-/// A page of another origin must not change anything here; programs send no Origin.
-fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+/// A page of another origin must not change anything here; programs send no Origin. Where this server encrypts, a page that
+/// came in the clear is of another origin; where it does not, something in front may.
+fn check_origin(headers: &HeaderMap, host: &Authority, encrypted: bool) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     let same = origin.is_some_and(|origin| {
         let default = match origin.scheme_str() {
-            Some("http") => 80,
+            Some("http") if !encrypted => 80,
             Some("https") => 443,
             _ => return false,
         };
@@ -154,37 +193,6 @@ impl Hosts {
     }
 }
 
-/// The secret that opens the door.
-pub(crate) struct Token(String);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(***)")
-    }
-}
-
-impl Token {
-    pub(crate) fn new(token: String) -> Self {
-        Self(token)
-    }
-
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.split_once(' '));
-        let matches = given.is_some_and(|(scheme, token)| {
-            // In constant time: how far a guess was right must not show.
-            scheme.eq_ignore_ascii_case("bearer")
-                && bool::from(token.trim().as_bytes().ct_eq(self.0.as_bytes()))
-        });
-        if matches {
-            return Ok(());
-        }
-        let detail = "this server wants a token";
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
-            .hint("send Authorization: Bearer TOKEN (http.token or http.token_file)"))
-    }
-}
-
 fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -232,11 +240,14 @@ mod tests {
 
     #[test]
     fn origins_compare_host_and_port() {
-        let check = |origin: &str, host: &str| {
+        let check_as = |origin: &str, host: &str, encrypted: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ORIGIN, origin.parse().unwrap());
-            check_origin(&headers, &host.parse().unwrap()).is_ok()
+            check_origin(&headers, &host.parse().unwrap(), encrypted).is_ok()
         };
+        let check = |origin: &str, host: &str| check_as(origin, host, false);
+        assert!(check_as("https://localhost:6391", "localhost:6391", true));
+        assert!(!check_as("http://localhost:6391", "localhost:6391", true));
         assert!(check("http://localhost:6391", "localhost:6391"));
         assert!(check("https://storage.internal", "storage.internal"));
         assert!(check("http://storage.internal:80", "storage.internal"));
@@ -246,24 +257,17 @@ mod tests {
     }
 
     #[test]
-    fn a_token_matches_whole_or_not() {
-        let token = Token::new("correct-horse".to_owned());
-        let check = |value: &str| {
+    fn only_a_bearer_token_is_one() {
+        let given = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            token.check(&headers).is_ok()
+            bearer(&headers).map(str::to_owned)
         };
-        assert!(check("Bearer correct-horse"));
-        assert!(check("bearer correct-horse"));
-        for bad in [
-            "Bearer correct-hors",
-            "Bearer correct-horse1",
-            "Basic correct-horse",
-            "Bearer",
-            "correct-horse",
-        ] {
-            assert!(!check(bad), "{bad}");
+        assert_eq!(given("Bearer correct-horse").as_deref(), Some("correct-horse"));
+        assert_eq!(given("bearer  correct-horse ").as_deref(), Some("correct-horse"));
+        for none in ["Basic correct-horse", "Bearer", "correct-horse"] {
+            assert_eq!(given(none), None, "{none}");
         }
-        assert!(token.check(&HeaderMap::new()).is_err());
+        assert_eq!(bearer(&HeaderMap::new()), None);
     }
 }

@@ -11,12 +11,13 @@ use axum::{
 };
 use mainstay::{
     config::text::format_duration,
-    status::{BackendStatus, JournalStatus, Status},
+    status::{BackendStatus, JournalStatus, Kpi, Status, Target},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Api, problem::Problem, query::Query};
+use crate::tls::{Tls, TlsStatus};
 
 /// The state of everything.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,7 +26,10 @@ pub(crate) struct StatusDocument {
     version: &'static str,
     /// Whether it is about to stop.
     draining: bool,
-    /// health, sentence, uptime_ms, backends, routes, requests, fallbacks, hedges.
+    /// The certificates of the doors; absent: they speak plain TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsStatus>,
+    /// health, sentence, warnings, uptime_ms, backends, routes, requests, fallbacks, kpis, resilience, history and so on.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     status: Status,
@@ -44,6 +48,7 @@ impl StatusDocument {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             draining: api.is_draining(),
+            tls: api.guard().tls.as_ref().map(Tls::status),
             status: api.storage().status(),
         }
     }
@@ -96,9 +101,10 @@ pub(crate) fn breaker_words(backend: &BackendStatus) -> String {
     let breaker = &backend.breaker;
     let mut words = breaker.state.as_str().replace('_', "-");
     if breaker.forced {
-        words.push_str(" (forced)");
-    }
-    if let Some(retry_in) = breaker.retry_in {
+        let left =
+            breaker.forced_for.map_or(String::new(), |left| format!(" for {}", rounded(left)));
+        words.push_str(&format!(" (forced{left})"));
+    } else if let Some(retry_in) = breaker.retry_in {
         words.push_str(", next probe in ");
         words.push_str(&rounded(retry_in));
     }
@@ -129,6 +135,31 @@ fn journal_line(journal: &JournalStatus) -> String {
     )
 }
 
+/// A figure in words: its name, its value, its target, whether it is met, what it stands for.
+pub(crate) fn kpi_words(name: &str, kpi: &Kpi) -> [String; 5] {
+    let written = |value: f64| match kpi.unit {
+        "ratio" => format!("{} %", (value * 1000.0).round() / 10.0),
+        _ => format!("{} s", (value * 10.0).round() / 10.0),
+    };
+    let value = kpi.value.map_or_else(|| "-".to_owned(), written);
+    let target = match kpi.target {
+        Target::Above(bound) => format!("> {}", written(bound)),
+        Target::Below(bound) => format!("< {}", written(bound)),
+    };
+    let verdict = match kpi.met {
+        Some(true) => "met",
+        Some(false) => "MISSED",
+        None => "-",
+    };
+    [name.replace('_', " "), value, target, verdict.to_owned(), kpi.note.clone()]
+}
+
+/// `fallback rate          0.2 %   target < 5 %   met     3 of 1500 requests`.
+fn kpi_line(name: &str, kpi: &Kpi) -> String {
+    let [name, value, target, verdict, note] = kpi_words(name, kpi);
+    format!("{name:19} {value:>8}   target {target:7} {verdict:7} {note}\n")
+}
+
 fn describe(document: &StatusDocument) -> String {
     let status = &document.status;
     let mut page = format!(
@@ -157,6 +188,13 @@ fn describe(document: &StatusDocument) -> String {
     if let Some(journal) = &status.journal {
         page.push_str(&journal_line(journal));
     }
+    for warning in &status.warnings {
+        let _ = writeln!(page, "warning: {warning}");
+    }
+    page.push('\n');
+    for (name, kpi) in status.kpis.all() {
+        page.push_str(&kpi_line(name, kpi));
+    }
     page.push('\n');
     for route in &status.routes {
         let prefix = if route.prefix.is_empty() { "*" } else { &route.prefix };
@@ -182,5 +220,25 @@ pub(crate) fn rounded(duration: std::time::Duration) -> String {
         120..7200 => format!("{}m", seconds / 60),
         7200..172_800 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_one_line() {
+        let kpi = |value, unit, target, met| Kpi { value, unit, target, met, note: "why".into() };
+        let line =
+            kpi_line("hit_rate", &kpi(Some(0.8349), "ratio", Target::Above(0.8), Some(true)));
+        assert_eq!(line, "hit rate              83.5 %   target > 80 %  met     why\n");
+        let line = kpi_line(
+            "recovery_time",
+            &kpi(Some(31.04), "seconds", Target::Below(30.0), Some(false)),
+        );
+        assert_eq!(line, "recovery time           31 s   target < 30 s  MISSED  why\n");
+        let line = kpi_line("error_rate", &kpi(None, "ratio", Target::Below(0.01), None));
+        assert_eq!(line, "error rate                 -   target < 1 %   -       why\n");
     }
 }

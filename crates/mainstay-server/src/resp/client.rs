@@ -14,6 +14,7 @@ use std::{
 use mainstay::{Clock, Instant};
 
 use super::{reply::Protocol, wake::Wake};
+use crate::access::{DEFAULT, User};
 
 /// Fields that clients expect to find (redis-py reads each as a number).
 const NOT_COUNTED: &str =
@@ -29,6 +30,7 @@ pub(super) struct Client {
     connected: Instant,
     /// Milliseconds from `connected` to the last request.
     active_ms: AtomicU64,
+    commands: AtomicU64,
     facts: Mutex<Facts>,
 }
 
@@ -40,6 +42,15 @@ pub(super) struct Facts {
     pub(super) library_version: String,
     pub(super) protocol: Protocol,
     pub(super) command: &'static str,
+    /// Who it authenticated as.
+    pub(super) user: Option<Arc<User>>,
+}
+
+impl Facts {
+    /// The user's name; before AUTH that of nobody in particular.
+    pub(super) fn user_name(&self) -> &str {
+        self.user.as_ref().map_or(DEFAULT, |user| user.name())
+    }
 }
 
 impl Client {
@@ -53,12 +64,24 @@ impl Client {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that a request came in.
-    pub(super) fn touch(&self, now: Instant) {
+    /// Notes that so many commands came in.
+    pub(super) fn touch(&self, now: Instant, commands: u64) {
         self.active_ms.store(self.age_ms(now), Ordering::Relaxed);
+        self.commands.fetch_add(commands, Ordering::Relaxed);
     }
 
-    fn age_ms(&self, now: Instant) -> u64 {
+    /// Commands since it connected.
+    pub(super) fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds since its last request.
+    pub(super) fn idle_ms(&self, now: Instant) -> u64 {
+        self.age_ms(now).saturating_sub(self.active_ms.load(Ordering::Relaxed))
+    }
+
+    /// Milliseconds since it connected.
+    pub(super) fn age_ms(&self, now: Instant) -> u64 {
         let age = now.saturating_duration_since(self.connected);
         u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
@@ -72,15 +95,16 @@ impl Client {
     pub(super) fn describe(&self, now: Instant) -> String {
         let facts = self.facts();
         let age = self.age_ms(now);
-        let idle = age.saturating_sub(self.active_ms.load(Ordering::Relaxed));
+        let idle = self.idle_ms(now);
         let protocol = if facts.protocol == Protocol::Resp3 { 3 } else { 2 };
         let mut line = String::new();
+        let user = facts.user_name().to_owned();
         let Facts { name, library, library_version, command, .. } = facts;
         // Writing to a string cannot fail.
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd=-1 name={name} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             watch=0 {NOT_COUNTED} events=r cmd={command} user=default redir=-1 resp={protocol} \
+             watch=0 {NOT_COUNTED} events=r cmd={command} user={user} redir=-1 resp={protocol} \
              lib-name={library} lib-ver={library_version}",
             self.id,
             self.peer,
@@ -121,6 +145,7 @@ impl Clients {
             wake: Arc::default(),
             connected: clock.now(),
             active_ms: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
             facts: Mutex::default(),
         });
         registry.clients.insert(client.id, Arc::clone(&client));

@@ -10,27 +10,40 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::{ArcSwap, Cache};
 use bytes::{Buf, Bytes, BytesMut};
-use mainstay::{Answer, CallOptions, Result};
+use mainstay::{Answer, CallOptions, ErrorKind, Key, Op, RawOp, RawValue, Record, Result, Storage};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, Sleep, timeout},
 };
 
 use super::{
-    client::Entered,
-    command::{Encode, Handler, Job, script, sequence},
+    channels::{Held, Kind},
+    client::{Client, Entered},
+    command::{
+        Encode, Handler, Job, Spec, channels, hash,
+        multi::{self, Marks},
+        part::Part,
+        script, sequence,
+    },
+    config::RespConfig,
     error::Failure,
     parse::{Limits, Parser},
+    passing::{self, Lease, Nulls},
     pipeline::{Pipeline, Touch},
-    reply::Output,
+    reply::{Output, Protocol},
     session::{Session, Shared},
     wake::{DRAIN, KILL},
 };
-use crate::script::Value;
+use crate::{
+    limits::{Limit, Share},
+    script::Value,
+    tls::Stream,
+};
 
 mod dispatch;
+mod held;
 
 /// The first read of a connection; the space grows while reads fill it.
 const READ_MIN: usize = 4 << 10;
@@ -38,22 +51,33 @@ const READ_MIN: usize = 4 << 10;
 /// The largest space for one read.
 const READ_MAX: usize = 256 << 10;
 
+/// What is read ahead behind a command that waits.
+const AHEAD_MAX: usize = 1 << 20;
+
 /// While more than this is unsent, nothing new is started: a slow reader slows itself down.
 const UNSENT_MAX: usize = 1 << 20;
 
-/// A client that takes nothing of what waits for it is given up after this long.
-const STALL_MAX: Duration = Duration::from_secs(60);
+/// The same before the client has authenticated.
+const UNSENT_UNAUTHENTICATED: usize = 4 << 10;
+
+/// A command that waits for longer in Redis waits for long.
+const WAIT_LONG: Duration = Duration::from_secs(60);
+
+/// How long the end of a connection may take to be said.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: TcpStream) {
+pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: Stream) {
     let client = Arc::clone(&entered.client);
     let reads = mainstay::Session::new();
     let start = |job| perform(&shared, &reads, job);
-    let mut pipeline = Pipeline::new(Arc::clone(&client.wake), shared.config.pipeline_max);
+    let mut pipeline =
+        Pipeline::new(Arc::clone(&client.wake), shared.config().pipeline_max, Done::bytes);
     let mut connection = Connection {
         stream,
-        limits: shared.config.limits(),
-        session: Session::new(Arc::clone(&client), &shared.config),
+        limits: shared.config().limits(),
+        settings: Cache::new(&shared.settings),
+        session: Session::new(Arc::clone(&client), shared.anonymous()),
         shared: &shared,
         parser: Parser::new(),
         buffer: BytesMut::new(),
@@ -62,21 +86,38 @@ pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: TcpStre
         touch: Touch::default(),
         waiting: None,
         output: Output::new(),
+        unflushed: false,
         yielded: false,
         held: false,
         hung_up: false,
+        blocked: false,
+        blocked_for: None,
         begun: 0,
         last_command: "",
+        spec: None,
         timer: None,
         active: shared.clock().now(),
+        unsent: None,
+        nobody: None,
+        partial: None,
+        taken: 0,
+        in_flight: 0,
+        share: Share::of(&shared.door.buffers),
     };
     let end = poll_fn(|cx| connection.poll(cx, &mut pipeline, &start)).await;
+    let answers = pipeline.is_empty();
+    drop(pipeline);
+    if let End::Over(limit) = end {
+        connection.give_up(limit, answers).await;
+    }
+    connection.say_goodbye().await;
     match end {
-        End::Closed => {}
+        End::Closed | End::Over(_) => {}
         End::Failed(error) => tracing::debug!(peer = %client.peer, %error, "RESP: connection lost"),
         End::Refused(reason) => {
             tracing::warn!(peer = %client.peer, reason, "RESP: connection closed")
         }
+        End::SpeaksHttp => speaks_http(&shared, &client),
     }
 }
 
@@ -85,6 +126,19 @@ enum Done {
     Answer(Result<Answer>, Encode),
     Outcome(Result<sequence::Outcome>),
     Script(Value),
+    Part(Result<Option<Record>>, Part),
+    Hash(std::result::Result<hash::Answer, Failure>),
+    /// What EXEC answers, as it is sent.
+    Transaction(Result<Output>),
+    Watched(Result<Marks>),
+    /// A command that was passed through, and whether it could wait.
+    Passed(std::result::Result<RawValue, Failure>, Nulls, bool),
+    /// And whether keys were watched over that connection before.
+    PassWatched(std::result::Result<(Lease, RawValue), Failure>, bool),
+    Channels(std::result::Result<channels::Answer, Failure>),
+    Subscribed(Kind, Vec<Held>),
+    /// What EXEC answers.
+    Together(std::result::Result<Output, Failure>),
 }
 
 /// `reads`: what this connection has seen, which is never taken back.
@@ -95,9 +149,43 @@ async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
             let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
             Done::Answer(storage.execute(&op, options).await, encode)
         }
+        Job::Part(key, part) => {
+            let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+            let get = Op::Get { key: key.clone(), with_ttl: false };
+            let answer = storage.execute(&get, options).await;
+            let record = answer.and_then(|answer| answer.reply.into_record());
+            let foreign = record.as_ref().is_err_and(|e| e.kind() == ErrorKind::WrongType);
+            match shared.passing.any().filter(|_| foreign && part == Part::Type) {
+                // Redis holds more types than Mainstay keeps.
+                Some(redis) => Box::pin(type_at(storage, redis, key)).await,
+                None => Done::Part(record, part),
+            }
+        }
+        Job::Hash(call) => {
+            let caller = sequence::Caller { storage, reads };
+            Done::Hash(Box::pin(hash::run(caller, &shared.turns, *call)).await)
+        }
+        Job::Transaction(asked) => {
+            let caller = sequence::Caller { storage, reads };
+            let output_max = shared.config().output_max;
+            let answer = Box::pin(multi::run(caller, &shared.scripts, output_max, *asked)).await;
+            Done::Transaction(answer)
+        }
+        Job::Watch(keys) => {
+            let caller = sequence::Caller { storage, reads };
+            Done::Watched(Box::pin(multi::look(caller, keys)).await)
+        }
+        job @ (Job::Pass(_) | Job::Block(_) | Job::PassWatch(_) | Job::PassExec(_)) => {
+            Box::pin(pass(shared, job)).await
+        }
+        Job::Channels(ask) => Done::Channels(Box::pin(channels::run(&shared.hub, *ask)).await),
+        Job::Subscribe(kind, names) => {
+            Done::Subscribed(kind, Box::pin(shared.hub.hold(kind, names)).await)
+        }
         Job::Script(asked) => {
             let caller = sequence::Caller { storage, reads };
-            Done::Script(Box::pin(script::run(caller, &shared.scripts, *asked)).await)
+            let at_redis = shared.passing.scripts();
+            Done::Script(Box::pin(script::run(caller, &shared.scripts, at_redis, *asked)).await)
         }
         Job::Sequence(steps) => {
             // Rare and large: kept out of the space that every command takes.
@@ -108,11 +196,68 @@ async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
     }
 }
 
+/// What goes to Redis as it is.
+async fn pass(shared: &Shared, job: Job) -> Done {
+    let (storage, lines) = (&shared.storage, &shared.passing.lines);
+    match job {
+        Job::Pass(asked) => {
+            let (op, nulls) = *asked;
+            let answer = storage.execute(&Op::Raw(op), CallOptions::default()).await;
+            let value = answer.and_then(|answer| answer.reply.into_raw());
+            Done::Passed(value.map(|value| *value).map_err(Failure::from), nulls, false)
+        }
+        Job::Block(asked) => {
+            let nulls = asked.nulls;
+            Done::Passed(passing::block(storage, lines, *asked).await, nulls, true)
+        }
+        Job::PassWatch(asked) => {
+            let again = asked.lease.is_some();
+            Done::PassWatched(passing::watch(storage, lines, *asked).await, again)
+        }
+        Job::PassExec(asked) => {
+            let mut out = Output::new();
+            out.set_protocol(if asked.resp3 { Protocol::Resp3 } else { Protocol::Resp2 });
+            let done = passing::together(storage, lines, *asked, &mut out).await;
+            Done::Together(done.map(|()| out))
+        }
+        _ => {
+            let text = "ERR internal error: this is not for Redis";
+            Done::Passed(Err(Failure::fixed(text)), Nulls::default(), false)
+        }
+    }
+}
+
+/// The type of a key by Redis itself.
+async fn type_at(storage: &Storage, redis: &Arc<str>, key: Key) -> Done {
+    let op = Op::Raw(RawOp {
+        backend: Arc::clone(redis),
+        words: vec![Bytes::from_static(b"TYPE"), key.bytes().clone()],
+        keys: vec![key],
+        resp3: true,
+        reads: true,
+    });
+    let answer = storage.execute(&op, CallOptions::default()).await;
+    let value = answer.and_then(|answer| answer.reply.into_raw());
+    Done::Passed(value.map(|value| *value).map_err(Failure::from), Nulls::default(), false)
+}
+
 /// Why a connection ends.
 enum End {
     Closed,
     Failed(io::Error),
+    Over(Limit),
     Refused(&'static str),
+    /// Perhaps a page of a browser that was made to talk to the wrong port.
+    SpeaksHttp,
+}
+
+/// Says so once: whoever is behind it may try again and again.
+fn speaks_http(shared: &Shared, client: &Client) {
+    shared.counters.http.add(1);
+    if shared.counters.http.get() == 1 {
+        let reason = "it speaks HTTP, perhaps a cross-protocol attack; others that do are counted, not logged";
+        tracing::warn!(peer = %client.peer, reason, "RESP: connection closed");
+    }
 }
 
 /// What has been read and not yet begun.
@@ -128,10 +273,12 @@ enum Waiting {
 }
 
 struct Connection<'a> {
-    stream: TcpStream,
+    stream: Stream,
     shared: &'a Shared,
     session: Session,
     limits: Limits,
+    /// Looked at with each command: a cached pointer, compared.
+    settings: Cache<&'a ArcSwap<RespConfig>, Arc<RespConfig>>,
     parser: Parser,
     buffer: BytesMut,
     read_size: usize,
@@ -139,24 +286,50 @@ struct Connection<'a> {
     touch: Touch,
     waiting: Option<Waiting>,
     output: Output,
+    /// Whether what was written may wait in the encryption.
+    unflushed: bool,
     /// Whether the replies so far have waited once for more to join them.
     yielded: bool,
     /// Whether commands in the buffer wait until replies have been sent.
     held: bool,
     /// Whether the client will send no more.
     hung_up: bool,
+    /// Whether the command in flight may wait in Redis for long.
+    blocked: bool,
+    /// For how long; `None`: for ever.
+    blocked_for: Option<Duration>,
     /// Commands begun and not yet counted.
     begun: u64,
     last_command: &'static str,
+    /// What `waiting` came from.
+    spec: Option<&'static Spec>,
     timer: Option<Pin<Box<Sleep>>>,
     active: Instant,
+    /// Since when the client has taken nothing of what waits for it.
+    unsent: Option<Instant>,
+    /// Since when it has not been known who it is.
+    nobody: Option<Instant>,
+    /// Since when part of a request has been there.
+    partial: Option<Instant>,
+    /// Bytes of the command in `waiting`.
+    taken: usize,
+    /// Bytes of the commands in flight.
+    in_flight: usize,
+    /// What it holds of `resp.buffers_max`.
+    share: Share,
+}
+
+/// What is remembered of a command in flight.
+struct Note {
+    muted: bool,
+    bytes: usize,
 }
 
 impl Connection<'_> {
     fn poll<F, S>(
         &mut self,
         cx: &mut Context<'_>,
-        pipeline: &mut Pipeline<F, bool>,
+        pipeline: &mut Pipeline<F, Note>,
         start: &S,
     ) -> Poll<End>
     where
@@ -165,10 +338,14 @@ impl Connection<'_> {
     {
         self.session.client.wake.register(cx.waker());
         loop {
-            if self.session.client.wake.has(KILL) {
+            // What it waits for would be taken out of Redis for nobody.
+            let revoked = self.blocked && self.session.is_revoked();
+            if revoked || self.session.client.wake.has(KILL) {
                 return Poll::Ready(End::Closed);
             }
-            if let Err(end) = self.advance(pipeline, start) {
+            if let Err(end) =
+                self.advance(pipeline, start).and_then(|()| self.weigh(pipeline.ready()))
+            {
                 return Poll::Ready(end);
             }
             if self.gathers(pipeline.is_empty()) {
@@ -181,9 +358,12 @@ impl Connection<'_> {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            let idle = pipeline.is_empty() && !self.output.has_remaining();
-            if idle && self.has_ended() {
+            let idle = pipeline.is_empty() && !self.output.has_remaining() && !self.unflushed;
+            if (idle || self.blocked) && self.has_ended() {
                 return Poll::Ready(End::Closed);
+            }
+            if self.is_out_of_sight() {
+                return Poll::Ready(End::Refused("it sends too much behind a command that waits"));
             }
             match self.poll_receive(cx) {
                 Poll::Ready(Ok(())) => continue,
@@ -193,13 +373,23 @@ impl Connection<'_> {
             if idle {
                 pipeline.shrink();
             }
-            return self.poll_timer(cx, idle);
+            // Again: what was sent and let go of since is nobody's share any more.
+            return match self.weigh(pipeline.ready()) {
+                Ok(()) => self.poll_timer(cx, idle),
+                Err(end) => Poll::Ready(end),
+            };
         }
     }
 
     /// Whether nothing more will be answered once what is in flight is.
     fn has_ended(&self) -> bool {
         self.session.closing || self.hung_up || self.session.client.wake.has(DRAIN)
+    }
+
+    /// Whether the end of the client would not be seen for long: no more is read behind a command that waits.
+    fn is_out_of_sight(&self) -> bool {
+        let long = self.blocked_for.is_none_or(|wait| wait > WAIT_LONG);
+        self.blocked && long && self.buffer.len() > AHEAD_MAX
     }
 
     /// Whether to let others run once before sending, since more answers are likely to be there then: one write
@@ -219,17 +409,37 @@ impl Connection<'_> {
             let write = pin!(self.stream.write_buf(&mut self.output));
             match ready!(write.poll(cx)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => self.active = self.shared.clock().now(),
+                Ok(_) => {
+                    (self.active, self.unsent) = (self.shared.clock().now(), None);
+                    self.unflushed = self.stream.holds_back();
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            (self.unflushed, self.unsent) = (false, None);
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Ends the encryption in order, so that the client can tell the end from a connection that was cut.
+    async fn say_goodbye(&mut self) {
+        if self.stream.holds_back() {
+            // Whoever does not take it has lost nothing.
+            let _ = timeout(GOODBYE_MAX, self.stream.shutdown()).await;
+        }
     }
 
     /// Reads once. Pending also when nothing is to be read now: what was read is not used up, the client has hung up,
     /// or the connection ends.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_ended() || self.waiting.is_some() || self.output.remaining() > UNSENT_MAX {
+        // Behind a command that waits it is read on, so that the end of the client is seen.
+        let held = match self.blocked {
+            true => self.buffer.len() > AHEAD_MAX,
+            false => self.waiting.is_some(),
+        };
+        if self.has_ended() || held || self.is_backed_up() {
             return Poll::Pending;
         }
         self.buffer.reserve(self.read_size);
@@ -253,31 +463,5 @@ impl Connection<'_> {
                 Poll::Ready(Ok(()))
             }
         }
-    }
-
-    /// Ends a connection that neither sends nor takes anything for too long.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, idle: bool) -> Poll<End> {
-        let (limit, reason) = if self.output.has_remaining() {
-            (Some(STALL_MAX), "it does not take its replies")
-        } else {
-            (self.shared.config.idle_timeout.filter(|_| idle), "it was idle for resp.idle_timeout")
-        };
-        let Some(limit) = limit else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        let due = self.active + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        // Set again only when it fires, not with each request.
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= due {
-                return Poll::Ready(End::Refused(reason));
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
     }
 }

@@ -34,6 +34,8 @@ struct Issued {
 impl Cursors {
     /// A number for this place; never 0, which stands for the beginning and for the end.
     pub(super) fn issue(&self, place: Place) -> u64 {
+        // In memory of its own: what came is a slice of the connection's buffer.
+        let place = Place { prefix: Bytes::copy_from_slice(&place.prefix), ..place };
         let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         issued.last += 1;
         let number = issued.last;
@@ -57,6 +59,13 @@ impl Cursors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_keeps_no_buffer_alive_that_a_pattern_came_in() {
+        let (cursors, buffer) = (Cursors::default(), Bytes::from(vec![b'p'; 4096]));
+        cursors.issue(Place { prefix: buffer.slice(..2), next: Bytes::from("n") });
+        assert!(buffer.is_unique());
+    }
 
     #[test]
     fn the_oldest_cursor_is_forgotten_first() {

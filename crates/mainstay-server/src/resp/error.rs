@@ -78,9 +78,18 @@ fn cut(text: &mut String, max: usize) {
     }
 }
 
+/// The error as it goes out.
+pub(crate) fn line(error: Error) -> String {
+    Failure::from(error).text().to_owned()
+}
+
 fn line_of(error: &Error) -> String {
     use ErrorKind::*;
     match error.kind() {
+        // A row of a database that is none of ours: Redis has no words for it.
+        WrongType if error.message().starts_with("the key's row") => {
+            format!("WRONGTYPE {}", error.message())
+        }
         WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
         NotInteger => Failure::NOT_INTEGER.0.into_owned(),
         NotFloat => Failure::NOT_FLOAT.0.into_owned(),

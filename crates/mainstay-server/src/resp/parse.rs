@@ -5,6 +5,8 @@ use std::{fmt, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::limits::Limit;
+
 mod inline;
 
 #[cfg(test)]
@@ -12,6 +14,10 @@ mod tests;
 
 /// The longest line: an inline command, or the header of a multibulk or a bulk.
 const LINE_MAX: usize = 64 << 10;
+
+/// Places for arguments that are kept between commands: one huge command must not hold memory for the life of the
+/// connection.
+const KEPT: usize = 64;
 
 /// What a request is held to. Nothing is ever allocated from a declared count or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +44,16 @@ impl Limits {
 /// Why the stream cannot be read on; its text is Redis's. The connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// A count that is no number, or over the limit.
+    /// A count that is no number.
     MultibulkLength,
+    /// A count over the limit.
+    TooManyArgs,
     /// A count over the limit before authentication.
     UnauthenticatedMultibulkLength,
-    /// A length that is no number, or over the limit.
+    /// A length that is no number, or is not that of the argument.
     BulkLength,
+    /// A length over the limit.
+    TooLongBulk,
     /// A length over the limit before authentication.
     UnauthenticatedBulkLength,
     /// The header of a multibulk does not end.
@@ -65,8 +75,10 @@ impl fmt::Display for ProtocolError {
         f.write_str("Protocol error: ")?;
         match self {
             Self::MultibulkLength => f.write_str("invalid multibulk length"),
+            Self::TooManyArgs => f.write_str("invalid multibulk length, over resp.args_max"),
             Self::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
             Self::BulkLength => f.write_str("invalid bulk length"),
+            Self::TooLongBulk => f.write_str("invalid bulk length, over resp.bulk_max"),
             Self::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
             Self::MultibulkHeader => f.write_str("too big mbulk count string"),
             Self::BulkHeader => f.write_str("too big bulk count string"),
@@ -76,7 +88,28 @@ impl fmt::Display for ProtocolError {
             }
             Self::InlineLength => f.write_str("too big inline request"),
             Self::Quotes => f.write_str("unbalanced quotes in request"),
-            Self::FrameLength => f.write_str("too big request"),
+            Self::FrameLength => f.write_str("too big request, over resp.frame_max"),
+        }
+    }
+}
+
+impl ProtocolError {
+    /// The limit that was passed, where it is one of those in the configuration.
+    pub(crate) fn limit(self) -> Option<Limit> {
+        match self {
+            Self::TooManyArgs => Some(Limit::RespArgs),
+            Self::TooLongBulk => Some(Limit::RespBulk),
+            Self::FrameLength => Some(Limit::RespFrame),
+            Self::UnauthenticatedMultibulkLength | Self::UnauthenticatedBulkLength => {
+                Some(Limit::RespUnauthenticated)
+            }
+            Self::MultibulkLength
+            | Self::BulkLength
+            | Self::MultibulkHeader
+            | Self::BulkHeader
+            | Self::ExpectedBulk(_)
+            | Self::InlineLength
+            | Self::Quotes => None,
         }
     }
 }
@@ -102,6 +135,11 @@ impl Parser {
         Self::default()
     }
 
+    /// Bytes that it holds besides the buffer.
+    pub fn held(&self) -> usize {
+        self.ranges.capacity() * size_of::<Range<usize>>()
+    }
+
     /// Takes the next command off the front of `buffer` and puts its arguments into `args`, in place of what was
     /// there. False: more bytes are needed. Empty requests are skipped.
     ///
@@ -114,6 +152,7 @@ impl Parser {
         args: &mut Vec<Bytes>,
     ) -> Result<bool, ProtocolError> {
         args.clear();
+        args.shrink_to(KEPT);
         while let Some(&first) = buffer.first() {
             let complete = if first == b'*' {
                 self.multibulk(buffer, limits)?
@@ -135,8 +174,7 @@ impl Parser {
     fn hand_over(&mut self, buffer: &mut BytesMut, args: &mut Vec<Bytes>) {
         let frame = buffer.split_to(self.at).freeze();
         args.extend(self.ranges.drain(..).map(|range| frame.slice(range)));
-        // One huge command must not hold memory for the life of the connection.
-        self.ranges.shrink_to(64);
+        self.ranges.shrink_to(KEPT);
         (self.at, self.scanned, self.missing, self.bulk) = (0, 0, None, None);
     }
 
@@ -170,7 +208,7 @@ impl Parser {
         } else if limits.unauthenticated {
             Err(ProtocolError::UnauthenticatedMultibulkLength)
         } else {
-            Err(ProtocolError::MultibulkLength)
+            Err(ProtocolError::TooManyArgs)
         }
     }
 
@@ -210,7 +248,7 @@ impl Parser {
             return Err(if limits.unauthenticated {
                 ProtocolError::UnauthenticatedBulkLength
             } else {
-                ProtocolError::BulkLength
+                ProtocolError::TooLongBulk
             });
         }
         if self.at + length > limits.frame_max {

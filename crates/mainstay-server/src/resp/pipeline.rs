@@ -26,6 +26,8 @@ const KEYS_MAX: usize = 64;
 pub(super) struct Touch {
     writes: bool,
     every_key: bool,
+    /// A message, whose receiver may look at what was written before it.
+    tells: bool,
     hashes: Vec<u64>,
 }
 
@@ -33,7 +35,7 @@ impl Touch {
     /// Reads what the operation touches into `self`, in the memory it has.
     pub(super) fn fill(&mut self, op: &Op) {
         self.writes = op.class() != OpClass::Read;
-        self.every_key = false;
+        (self.every_key, self.tells) = (false, false);
         self.hashes.clear();
         op.for_each_key(|key| {
             if self.hashes.len() < KEYS_MAX {
@@ -48,7 +50,7 @@ impl Touch {
 
     /// Touches these keys; what becomes of them is not known.
     pub(super) fn fill_keys<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
-        (self.writes, self.every_key) = (true, false);
+        (self.writes, self.every_key, self.tells) = (true, false, false);
         self.hashes.clear();
         for key in keys {
             if self.hashes.len() < KEYS_MAX {
@@ -61,22 +63,32 @@ impl Touch {
 
     /// Touches nothing that another one does not.
     pub(super) fn fill_exclusive(&mut self) {
-        (self.writes, self.every_key) = (true, true);
+        (self.writes, self.every_key, self.tells) = (true, true, false);
         self.hashes.clear();
     }
 
-    fn conflicts(&self, other: &Self) -> bool {
-        if !self.writes && !other.writes {
+    /// Tells others something over this channel: once all that was written before it has been written.
+    pub(super) fn fill_message(&mut self, channel: &[u8]) {
+        self.fill_keys(std::iter::once(channel));
+        self.tells = true;
+    }
+
+    /// Whether `later` has to wait for this one.
+    fn conflicts(&self, later: &Self) -> bool {
+        if later.tells && self.writes && !self.tells {
+            return true;
+        }
+        if !self.writes && !later.writes {
             return false;
         }
         self.every_key
-            || other.every_key
-            || self.hashes.iter().any(|hash| other.hashes.contains(hash))
+            || later.every_key
+            || self.hashes.iter().any(|hash| later.hashes.contains(hash))
     }
 }
 
 /// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
+pub(super) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
@@ -98,12 +110,21 @@ pub(super) struct Pipeline<F: Future, T> {
     head: usize,
     len: usize,
     max: usize,
+    /// Bytes of an answer, and of all that wait for those before them.
+    weigh: fn(&F::Output) -> usize,
+    ready: usize,
 }
 
 impl<F: Future, T> Pipeline<F, T> {
     /// Empty; slots are made when they are first needed.
-    pub(super) fn new(wake: Arc<Wake>, max: usize) -> Self {
-        Self { wake, slots: Vec::new(), head: 0, len: 0, max: max.clamp(1, SLOTS_MAX) }
+    pub(super) fn new(wake: Arc<Wake>, max: usize, weigh: fn(&F::Output) -> usize) -> Self {
+        let max = max.clamp(1, SLOTS_MAX);
+        Self { wake, slots: Vec::new(), head: 0, len: 0, max, weigh, ready: 0 }
+    }
+
+    /// Bytes of the answers that wait for those before them.
+    pub(super) fn ready(&self) -> usize {
+        self.ready
     }
 
     /// Whether nothing is in flight.
@@ -139,7 +160,7 @@ impl<F: Future, T> Pipeline<F, T> {
         slot.note = Some(note);
         std::mem::swap(&mut slot.touch, touch);
         self.len += 1;
-        slot.poll();
+        self.ready += slot.poll(self.weigh);
     }
 
     /// Runs what was woken.
@@ -147,10 +168,10 @@ impl<F: Future, T> Pipeline<F, T> {
         if self.len == 0 {
             return;
         }
-        let slots = &mut self.slots;
+        let (slots, ready, weigh) = (&mut self.slots, &mut self.ready, self.weigh);
         self.wake.drain_slots(|place| {
             if let Some(slot) = slots.get_mut(place) {
-                slot.poll();
+                *ready += slot.poll(weigh);
             }
         });
     }
@@ -163,6 +184,7 @@ impl<F: Future, T> Pipeline<F, T> {
         let slot = &mut self.slots[self.head];
         let done = slot.done.take()?;
         let note = slot.note.take()?;
+        self.ready -= (self.weigh)(&done);
         self.head = (self.head + 1) % self.max;
         self.len -= 1;
         Some((note, done))
@@ -181,11 +203,13 @@ impl<F: Future, T> Pipeline<F, T> {
 }
 
 impl<F: Future, T> Slot<F, T> {
-    fn poll(&mut self) {
-        let Some(future) = self.future.as_mut().as_pin_mut() else { return };
-        if let Poll::Ready(output) = future.poll(&mut Context::from_waker(&self.waker)) {
-            self.future.set(None);
-            self.done = Some(output);
-        }
+    /// The bytes of its answer, if it has come now.
+    fn poll(&mut self, weigh: fn(&F::Output) -> usize) -> usize {
+        let Some(future) = self.future.as_mut().as_pin_mut() else { return 0 };
+        let Poll::Ready(output) = future.poll(&mut Context::from_waker(&self.waker)) else {
+            return 0;
+        };
+        self.future.set(None);
+        weigh(self.done.insert(output))
     }
 }

@@ -155,6 +155,28 @@ impl Output {
         self.put(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
+    /// No array; in RESP2 told apart from no value.
+    pub fn null_array(&mut self) {
+        self.put(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// What has been written elsewhere, in the version that is spoken. What is large is not copied.
+    pub fn append(&mut self, other: Self) {
+        if self.muted {
+            return;
+        }
+        if other.remaining() < COPY_MAX {
+            other.runs.iter().for_each(|run| self.put(run));
+            return self.put(&other.tail);
+        }
+        let before = self.tail.split().freeze();
+        let more = std::iter::once(before).chain(other.runs).chain([other.tail.freeze()]);
+        for run in more.filter(|run| !run.is_empty()) {
+            self.runs_len += run.len();
+            self.runs.push_back(run);
+        }
+    }
+
     /// The beginning of an array of this many values.
     pub fn array(&mut self, count: usize) {
         self.counted(b'*', count);
@@ -197,8 +219,22 @@ impl Output {
         } else {
             value.to_string()
         };
+        self.double_text(&text);
+    }
+
+    /// A float as text; in RESP2 a string.
+    pub fn double_text(&mut self, text: &str) {
         if self.is_resp3() {
-            self.line(b',', &text);
+            self.line(b',', text);
+        } else {
+            self.bulk(text.as_bytes());
+        }
+    }
+
+    /// A number of any size as text; in RESP2 a string.
+    pub fn big_number(&mut self, text: &str) {
+        if self.is_resp3() {
+            self.line(b'(', text);
         } else {
             self.bulk(text.as_bytes());
         }
@@ -206,9 +242,15 @@ impl Output {
 
     /// Text for people; in RESP2 a string.
     pub fn verbatim(&mut self, text: &str) {
-        if self.is_resp3() {
+        self.verbatim_as("txt", text);
+    }
+
+    /// Text in a format of three letters; in RESP2 a string.
+    pub fn verbatim_as(&mut self, format: &str, text: &str) {
+        if self.is_resp3() && format.len() == 3 {
             self.counted(b'=', text.len() + 4);
-            self.put(b"txt:");
+            self.put(format.as_bytes());
+            self.put(b":");
             self.put(text.as_bytes());
             self.put(b"\r\n");
         } else {

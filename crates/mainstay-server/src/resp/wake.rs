@@ -40,6 +40,11 @@ impl Wake {
         self.connection.wake();
     }
 
+    /// There is something to be looked at.
+    pub(super) fn rouse(&self) {
+        self.connection.wake();
+    }
+
     /// What it has been told.
     pub(super) fn has(&self, signal: u8) -> bool {
         self.signals.load(Ordering::Acquire) & signal != 0

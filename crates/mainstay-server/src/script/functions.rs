@@ -6,7 +6,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use bytes::Bytes;
 use mlua::{Function, Lua, LuaString, MultiValue, Result, Table};
 
-use super::{convert, interpreter::Host, program::sha1_hex, value::Value};
+use super::{convert, interpreter::Host, packing, program::sha1_hex, value::Value};
 
 /// A number from here on is written with an exponent, as `%.17g` does.
 const PLAIN_END: i64 = 100_000_000_000_000_000;
@@ -63,6 +63,7 @@ pub(super) fn add<H: Host + 'static>(
     to.raw_set("pcall", pcall)?;
     to.raw_set("said", lua.create_function(|_, error: mlua::Value| Ok(said(&error)))?)?;
     to.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
+    to.raw_set("struct", packing::table(lua)?)?;
     to.raw_set("log", lua.create_function(log)?)?;
     to.raw_set("setresp", lua.create_function(setresp)?)
 }

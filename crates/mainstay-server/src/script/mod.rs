@@ -6,6 +6,7 @@ mod convert;
 mod functions;
 mod interpreter;
 mod known;
+mod packing;
 mod pool;
 mod program;
 mod value;

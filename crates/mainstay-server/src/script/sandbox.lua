@@ -1,5 +1,5 @@
 -- What a script sees: Redis's globals and no more, none of which it can change.
--- host: call(...), pcall(...), said(error), where(), stopped(), sha1hex(...), log(...), setresp(...), version
+-- host: struct, call(...), pcall(...), said(error), where(), stopped(), sha1hex(...), log(...), setresp(...), version
 local host, keys, argv = ...
 
 local error, getmetatable, pairs, rawget, select = error, getmetatable, pairs, rawget, select
@@ -124,6 +124,7 @@ local globals = {
   rawset = rawset, select = select, setmetatable = setmetatable, tonumber = tonumber,
   tostring = tostring, type = type,
   math = sealed(maths), string = sealed(strings), table = sealed(copy(table, {})),
+  struct = sealed(host.struct),
   redis = sealed(redis), KEYS = keys, ARGV = argv,
 }
 

@@ -320,3 +320,28 @@ fn the_well_known_scripts_compile_and_are_named_once() {
     names.dedup();
     assert_eq!(names.len(), count);
 }
+
+#[test]
+fn numbers_become_bytes_and_bytes_numbers() {
+    let packed = "local b = struct.pack('>BI4hc2s', 77, 4294967295, -2, 'abc', 'z')";
+    assert_eq!(run(&format!("{packed} return #b")), Value::Integer(11));
+    let read = "local x, y, z, c, s, at = struct.unpack('>BI4hc2s', b)";
+    let all = "return {x, y == 4294967295 and 1 or 0, z, c, s, at}";
+    let expected = [77, 1, -2].map(Value::Integer);
+    let texts = [bulk("ab"), bulk("z"), Value::Integer(12)];
+    assert_eq!(run(&format!("{packed} {read} {all}")), Value::Array([expected, texts].concat()));
+    assert_eq!(run("return struct.unpack('<I2', 'xx\\1\\2', 3)"), Value::Integer(513));
+    assert_eq!(run("return struct.size('>I4I4B')"), Value::Integer(9));
+    for wrong in [
+        "struct.unpack('I4', 'abc')",
+        "struct.pack('q', 1)",
+        "struct.pack('I9', 1)",
+        "struct.unpack('B', 'a', 0)",
+    ] {
+        assert!(
+            error(&format!("return {wrong}")).starts_with("ERR "),
+            "{}",
+            error(&format!("return {wrong}"))
+        );
+    }
+}

@@ -18,6 +18,17 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Bulk(bytes) | Self::Status(bytes) => bytes.len(),
+                Self::Error(text) => text.len(),
+                Self::Array(values) => values.iter().map(Self::bytes).sum(),
+                Self::Nil | Self::Integer(_) | Self::Double(_) => 0,
+            }
+    }
+
     /// An error of Redis's words.
     pub(crate) fn error(text: impl Into<String>) -> Self {
         Self::Error(text.into())

@@ -3,5 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests may spawn and sleep")]
 
 mod http;
+mod limits;
 mod resp;
+mod strangers;
 mod support;
+mod tls;

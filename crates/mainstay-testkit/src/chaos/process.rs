@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// So much of a log is shown where something went wrong.
+const LOG_LINES: usize = 40;
+
 /// The process and its ways to the servers.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -108,6 +111,16 @@ impl Process {
     pub(super) fn keep_log(&self, folder: &Path, name: &str) -> Result<(), ServerError> {
         let copied = fs::copy(self.dir.join("log"), folder.join(name));
         copied.map(drop).map_err(io_error("keep a log"))
+    }
+
+    /// What it says of its Redis, and the end of its log: for whoever has to find out why it does not recover.
+    pub(super) async fn diagnosis(&self) -> String {
+        let document = self.document("/v1/status").await;
+        let log =
+            fs::read_to_string(self.dir.join("log")).unwrap_or_else(|error| error.to_string());
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+        format!("{:#}\n{tail}", document["backends"])
     }
 
     /// A document of its HTTP API; null when it does not answer.

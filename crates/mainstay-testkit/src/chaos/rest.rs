@@ -44,8 +44,13 @@ pub(super) async fn recovered(
             return Ok(dirty);
         }
         if waited > RECOVERY {
-            let record = world.record.diagnosis().await;
-            return Err(format!("not recovered after {RECOVERY:?}: {states:#?}\n{record}"));
+            let mut text = format!("not recovered after {RECOVERY:?}: {states:#?}");
+            for (number, process) in world.processes.iter().enumerate() {
+                if !states[number].as_ref().is_some_and(serves) {
+                    text += &format!("\nprocess {number}: {}", process.diagnosis().await);
+                }
+            }
+            return Err(format!("{text}\n{}", world.record.diagnosis().await));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

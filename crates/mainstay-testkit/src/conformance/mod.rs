@@ -91,6 +91,7 @@ pub fn checks(capabilities: &Capabilities) -> Vec<Check> {
         control::races::CHECKS,
         control::journal::CHECKS,
         locks::CHECKS,
+        locks::waits::CHECKS,
     ];
     let all = topics.into_iter().flatten().copied();
     all.filter(|check| (check.needs)(capabilities)).collect()

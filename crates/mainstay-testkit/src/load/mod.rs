@@ -15,10 +15,9 @@ use std::{
 
 use tokio::task::JoinSet;
 
-mod client;
 mod report;
 
-pub use client::{Client, Value};
+pub use mainstay_servers::resp::{Client, Value};
 pub use report::{Fault, Phase, Report};
 
 /// What load to make.

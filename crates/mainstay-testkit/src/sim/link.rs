@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use mainstay::{
-    Deadline, Effect, Error, ErrorKind, Instant, Op, OpClass, Reply, Result,
+    Deadline, Error, ErrorKind, Instant, Op, Reply, Result,
     backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope},
     op::RecordOp,
 };
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     dice::Dice,
+    fate::{Fate, broken, sleep},
     plan::{Noise, Site},
     servers::Connection,
     weakness,
@@ -43,18 +44,6 @@ struct Held {
     dice: Dice,
     /// Until when the record's answers allow reading copies.
     leased_until: Option<Instant>,
-}
-
-/// What becomes of one message.
-#[derive(Clone, Copy, Debug)]
-struct Fate {
-    there: Duration,
-    back: Duration,
-    lost_there: bool,
-    lost_back: bool,
-    refused: bool,
-    /// A loss breaks the connection, so that it is noticed at once.
-    noticed: bool,
 }
 
 impl Link {
@@ -201,54 +190,6 @@ async fn deliver(
     Some(reply)
 }
 
-async fn sleep(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
-}
-
-/// The connection broke while the answer was due.
-fn broken(op: &Op) -> Error {
-    let effect = if op.class() == OpClass::Read { Effect::None } else { Effect::Unknown };
-    Error::new(ErrorKind::Disconnected, "connection reset by peer").with_effect(effect)
-}
-
-impl Fate {
-    fn calm() -> Self {
-        Self {
-            there: Duration::ZERO,
-            back: Duration::ZERO,
-            lost_there: false,
-            lost_back: false,
-            refused: false,
-            noticed: false,
-        }
-    }
-
-    fn thrown(dice: &mut Dice, noise: Noise, unheard: bool) -> Self {
-        let mut fate = Self { there: dice.ms(0, 1), back: dice.ms(0, 1), ..Self::calm() };
-        if dice.permille(noise.slow) {
-            *dice_side(&mut fate, dice) = dice.ms(5, 300);
-        }
-        if dice.permille(noise.late) {
-            *dice_side(&mut fate, dice) = dice.ms(300, 4_000);
-        }
-        if dice.permille(noise.lost) {
-            (fate.lost_there, fate.noticed) = (dice.permille(500), dice.permille(500));
-            fate.lost_back = !fate.lost_there;
-        }
-        fate.refused = dice.permille(noise.refused);
-        if unheard {
-            (fate.lost_back, fate.noticed) = (true, dice.permille(500));
-        }
-        fate
-    }
-}
-
-fn dice_side<'a>(fate: &'a mut Fate, dice: &mut Dice) -> &'a mut Duration {
-    if dice.permille(500) { &mut fate.there } else { &mut fate.back }
-}
-
 impl Backend for Link {
     fn engine(&self) -> &'static str {
         "simulated"
@@ -265,7 +206,6 @@ impl Backend for Link {
             control: !redis,
             locks: true,
             value_max: 1 << 20,
-            keeps_deadlines: false,
         }
     }
 

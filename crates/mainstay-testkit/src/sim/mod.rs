@@ -18,9 +18,12 @@ mod aim;
 mod client;
 mod dice;
 mod doubt;
+mod fate;
 mod fleet;
 mod freeze;
+mod hangs;
 mod link;
+pub mod locks;
 mod nemesis;
 mod plan;
 mod process;
@@ -75,14 +78,19 @@ pub enum Broken {
 /// # Panics
 /// When no runtime can be built.
 #[must_use]
-#[expect(clippy::panic, reason = "without a runtime there is no simulation")]
 pub fn run(plan: &Plan, weakness: Option<Weakness>) -> Outcome {
+    on_virtual_time(live(plan, weakness))
+}
+
+/// On one thread, whose clock goes on when nothing else does.
+#[expect(clippy::panic, reason = "without a runtime there is no simulation")]
+fn on_virtual_time<T>(history: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap_or_else(|error| panic!("no runtime: {error}"));
-    runtime.block_on(live(plan, weakness))
+    runtime.block_on(history)
 }
 
 async fn live(plan: &Plan, weakness: Option<Weakness>) -> Outcome {

@@ -305,7 +305,7 @@ impl FaultKind {
     }
 }
 
-fn noise(dice: &mut Dice) -> Noise {
+pub(super) fn noise(dice: &mut Dice) -> Noise {
     match dice.below(4) {
         0 => Noise::default(),
         1 => Noise { slow: 20, late: 0, lost: 2, refused: 0 },
@@ -348,7 +348,7 @@ fn kind(plan: &Plan, dice: &mut Dice) -> FaultKind {
 }
 
 /// Two servers differ by 2 % at most, so each by 1 % from the processes between them.
-fn drift(dice: &mut Dice) -> i32 {
+pub(super) fn drift(dice: &mut Dice) -> i32 {
     i32::try_from(dice.below(20_001)).unwrap_or(0) - 10_000
 }
 

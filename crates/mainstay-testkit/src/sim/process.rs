@@ -116,7 +116,7 @@ fn config(plan: &Plan) -> Config {
 }
 
 /// The defaults, faster where a run of some seconds would see none of it.
-fn backend(timeout_ms: u64) -> BackendConfig {
+pub(super) fn backend(timeout_ms: u64) -> BackendConfig {
     let ms = Duration::from_millis;
     BackendConfig {
         timeout: Some(ms(timeout_ms)),

@@ -11,24 +11,32 @@ const RUNS_MAX: usize = 400;
 pub fn shrink(plan: &Plan, weakness: Option<Weakness>) -> Option<(Plan, Outcome)> {
     let outcome = run(plan, weakness);
     let broken = outcome.broken()?;
-    let mut best = (plan.clone(), outcome);
-    let mut runs = 0;
+    let alike = |candidate: &Plan| {
+        let outcome = run(candidate, weakness);
+        fails_alike(&outcome, broken).then_some(outcome)
+    };
+    Some(smallest((plan.clone(), outcome), RUNS_MAX, candidates, alike))
+}
+
+/// The smallest of what fails alike: from `best` on, the first of its candidates that does, until none does or `runs` have
+/// been made.
+pub(super) fn smallest<P, O>(
+    mut best: (P, O),
+    mut runs: usize,
+    candidates: impl Fn(&P, &O) -> Vec<P>,
+    alike: impl Fn(&P) -> Option<O>,
+) -> (P, O) {
     loop {
-        let mut better = None;
-        for candidate in candidates(&best.0, &best.1) {
-            if runs >= RUNS_MAX {
-                return Some(best);
-            }
-            runs += 1;
-            let outcome = run(&candidate, weakness);
-            if fails_alike(&outcome, broken) {
-                better = Some((candidate, outcome));
-                break;
-            }
-        }
+        let mut smaller = candidates(&best.0, &best.1);
+        smaller.truncate(runs);
+        let better = smaller.into_iter().find_map(|candidate| {
+            runs -= 1;
+            let outcome = alike(&candidate)?;
+            Some((candidate, outcome))
+        });
         match better {
             Some(found) => best = found,
-            None => return Some(best),
+            None => return best,
         }
     }
 }

@@ -2,19 +2,16 @@
 //! It must not know what the clients do.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use mainstay::{Clock, Instant, Op, Reply, Result, Tasks, op::RecordOp};
-use tokio::sync::Notify;
 
 use super::{
     dice::Dice,
     doubt::Doubts,
+    hangs::Hangs,
     plan::{Plan, Site, Way},
     servers::{Connection, Role, beacon_of, control_of},
     weakness::{self, Weakness},
@@ -34,13 +31,6 @@ pub(super) struct World {
     state: Mutex<State>,
     /// How many faults hold each server.
     hangs: [Hangs; 2],
-}
-
-/// Woken in the order in which they came: a `watch` wakes at random.
-#[derive(Debug, Default)]
-struct Hangs {
-    faults: AtomicU32,
-    ended: Notify,
 }
 
 /// What changes.
@@ -158,25 +148,17 @@ impl World {
 
     /// Holds a server, or lets it go.
     pub(super) fn hang(&self, site: Site, on: bool) {
-        let hangs = &self.hangs[place(site)];
-        let now = hangs.faults.load(Ordering::Relaxed);
-        hangs.set(if on { now + 1 } else { now.saturating_sub(1) });
+        self.hangs[place(site)].hold(on);
     }
 
     /// Whether it is held.
     pub(super) fn hangs(&self, site: Site) -> bool {
-        self.hangs[place(site)].faults.load(Ordering::Relaxed) > 0
+        self.hangs[place(site)].holds()
     }
 
     /// Waits until the server goes on.
     pub(super) async fn goes_on(&self, site: Site) {
-        loop {
-            let ended = self.hangs[place(site)].ended.notified();
-            if !self.hangs(site) {
-                return;
-            }
-            ended.await;
-        }
+        self.hangs[place(site)].goes_on().await;
     }
 
     /// Everything is mended, for good.
@@ -191,7 +173,7 @@ impl World {
             state.redis.unite();
         }
         for hangs in &self.hangs {
-            hangs.set(0);
+            hangs.let_go();
         }
         self.history.mark(MarkKind::Healed, self.now());
     }
@@ -220,13 +202,6 @@ impl World {
             state.clean_at = now;
         }
         Some(reply)
-    }
-}
-
-impl Hangs {
-    fn set(&self, faults: u32) {
-        self.faults.store(faults, Ordering::Relaxed);
-        self.ended.notify_waiters();
     }
 }
 

@@ -25,7 +25,6 @@ async fn the_reference_passes_without_versions_and_on_many_threads() {
         control: false,
         locks: false,
         value_max: 2 << 20,
-        keeps_deadlines: false,
     };
     conformance::run_all(Arc::new(ModelBackend::new(capabilities))).await;
 }

@@ -1,12 +1,13 @@
 //! Locks on real servers: two storages, as two processes would be, and servers that die and forget.
 //! Knows nothing of how a lock is granted.
 
+use mainstay::backend::semantics::locks::PASSES_MAX;
 use mainstay::config::{BackendConfig, LockModeConfig, LocksConfig};
 use mainstay::{
     Config, ErrorKind, Guarantee, LockGuard, LockMode, LockOptions, Released, SetOptions, Storage,
 };
 use mainstay_testkit::servers::{MariaDb, Postgres, Redis};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Long enough that only a failure reaches it.
@@ -257,4 +258,83 @@ async fn a_write_that_the_fence_refuses_leaves_no_trace_in_the_cache() {
     for storage in [a, b] {
         storage.close(FOREVER).await;
     }
+}
+
+/// Waits of `b` over holds of `a`: once it has heard of a release, it looks a few times and then rarely.
+async fn woken(a: &Storage, b: &Storage) {
+    let in_vain = || b.status().locks.contended;
+    for _ in 0..20 {
+        let (guard, before, began) = (take(a, "told").await, in_vain(), Instant::now());
+        let waiting = b.clone();
+        let waiting = tokio::spawn(async move { take(&waiting, "told").await.release().await });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(guard.release().await, Released::Released);
+        assert_eq!(waiting.await.unwrap(), Released::Released);
+        let lasted = began.elapsed();
+        let looks = in_vain() - before;
+        assert!(looks > 0, "it was held");
+        // Six that grow, then one each quarter of a second; else each fortieth of one.
+        if u128::from(looks) <= 7 + lasted.as_millis() / 250 {
+            return;
+        }
+    }
+    unreachable!("nobody was ever told");
+}
+
+/// How many of sixteen in two processes take the lock in five waits of another process.
+async fn passed([a, b, alone]: [&Storage; 3]) -> u64 {
+    let granted = || a.status().locks.granted + b.status().locks.granted;
+    let mut busy = JoinSet::new();
+    for number in 0..16 {
+        let storage = [a, b][number % 2].clone();
+        busy.spawn(async move {
+            loop {
+                take(&storage, "busy").await.release().await;
+            }
+        });
+    }
+    let go_on = async |more: u64| {
+        let then = granted();
+        while granted() < then + more {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let mut passed = 0;
+    for _ in 0..5 {
+        tokio::time::timeout(FOREVER, go_on(50)).await.expect("they are busy");
+        let before = granted();
+        let guard = take(alone, "busy").await;
+        passed += granted() - before;
+        guard.release().await;
+    }
+    busy.shutdown().await;
+    passed
+}
+
+/// Three processes on one server.
+async fn across(url: String) {
+    let settings = LocksConfig { ttl_max: FOREVER, ..locks(LockModeConfig::Auto, &[]) };
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(storage(&[("db", url.clone())], settings.clone()).await);
+    }
+    woken(&all[0], &all[1]).await;
+    let passed = passed([&all[0], &all[1], &all[2]]).await;
+    // Each wait: some that have waited longer, in two processes, and whom they let pass. Where a moment was missed, again.
+    assert!(passed <= 5 * 20 * (PASSES_MAX + 1), "{passed} passed in five waits");
+    for storage in all {
+        storage.close(FOREVER).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_tells_of_releases_and_a_single_waiter_is_served() {
+    let postgres = Postgres::start().await.unwrap();
+    across(postgres.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_tells_of_releases_and_a_single_waiter_is_served() {
+    let redis = Redis::start().await.unwrap();
+    across(redis.url()).await;
 }

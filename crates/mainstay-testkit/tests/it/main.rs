@@ -20,3 +20,5 @@ mod redis;
 mod servers;
 mod sql;
 mod sqlite;
+mod tls;
+mod together;

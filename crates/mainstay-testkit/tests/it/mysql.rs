@@ -12,7 +12,9 @@ use mainstay_testkit::servers::{MariaDb, MariaDbOptions};
 use mysql_async::prelude::Queryable;
 use std::sync::Arc;
 
+mod opening;
 mod record;
+mod together;
 
 fn new(config: &BackendConfig) -> Result<Arc<dyn Backend>> {
     Ok(Arc::new(Adapter::new(config, sql::VALUE_MAX)?))
@@ -72,6 +74,14 @@ async fn a_write_whose_answer_is_lost_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn a_probe_goes_on_over_a_new_connection() {
+    let mariadb = MariaDb::start().await.unwrap();
+    let proxy = Proxy::start(mariadb.port()).await.unwrap();
+    let backend = connected(new, &proxy.url(&mariadb.url(), mariadb.port()), 1).await;
+    sql::cut_under_the_probe(&backend, &proxy).await;
+}
+
+#[tokio::test]
 async fn a_read_only_server_is_the_wrong_node() {
     let mariadb = MariaDb::start().await.unwrap();
     let backend = connected(new, &mariadb.url(), 2).await;
@@ -109,10 +119,19 @@ async fn writes_of_many_keys_do_not_wait_in_a_circle() {
 }
 
 #[tokio::test]
+async fn a_database_of_schema_3_gets_columns_for_who_waits() {
+    let mariadb = MariaDb::start().await.unwrap();
+    sql::created_at_once(new, &mariadb.url()).await;
+    mariadb.sql(sql::SCHEMA_3).await.unwrap();
+    sql::created_at_once(new, &mariadb.url()).await;
+    sql::goes_on_counting(&connected(new, &mariadb.url(), 1).await).await;
+}
+
+#[tokio::test]
 async fn the_schema_is_created_by_many_at_once_and_a_newer_one_is_refused() {
     let mariadb = MariaDb::start().await.unwrap();
     sql::created_at_once(new, &mariadb.url()).await;
-    mariadb.sql("update mainstay_meta set schema_version = 4").await.unwrap();
+    mariadb.sql("update mainstay_meta set schema_version = 5").await.unwrap();
     let newer = connecting(new, &mariadb.url()).await;
     assert_eq!(newer.kind(), ErrorKind::Misconfigured);
     assert!(newer.message().contains("upgrade"), "{newer}");

@@ -1,6 +1,8 @@
 //! The library's PostgreSQL backend, on real servers and behind a transaction pooler.
 
 mod control;
+mod prepared;
+mod together;
 
 use crate::sql::{self, connected, connecting, done, generous, get, increment, set, soon, value};
 use mainstay::backend::Backend;
@@ -13,7 +15,7 @@ use mainstay_testkit::servers::{PgBouncer, Postgres, PostgresOptions};
 use std::sync::Arc;
 
 fn new(config: &BackendConfig) -> Result<Arc<dyn Backend>> {
-    Ok(Arc::new(Adapter::new(config, sql::VALUE_MAX)?))
+    Ok(Arc::new(Adapter::new(config, sql::VALUE_MAX, mainstay::Entropy::seeded(1))?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +78,14 @@ async fn a_write_whose_answer_is_lost_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn a_probe_goes_on_over_a_new_connection() {
+    let postgres = Postgres::start().await.unwrap();
+    let proxy = Proxy::start(postgres.port()).await.unwrap();
+    let backend = connected(new, &proxy.url(&postgres.url(), postgres.port()), 1).await;
+    sql::cut_under_the_probe(&backend, &proxy).await;
+}
+
+#[tokio::test]
 async fn a_read_only_server_is_the_wrong_node() {
     let postgres = Postgres::start().await.unwrap();
     let backend = connected(new, &postgres.url(), 2).await;
@@ -122,10 +132,19 @@ async fn writes_of_many_keys_do_not_wait_in_a_circle() {
 }
 
 #[tokio::test]
+async fn a_database_of_schema_3_gets_columns_for_who_waits() {
+    let postgres = Postgres::start().await.unwrap();
+    sql::created_at_once(new, &postgres.url()).await;
+    postgres.psql(sql::SCHEMA_3).await.unwrap();
+    sql::created_at_once(new, &postgres.url()).await;
+    sql::goes_on_counting(&connected(new, &postgres.url(), 1).await).await;
+}
+
+#[tokio::test]
 async fn the_schema_is_created_by_many_at_once_and_a_newer_one_is_refused() {
     let postgres = Postgres::start().await.unwrap();
     sql::created_at_once(new, &postgres.url()).await;
-    postgres.psql("update mainstay_meta set schema_version = 4").await.unwrap();
+    postgres.psql("update mainstay_meta set schema_version = 5").await.unwrap();
     let newer = connecting(new, &postgres.url()).await;
     assert_eq!(newer.kind(), ErrorKind::Misconfigured);
     assert!(newer.message().contains("upgrade"), "{newer}");

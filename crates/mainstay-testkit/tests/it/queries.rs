@@ -34,7 +34,7 @@ async fn kind(backend: &Arc<dyn Backend>, sql: &str, arguments: &[&str]) -> Erro
 }
 
 fn new_postgres(config: &BackendConfig) -> Result<Arc<dyn Backend>> {
-    Ok(Arc::new(Postgres::new(config, sql::VALUE_MAX)?))
+    Ok(Arc::new(Postgres::new(config, sql::VALUE_MAX, mainstay::Entropy::seeded(1))?))
 }
 
 async fn postgres_answers(backend: &Arc<dyn Backend>) {

@@ -9,7 +9,9 @@ mod topologies;
 
 use mainstay::backend::{Backend, redis::Redis};
 use mainstay::config::BackendConfig;
-use mainstay::{Clock, Condition, Deadline, Error, Key, Op, Reply, TtlChange};
+use mainstay::{
+    Clock, Condition, Deadline, Effect, Error, ErrorKind, Key, Op, OpClass, Reply, TtlChange,
+};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +57,16 @@ fn set_op(key: &str, value: &'static str) -> Op {
 
 async fn set(backend: &Redis, key: &str, value: &'static str) -> Result<Reply, Error> {
     backend.execute(&set_op(key, value), within(FOREVER)).await
+}
+
+/// As the guard does it: a call whose time is over is dropped, and what it was says what it may have done.
+async fn timely(backend: &Redis, op: &Op, time: Duration) -> Result<Reply, Error> {
+    let deadline = within(time);
+    let answer = tokio::time::timeout_at(deadline.instant(), backend.execute(op, deadline)).await;
+    answer.unwrap_or_else(|_| {
+        let effect = if op.class() == OpClass::Read { Effect::None } else { Effect::Unknown };
+        Err(Error::new(ErrorKind::Timeout, "no answer in time").with_effect(effect))
+    })
 }
 
 /// Asks again and again until the answer is yes.

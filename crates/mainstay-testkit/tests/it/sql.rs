@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use mainstay::backend::{Backend, ProbeDepth};
 use mainstay::config::BackendConfig;
+use mainstay::op::{Counting, Ground, LockOp, Waiter};
+use mainstay::reply::Locked;
 use mainstay::{Condition, Deadline, Effect, Error, ErrorKind, Key, Op, Reply, Result, TtlChange};
+use mainstay_testkit::proxy::{Proxy, Toxics};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -134,6 +137,19 @@ pub(crate) async fn dropped(backend: &Arc<dyn Backend>) {
     assert!(unfinished > 0, "some calls were dropped under way");
 }
 
+/// A connection that is cut while it carries a probe says nothing of the server: a new one does.
+pub(crate) async fn cut_under_the_probe(backend: &Arc<dyn Backend>, proxy: &Proxy) {
+    let open = proxy.accepted();
+    proxy.set(Toxics::partition()).await;
+    let asked = backend.clone();
+    let probe = tokio::spawn(async move { asked.probe(ProbeDepth::Ping, generous()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    proxy.cut().await;
+    proxy.heal().await;
+    probe.await.unwrap().unwrap();
+    assert_eq!(proxy.accepted(), open + 1);
+}
+
 /// Many processes that find an empty database all start.
 pub(crate) async fn created_at_once(new: New, url: &str) {
     let mut starts = JoinSet::new();
@@ -145,6 +161,27 @@ pub(crate) async fn created_at_once(new: New, url: &str) {
     let backend = connected(new, url, 1).await;
     let probe = backend.probe(ProbeDepth::WriteRead, generous()).await.unwrap();
     assert!(probe.facts.iter().any(|(name, _)| *name == "version"));
+}
+
+/// The table of locks as schema 3 had it, with one lock that was released.
+pub(crate) const SCHEMA_3: &str = "alter table mainstay_lock drop column waiter, \
+     drop column waiter_since_us, drop column waiter_until_us, drop column waiter_token; \
+     update mainstay_meta set schema_version = 3; \
+     insert into mainstay_lock (name, holder, token, expires_us, note) values ('a', null, 41, 0, 'n')";
+
+/// A lock of schema 3 goes on counting.
+pub(crate) async fn goes_on_counting(backend: &Arc<dyn Backend>) {
+    let op = LockOp::Acquire {
+        name: Key::from("a"),
+        holder: 1,
+        ttl: Duration::from_secs(60),
+        counting: Counting::Here,
+        note: String::new(),
+        ground: Ground::Free,
+        waiter: Some(Waiter { process: 1, waited: Duration::ZERO }),
+    };
+    let locked = done(backend, op.into()).await.into_locked().unwrap();
+    assert!(matches!(locked, Locked::Granted { token: 42, .. }), "{locked:?}");
 }
 
 /// What connecting answers.

@@ -1,7 +1,10 @@
 //! SQLite on the conformance suite: in a file and in memory, on one thread and on many.
 //! Knows nothing of how the file is written.
 
+use crate::sql::generous;
+use crate::together::{activated, deletes_tell_what_they_found, overtaken_alone, versions_rise};
 use mainstay::Clock;
+use mainstay::backend::Backend;
 use mainstay::backend::sql::sqlite::Sqlite;
 use mainstay::config::BackendConfig;
 use mainstay_testkit::conformance;
@@ -49,4 +52,20 @@ async fn a_file_conforms_on_many_threads() {
 #[tokio::test]
 async fn memory_conforms() {
     conforms("sqlite::memory:".to_owned()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writes_of_many_callers_share_a_transaction_and_fail_alone() {
+    let folder = Folder::new("together");
+    let url = format!("sqlite://{}/main.db", folder.0.display());
+    let config = BackendConfig { inflight_max: Some(256), ..BackendConfig::at(url) };
+    let record: Arc<dyn Backend> =
+        Arc::new(Sqlite::new(&config, VALUE_MAX, Clock::system()).unwrap());
+    record.connect(generous()).await.unwrap();
+    for under in [None, Some(activated(&record).await)] {
+        versions_rise(&record, under).await;
+        deletes_tell_what_they_found(&record, under).await;
+    }
+    overtaken_alone(&record).await;
+    record.close().await;
 }

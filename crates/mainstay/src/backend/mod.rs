@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::{
-    clock::{Deadline, Instant},
+    clock::{Clock, Deadline, Instant},
+    config::BackendConfig,
     entry::Key,
     error::{Error, ErrorKind, Result},
-    op::Op,
+    op::{Op, RawValue},
     reply::Reply,
 };
 
@@ -62,8 +63,6 @@ pub struct Capabilities {
     pub locks: bool,
     /// The longest value in bytes.
     pub value_max: usize,
-    /// Whether `execute` always ends by its deadline, so that the guard needs no timer of its own for a call.
-    pub keeps_deadlines: bool,
 }
 
 /// How deep a probe looks.
@@ -80,6 +79,18 @@ pub enum ProbeDepth {
 pub struct ProbeReport {
     /// Short names and values, without secrets.
     pub facts: Vec<(&'static str, String)>,
+    /// The connection that was asked was cut, and another answered: it may lead to another server.
+    pub reconnected: bool,
+}
+
+/// Less is not worth a word: it may be the way there.
+const SKEW_MIN_MS: i64 = 500;
+
+/// By how much a server's clock is ahead of this process's, for its facts; empty while they agree, or where it does not say.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+pub(crate) fn skew(server_unix_ms: Option<i64>, clock: &Clock) -> String {
+    let ahead = server_unix_ms.map_or(0, |server| server.saturating_sub(clock.unix_ms()));
+    if ahead.abs() < SKEW_MIN_MS { String::new() } else { ahead.to_string() }
 }
 
 /// What a feed tells.
@@ -104,6 +115,21 @@ pub trait Feed: Send + fmt::Debug {
     fn next(&mut self) -> BoxFuture<'_, Result<Told>>;
 }
 
+/// A connection of its own. What was sent and not answered when it is dropped may still be performed.
+pub trait Line: Send + fmt::Debug {
+    /// Sends commands in one go; a reply for each. An error of the command is a value.
+    ///
+    /// # Errors
+    /// The connection broke, or the server cannot serve: it is of no more use.
+    fn send(&mut self, commands: Vec<Vec<Bytes>>) -> BoxFuture<'_, Result<Vec<RawValue>>>;
+
+    /// The next message that came unasked: its kind, and what it says. Cancel safe.
+    ///
+    /// # Errors
+    /// `Disconnected`, or `Overloaded` (more than could be buffered): messages may have been lost.
+    fn pushed(&mut self) -> BoxFuture<'_, Result<Vec<RawValue>>>;
+}
+
 /// One configured engine. The only dyn seam of the library.
 ///
 /// Contract:
@@ -111,8 +137,8 @@ pub trait Feed: Send + fmt::Debug {
 ///   `OutOfUse` or `Disconnected` and `Effect::None`; it never starts to reconnect by itself for longer than a pool
 ///   needs to replace a connection. One loop in `health` reconnects, visibly.
 /// - An error of a write says `Effect::None` only when the write was certainly not applied.
-/// - `execute` never takes much longer than its deadline, and gives up the connection that timed out: it is never used
-///   for another call. Dropping the future is allowed at any time.
+/// - `execute` may be dropped at any time, and is when its deadline has passed: the guard keeps the time for all calls. A
+///   connection on which a call got no answer is given up where its later answer could be taken for another's.
 /// - Expired records are never returned.
 /// - Errors carry the text of the server, one line, without secrets; the name of the backend is added by the guard.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
@@ -154,6 +180,18 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
         let error = Error::new(ErrorKind::Unsupported, "this engine has no channels to listen to");
         Box::pin(async { Err(error) })
     }
+
+    /// A connection of its own for one user at a time, in this version of the protocol: for commands that block, and for
+    /// those that belong together.
+    fn line(&self, _resp3: bool, _deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Line>>> {
+        let error =
+            Error::new(ErrorKind::Unsupported, "this engine takes no commands of Redis's own");
+        Box::pin(async { Err(error) })
+    }
+
+    /// Takes over what may change while it is open: the longest value in bytes, and of its configuration what needs no
+    /// other client. Calls under way and connections that stand may go on as they began.
+    fn reconfigure(&self, _config: &BackendConfig, _value_max: usize) {}
 
     /// Releases the connections. Later calls fail with `OutOfUse`.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -7,6 +7,7 @@ use super::Backend;
 use crate::{
     clock::Clock,
     config::{BackendConfig, Engine},
+    entropy::Entropy,
     error::{Error, ErrorKind, Result},
 };
 
@@ -14,15 +15,20 @@ use crate::{
 ///
 /// # Errors
 /// `InvalidArgument` for an URL that the adapter refuses, `Unsupported` for an engine whose feature is off.
-pub fn open(config: &BackendConfig, value_max: usize, clock: &Clock) -> Result<Arc<dyn Backend>> {
+pub fn open(
+    config: &BackendConfig,
+    value_max: usize,
+    clock: &Clock,
+    entropy: &Entropy,
+) -> Result<Arc<dyn Backend>> {
     // With every feature off nothing uses these.
-    let _ = (value_max, clock, Option::<Engine>::None);
+    let _ = (value_max, clock, entropy, Option::<Engine>::None);
     match config.engine() {
         #[cfg(feature = "redis")]
         Some(Engine::Redis) => Ok(Arc::new(super::redis::Redis::new(config, value_max)?)),
         #[cfg(feature = "postgres")]
         Some(Engine::Postgres) => {
-            Ok(Arc::new(super::sql::postgres::Postgres::new(config, value_max)?))
+            Ok(Arc::new(super::sql::postgres::Postgres::new(config, value_max, entropy.clone())?))
         }
         #[cfg(feature = "mysql")]
         Some(Engine::Mysql) => Ok(Arc::new(super::sql::mysql::Mysql::new(config, value_max)?)),

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     entry::{Key, Record, Version},
     error::{Error, ErrorKind, Result},
+    hash,
     op::{Condition, ExpireCondition, Op, TtlChange},
     reply::{Outcome, Reply, Written},
 };
@@ -129,6 +130,7 @@ pub fn apply(op: &Op, slots: &mut [Slot], now: i64, bounds: Bounds) -> Result<Re
         | Op::Exists { .. }
         | Op::Scan { .. }
         | Op::Count { .. }
+        | Op::Raw(_)
         | Op::Query(_)
         | Op::Copy(_)
         | Op::Record(_)
@@ -157,6 +159,14 @@ fn only(slots: &mut [Slot]) -> Result<&mut Slot> {
     slots
         .first_mut()
         .ok_or_else(|| Error::new(ErrorKind::Internal, "a write came without its slot"))
+}
+
+/// Refuses what looks into a value, or takes it away, where the value is a hash.
+fn is_string(slot: &Slot) -> Result<()> {
+    match &slot.stored {
+        Some(stored) if hash::is_hash(&stored.value) => Err(hash::wrong_type()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a condition holds for what is stored.
@@ -207,6 +217,9 @@ fn set(
     bounds: Bounds,
 ) -> Result<Reply> {
     fits(value.len(), bounds)?;
+    if want_previous {
+        is_string(slot)?;
+    }
     let current = slot.stored.as_ref().and_then(|stored| stored.expires_at);
     let expires_at = expiry_after(ttl, current, now)?;
     let previous = previous_of(slot, want_previous, now);
@@ -244,6 +257,9 @@ fn set_many(
 }
 
 fn delete(slot: &mut Slot, condition: &Condition, want_previous: bool, now: i64) -> Result<Reply> {
+    if want_previous {
+        is_string(slot)?;
+    }
     let previous = previous_of(slot, want_previous, now);
     if slot.stored.is_none() || !holds(condition, slot.stored.as_ref()) {
         return Ok(refused(previous));
@@ -295,6 +311,7 @@ fn expire(slot: &mut Slot, ttl: TtlChange, condition: ExpireCondition, now: i64)
 }
 
 fn increment(slot: &mut Slot, by: i64) -> Result<Reply> {
+    is_string(slot)?;
     let stored = slot.stored.as_ref();
     let sum = add_integer(stored.map(|stored| &*stored.value), by)?;
     let expires_at = stored.and_then(|stored| stored.expires_at);
@@ -303,6 +320,7 @@ fn increment(slot: &mut Slot, by: i64) -> Result<Reply> {
 }
 
 fn increment_float(slot: &mut Slot, by: f64) -> Result<Reply> {
+    is_string(slot)?;
     let stored = slot.stored.as_ref();
     let sum = Bytes::from(format_float(add_float(stored.map(|stored| &*stored.value), by)?));
     let expires_at = stored.and_then(|stored| stored.expires_at);
@@ -311,6 +329,7 @@ fn increment_float(slot: &mut Slot, by: f64) -> Result<Reply> {
 }
 
 fn append(slot: &mut Slot, tail: &Bytes, bounds: Bounds) -> Result<Reply> {
+    is_string(slot)?;
     let (head, expires_at) = match &slot.stored {
         Some(stored) => (stored.value.clone(), stored.expires_at),
         None => (Bytes::new(), None),
@@ -324,6 +343,7 @@ fn append(slot: &mut Slot, tail: &Bytes, bounds: Bounds) -> Result<Reply> {
 }
 
 fn set_range(slot: &mut Slot, offset: u64, patch: &Bytes, bounds: Bounds) -> Result<Reply> {
+    is_string(slot)?;
     let (head, expires_at) = match &slot.stored {
         Some(stored) => (stored.value.clone(), stored.expires_at),
         None => (Bytes::new(), None),
@@ -378,8 +398,10 @@ fn move_key(
 
 fn fits(length: usize, bounds: Bounds) -> Result<i64> {
     if length > bounds.value_max {
-        let message =
-            format!("a value of {length} bytes is over the limit of {} bytes", bounds.value_max);
+        let message = format!(
+            "a value of {length} bytes is over the limit of {} bytes (limits.value_max)",
+            bounds.value_max
+        );
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     i64::try_from(length).map_err(|_| Error::new(ErrorKind::TooLarge, "a length over 63 bits"))

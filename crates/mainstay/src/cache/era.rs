@@ -47,6 +47,9 @@ pub(crate) struct Grounds {
 }
 
 impl Era {
+    /// The number of the only one where nothing is followed.
+    pub(super) const ALONE: u64 = 0;
+
     pub(super) fn new(number: u64, generation: Option<u64>) -> Self {
         Self { number, generation, proof: ArcSwapOption::empty(), next: Mutex::new(None) }
     }

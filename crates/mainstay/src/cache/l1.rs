@@ -19,12 +19,13 @@ use bytes::Bytes;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
 pub(crate) use self::shape::Kept;
-use self::shape::{Bare, Evicted, Seed, Weight};
+use self::shape::{Evicted, Seed, Weight};
 use super::{era::Era, hot};
 use crate::{
     clock::Instant,
     entropy::Entropy,
     entry::{Key, Version},
+    live::LiveDuration,
     status::L1Status,
 };
 
@@ -57,8 +58,8 @@ pub(crate) struct L1 {
     /// Why nothing is served; empty while something may be.
     reason: Mutex<String>,
     follows: bool,
-    max: u64,
-    ttl_max: Duration,
+    max: AtomicU64,
+    ttl_max: LiveDuration,
 }
 
 /// A seat that is taken.
@@ -101,7 +102,7 @@ impl L1 {
             // Every option is given; this is the same without a say in the shards.
             Err(_) => Cache::with(1 << 16, max, Weight, seed, evicted.clone()),
         };
-        let alone = (!follows).then(|| Arc::new(Era::new(0, None)));
+        let alone = (!follows).then(|| Arc::new(Era::new(Era::ALONE, None)));
         Self {
             kept,
             seats: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -113,9 +114,16 @@ impl L1 {
             hot: Mutex::default(),
             reason: Mutex::new(String::from(if follows { "not followed yet" } else { "" })),
             follows,
-            max,
-            ttl_max,
+            max: AtomicU64::new(max),
+            ttl_max: LiveDuration::new(ttl_max),
         }
+    }
+
+    /// Another bound in bytes, which what is over it leaves at once, and another longest life for what is kept from now on.
+    pub(crate) fn set_bounds(&self, max: u64, ttl_max: Duration) {
+        self.kept.set_capacity(max);
+        self.max.store(max, Relaxed);
+        self.ttl_max.set(ttl_max);
     }
 
     /// The era in which something may be kept and served.
@@ -160,10 +168,18 @@ impl L1 {
     }
 
     /// What is kept of a key in this era, and has not expired.
-    pub(crate) fn get(&self, key: &[u8], era: &Era, now: Instant) -> Option<Arc<Kept>> {
-        let key = &Bare(key);
+    pub(crate) fn get(&self, key: &Key, era: &Era, now: Instant) -> Option<Arc<Kept>> {
+        self.get_of(key, era.number, now)
+    }
+
+    /// The same where nothing is followed: there is one era.
+    pub(crate) fn get_alone(&self, key: &Key, now: Instant) -> Option<Arc<Kept>> {
+        self.get_of(key, Era::ALONE, now)
+    }
+
+    fn get_of(&self, key: &Key, era: u64, now: Instant) -> Option<Arc<Kept>> {
         let kept = self.kept.get(key)?;
-        if kept.era != era.number || now >= kept.ends {
+        if kept.era != era || now >= kept.ends {
             self.kept.remove_if(key, |found| Arc::ptr_eq(found, &kept));
             return None;
         }
@@ -233,7 +249,7 @@ impl L1 {
         L1Status {
             entries: self.kept.len() as u64,
             bytes: self.kept.weight(),
-            max: self.max,
+            max: self.max.load(Relaxed),
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
             evictions: self.evicted.count(),
@@ -265,9 +281,9 @@ impl Seat {
     pub(crate) fn keep(self, mut kept: Kept, life: Duration, max: Option<Duration>, now: Instant) {
         let l1 = &self.l1;
         let weight = shape::weight(&self.key, &kept);
-        let ends = now + life.min(l1.ttl_max);
+        let ends = now + life.min(l1.ttl_max.get());
         let ends = max.map_or(ends, |max| ends.min(self.begun + max));
-        if weight > l1.max / VALUE_SHARE || ends <= now {
+        if weight > l1.max.load(Relaxed) / VALUE_SHARE || ends <= now {
             return;
         }
         (kept.ends, kept.era) = (ends, self.era.number);
@@ -278,7 +294,7 @@ impl Seat {
         let current = l1.era.load().as_ref().is_some_and(|era| era.number == self.era.number);
         if mine && current {
             // Copied: a slice would keep a long buffer of the connection.
-            l1.kept.insert(Key::from(self.key.as_bytes()), Arc::new(kept.copied()));
+            l1.kept.insert(self.key.kept(), Arc::new(kept.copied()));
             seats.remove(&self.key);
         }
     }

@@ -29,6 +29,9 @@ pub(crate) struct Layout {
     of_domains: Vec<Option<Arc<L1>>>,
     alone: Option<Arc<L1>>,
     loaded: Arc<L1>,
+    /// How many share the bound, and whether `loaded` is one of them.
+    users: usize,
+    loads: bool,
 }
 
 impl Layout {
@@ -46,7 +49,8 @@ impl Layout {
             table.routes().iter().filter(|route| uses(route)).map(|r| domain_of[r.id]).collect();
         users.sort_unstable();
         users.dedup();
-        let max = config.max / (users.len() + usize::from(loads)).max(1) as u64;
+        let sharing = users.len() + usize::from(loads);
+        let max = share(config, sharing);
         let of_loaded = if loads { max } else { LOADED_MIN };
         let built: Vec<(Option<usize>, Arc<L1>)> = users
             .into_iter()
@@ -64,7 +68,20 @@ impl Layout {
                 .collect(),
             of_domains: (0..domains).map(|id| find(Some(id))).collect(),
             alone: find(None),
+            users: sharing,
+            loads,
             loaded: Arc::new(L1::new(of_loaded, Duration::MAX, entropy, false)),
+        }
+    }
+
+    /// Takes over settings.
+    pub(crate) fn reconfigure(&self, config: &L1Config) {
+        let max = share(config, self.users);
+        for l1 in self.of_domains.iter().flatten().chain(&self.alone) {
+            l1.set_bounds(max, config.ttl_max);
+        }
+        if self.loads {
+            self.loaded.set_bounds(max, Duration::MAX);
         }
     }
 
@@ -87,4 +104,9 @@ impl Layout {
     pub(crate) fn alone(&self) -> Option<&Arc<L1>> {
         self.alone.as_ref()
     }
+}
+
+/// What each of those that share the bound may use.
+fn share(config: &L1Config, users: usize) -> u64 {
+    config.max / users.max(1) as u64
 }

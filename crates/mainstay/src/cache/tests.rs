@@ -102,7 +102,6 @@ impl Backend for Line {
         Capabilities {
             scope: Scope::Shared,
             durability: self.durability,
-            keeps_deadlines: false,
             ..self.server.capabilities()
         }
     }

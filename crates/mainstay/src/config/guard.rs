@@ -68,8 +68,12 @@ impl BreakerConfig {
     pub const SLOW_MIN: Duration = Duration::from_millis(200);
 
     pub(super) fn validate(&self, path: &str) -> Result<()> {
-        if self.failures == 0 || self.probes == 0 || self.calls_min == 0 {
-            return Err(invalid(path, "failures, probes and calls_min are at least 1"));
+        for (name, value) in
+            [("failures", self.failures), ("probes", self.probes), ("calls_min", self.calls_min)]
+        {
+            if value == 0 {
+                return Err(invalid(&format!("{path}.{name}"), "is at least 1"));
+            }
         }
         for (name, rate) in [("failure_rate", self.failure_rate), ("slow_rate", self.slow_rate)] {
             if !(rate > 0.0 && rate <= 1.0) {
@@ -126,11 +130,14 @@ impl Default for RetryConfig {
 
 impl RetryConfig {
     pub(super) fn validate(&self, path: &str) -> Result<()> {
-        if self.max > 10 || !(0.0..=1.0).contains(&self.budget) || self.wait_max < self.base {
-            return Err(invalid(
-                path,
-                "max is at most 10, budget between 0 and 1, wait_max at least base",
-            ));
+        if self.max > 10 {
+            return Err(invalid(&format!("{path}.max"), "is at most 10"));
+        }
+        if !(0.0..=1.0).contains(&self.budget) {
+            return Err(invalid(&format!("{path}.budget"), "is between 0 and 1"));
+        }
+        if self.wait_max < self.base {
+            return Err(invalid(&format!("{path}.wait_max"), "is at least `base`"));
         }
         Ok(())
     }

@@ -48,13 +48,20 @@ impl Default for HealthConfig {
 
 impl HealthConfig {
     pub(super) fn validate(&self, path: &str) -> Result<()> {
-        if self.interval < Duration::from_millis(10)
-            || self.confirm_interval < Duration::from_millis(10)
+        for (name, value) in
+            [("interval", self.interval), ("confirm_interval", self.confirm_interval)]
         {
-            return Err(invalid(path, "interval and confirm_interval are at least 10ms"));
+            if value < Duration::from_millis(10) {
+                return Err(invalid(&format!("{path}.{name}"), "is at least 10ms"));
+            }
         }
-        if self.timeout.is_zero() || self.down_after == 0 || self.up_after == 0 {
-            return Err(invalid(path, "timeout, down_after and up_after are above 0"));
+        if self.timeout.is_zero() {
+            return Err(invalid(&format!("{path}.timeout"), "is above 0"));
+        }
+        for (name, value) in [("down_after", self.down_after), ("up_after", self.up_after)] {
+            if value == 0 {
+                return Err(invalid(&format!("{path}.{name}"), "is at least 1"));
+            }
         }
         Ok(())
     }
@@ -94,11 +101,14 @@ impl Default for ReconnectConfig {
 
 impl ReconnectConfig {
     pub(super) fn validate(&self, path: &str) -> Result<()> {
-        if self.base < Duration::from_millis(10) || self.max < self.base || self.stuck_after == 0 {
-            return Err(invalid(
-                path,
-                "base is at least 10ms, max at least base, stuck_after at least 1",
-            ));
+        if self.base < Duration::from_millis(10) {
+            return Err(invalid(&format!("{path}.base"), "is at least 10ms"));
+        }
+        if self.max < self.base {
+            return Err(invalid(&format!("{path}.max"), "is at least `base`"));
+        }
+        if self.stuck_after == 0 {
+            return Err(invalid(&format!("{path}.stuck_after"), "is at least 1"));
         }
         if self.stuck_time.is_zero() {
             return Err(invalid(&format!("{path}.stuck_time"), "is above 0"));

@@ -39,6 +39,11 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// `value_max` as a length in memory.
+    pub fn value_max(&self) -> usize {
+        usize::try_from(self.value_max).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn validate(&self, path: &str) -> Result<()> {
         if self.key_max == 0 || self.key_max > Key::LEN_MAX {
             return Err(invalid(&format!("{path}.key_max"), "is between 1 and 2048"));
@@ -46,8 +51,11 @@ impl LimitsConfig {
         if self.value_max == 0 || self.value_max > 512 << 20 {
             return Err(invalid(&format!("{path}.value_max"), "is between 1B and 512MiB"));
         }
-        if self.keys_max == 0 || self.deadline.is_zero() {
-            return Err(invalid(path, "keys_max and deadline are above 0"));
+        if self.keys_max == 0 {
+            return Err(invalid(&format!("{path}.keys_max"), "is above 0"));
+        }
+        if self.deadline.is_zero() {
+            return Err(invalid(&format!("{path}.deadline"), "is above 0"));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod backend;
 mod consistency;
+mod fixed;
 mod guard;
 mod health;
 mod journal;
@@ -10,6 +11,7 @@ mod l1;
 mod limits;
 mod load;
 mod locks;
+mod observe;
 mod route;
 mod source;
 mod template;
@@ -26,6 +28,7 @@ pub use l1::L1Config;
 pub use limits::LimitsConfig;
 pub use load::LoadConfig;
 pub use locks::{LockModeConfig, LocksConfig};
+pub use observe::ObserveConfig;
 pub use route::{OnRecordDown, RouteConfig, Select};
 use serde::{Deserialize, Serialize};
 pub use source::{ChangesConfig, SourceConfig};
@@ -58,6 +61,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Who grants locks.
     pub locks: LocksConfig,
+    /// What is kept and judged for people.
+    pub observe: ObserveConfig,
 }
 
 impl Config {
@@ -85,6 +90,7 @@ impl Config {
         self.load.validate("load")?;
         self.consistency.validate("consistency")?;
         self.journal.validate("journal")?;
+        self.observe.validate("observe")?;
         let exists =
             |name: &str| name == Self::MEMORY || known(name) || self.backends.contains_key(name);
         self.locks.validate("locks", exists)?;

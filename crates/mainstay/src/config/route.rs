@@ -50,6 +50,10 @@ pub struct RouteConfig {
     /// The backends of a failover route, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<String>,
+    /// A Redis to which every command on these keys is passed through as it is: lists, sets, streams and scripts too. Nothing
+    /// stands in for it while it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passthrough: Option<String>,
     /// How a failover route chooses. Default `failover`.
     pub select: Select,
     /// The TTL of a key that is written without one. Default: none.
@@ -85,12 +89,14 @@ pub struct RouteConfig {
 impl RouteConfig {
     pub(super) fn validate(&self, path: &str, known: impl Fn(&str) -> bool) -> Result<()> {
         self.validate_source(path)?;
+        self.validate_passthrough(path)?;
         match (self.truth(), self.backends.is_empty(), self.cache.is_empty()) {
             (Some(_), true, _) | (None, false, true) => {}
+            (None, true, true) if self.passthrough.is_some() => {}
             (None, true, _) => {
                 return Err(invalid(
                     path,
-                    "names a `record`, a `source`, or the `backends` of a failover route",
+                    "names a `record`, a `source`, a `passthrough`, or the `backends` of a failover route",
                 ));
             }
             _ => {
@@ -101,7 +107,8 @@ impl RouteConfig {
             }
         }
         let names =
-            self.cache.iter().chain(self.truth()).chain(&self.backends).chain(self.ttl_max.keys());
+            self.cache.iter().chain(self.truth()).chain(&self.backends).chain(&self.passthrough);
+        let names = names.chain(self.ttl_max.keys());
         if let Some(unknown) = names.into_iter().find(|name| !known(name)) {
             return Err(invalid(
                 path,
@@ -153,6 +160,23 @@ impl RouteConfig {
             ));
         }
         source.validate(&format!("{path}.source"))
+    }
+
+    fn validate_passthrough(&self, path: &str) -> Result<()> {
+        if self.passthrough.is_none() {
+            return Ok(());
+        }
+        let path = format!("{path}.passthrough");
+        if self.truth().is_some() || !self.backends.is_empty() || !self.cache.is_empty() {
+            let text =
+                "is all that serves its keys: leave `record`, `source`, `cache` and `backends` out";
+            return Err(invalid(&path, text));
+        }
+        if self.ttl.is_some() || !self.ttl_max.is_empty() || self.default.is_some() {
+            let text = "passes commands on as they are: leave `ttl`, `ttl_max` and `default` out";
+            return Err(invalid(&path, text));
+        }
+        Ok(())
     }
 
     fn validate_strict(&self, path: &str) -> Result<()> {

@@ -61,10 +61,13 @@ fn each_error_names_the_path_and_the_fix() {
             changed(|backend| backend.breaker.open_max = std::time::Duration::from_secs(1)),
             "backends.redis.breaker.open_max: is at least `open`",
         ),
-        (changed(|backend| backend.health.up_after = 0), "backends.redis.health: timeout, down_af"),
+        (
+            changed(|backend| backend.health.up_after = 0),
+            "backends.redis.health.up_after: is at least 1",
+        ),
         (
             with_routes(vec![RouteConfig::default()]),
-            "route[0]: names a `record`, a `source`, or the `backends`",
+            "route[0]: names a `record`, a `source`, a `passthrough`, or the `backends`",
         ),
         (with_routes(vec![route(&["redis", "redis"])]), "route[0]: names `redis` twice"),
         (with_routes(vec![route(&["rediss"])]), "route[0]: names `rediss`, which is not under"),

@@ -13,6 +13,7 @@ use crate::{
     node::Node,
     op::Op,
     reply::Reply,
+    trace,
 };
 
 /// Whether there is another backend to go to.
@@ -31,8 +32,24 @@ pub(super) async fn attempt(
     deadline: Deadline,
     last: Last,
 ) -> Result<Reply> {
+    let error = match guard::call(node, op, deadline).await {
+        Ok(reply) => return Ok(reply),
+        Err(error) => error,
+    };
+    Box::pin(again(road, node, op, deadline, last, error)).await
+}
+
+/// After a first failure.
+async fn again(
+    road: &Road,
+    node: &Node,
+    op: &Op,
+    deadline: Deadline,
+    last: Last,
+    first: Error,
+) -> Result<Reply> {
     let mut in_doubt = false;
-    let result = tries(road, node, op, deadline, last, &mut in_doubt).await;
+    let result = tries(road, node, op, deadline, last, first, &mut in_doubt).await;
     known(result, in_doubt)
 }
 
@@ -46,14 +63,11 @@ async fn tries(
     op: &Op,
     deadline: Deadline,
     last: Last,
+    mut error: Error,
     in_doubt: &mut bool,
 ) -> Result<Reply> {
     let mut tries = 0;
     loop {
-        let error = match guard::call(node, op, deadline).await {
-            Ok(reply) => return Ok(reply),
-            Err(error) => error,
-        };
         let now = road.clock.now();
         let again = worth_retrying(&error, op, last)
             && tries < node.retry().max
@@ -67,8 +81,13 @@ async fn tries(
             return Err(error);
         }
         *in_doubt |= error.effect() == Effect::Unknown;
-        tokio::time::sleep(wait).await;
         tries += 1;
+        trace::retry(node.name(), tries, error.kind(), wait);
+        tokio::time::sleep(wait).await;
+        error = match guard::call(node, op, deadline).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
     }
 }
 

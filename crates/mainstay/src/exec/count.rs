@@ -9,19 +9,29 @@ use std::sync::{
 use super::Served;
 use crate::{
     error::{ErrorKind, Result},
+    observe::Totals,
     op::OpClass,
-    route::{NodeId, Route, Table},
+    route::{NodeId, Route, Shape, Table},
+    sharded::{Apart, SHARDS, mine},
     status::{FallbackCount, RequestCount},
 };
 
 const CLASSES: [OpClass; 3] = [OpClass::Read, OpClass::LastWriterWins, OpClass::Strict];
 
+/// Counters of one thread that stand together.
+const BLOCK: usize = 16;
+
 /// Fixed tables of counters, so that counting is one addition.
 #[derive(Debug)]
 pub(crate) struct Counts {
     nodes: usize,
-    requests: Vec<AtomicU64>,
+    /// Requests that were answered, by thread, in blocks.
+    answered: Vec<Apart<[AtomicU64; BLOCK]>>,
+    /// And those that were not. They have no source.
+    failed: Vec<AtomicU64>,
     fallbacks: Vec<AtomicU64>,
+    /// By route: answers that were marked stale.
+    stale: Vec<AtomicU64>,
     hedges: AtomicU64,
     turn: AtomicUsize,
 }
@@ -30,10 +40,13 @@ impl Counts {
     /// Zeroes for so many routes and nodes.
     pub(crate) fn new(routes: usize, nodes: usize) -> Self {
         let zeroes = |length: usize| (0..length).map(|_| AtomicU64::new(0)).collect();
+        let sources = routes * CLASSES.len() * (nodes + 1);
         Self {
             nodes,
-            requests: zeroes(routes * CLASSES.len() * (nodes + 1) * outcomes()),
+            answered: (0..SHARDS * sources.div_ceil(BLOCK)).map(|_| Apart::default()).collect(),
+            failed: zeroes(routes * CLASSES.len() * ErrorKind::ALL.len()),
             fallbacks: zeroes(nodes * nodes * ErrorKind::ALL.len()),
+            stale: zeroes(routes),
             hedges: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
         }
@@ -46,12 +59,41 @@ impl Counts {
 
     /// One request has ended.
     pub(crate) fn request(&self, route: &Route, class: OpClass, result: &Result<Served>) {
-        let (source, outcome) = match result {
-            Ok(served) => (served.node.unwrap_or(self.nodes), 0),
-            Err(error) => (self.nodes, 1 + error.kind() as usize),
-        };
-        self.requests[self.request_index(route.id, class, source) * outcomes() + outcome]
-            .fetch_add(1, Relaxed);
+        match result {
+            Ok(served) => self.served(route, class, served.node.unwrap_or(self.nodes)),
+            Err(error) => {
+                let index = self.failed_index(route.id, class, error.kind() as usize);
+                self.failed[index].fetch_add(1, Relaxed);
+            }
+        }
+        if result.as_ref().is_ok_and(|served| served.stale) {
+            self.stale[route.id].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// This node has answered one.
+    pub(crate) fn served(&self, route: &Route, class: OpClass, node: NodeId) {
+        let index = self.request_index(route.id, class, node);
+        self.answered(mine(), index).fetch_add(1, Relaxed);
+    }
+
+    fn answered(&self, shard: usize, index: usize) -> &AtomicU64 {
+        let blocks = self.answered.len() / SHARDS;
+        &self.answered[shard * blocks + index / BLOCK].0[index % BLOCK]
+    }
+
+    /// Requests of this outcome: zero for answered, else one more than the kind of error.
+    fn ended(&self, route: &Route, class: OpClass, source: usize, outcome: usize) -> u64 {
+        match outcome.checked_sub(1) {
+            None => {
+                let index = self.request_index(route.id, class, source);
+                (0..SHARDS).map(|shard| self.answered(shard, index).load(Relaxed)).sum()
+            }
+            Some(kind) if source == self.nodes => {
+                self.failed[self.failed_index(route.id, class, kind)].load(Relaxed)
+            }
+            Some(_) => 0,
+        }
     }
 
     /// `to` served what `from` normally serves.
@@ -70,6 +112,49 @@ impl Counts {
         self.hedges.load(Relaxed)
     }
 
+    /// Answers of a route that were marked stale, since start.
+    pub(crate) fn stale(&self, route: &Route) -> u64 {
+        self.stale[route.id].load(Relaxed)
+    }
+
+    /// What the key figures are made of. A hit is a read that a cache of its route answered.
+    pub(crate) fn totals(&self, table: &Table) -> Totals {
+        let mut totals = Totals::default();
+        for route in table.routes() {
+            for (class, source) in CLASSES
+                .into_iter()
+                .flat_map(|class| (0..=self.nodes).map(move |node| (class, node)))
+            {
+                let count = |outcome: usize| self.ended(route, class, source, outcome);
+                let served = count(0);
+                let failed = |callers: bool| {
+                    let kinds =
+                        ErrorKind::ALL.into_iter().filter(|kind| kind.is_callers() == callers);
+                    kinds.map(|kind| count(1 + kind as usize)).sum::<u64>()
+                };
+                let errors = failed(false);
+                totals.requests += served + errors + failed(true);
+                totals.errors += errors;
+                if class == OpClass::Read && has_cache(route) {
+                    totals.reads += served;
+                    totals.hits += if self.is_cache(route, source) { served } else { 0 };
+                }
+            }
+        }
+        totals.fallbacks = self.fallbacks.iter().map(|count| count.load(Relaxed)).sum();
+        totals
+    }
+
+    fn is_cache(&self, route: &Route, node: usize) -> bool {
+        match route.shape {
+            // Memory is the last node.
+            Shape::Record { cache, l1, .. } => {
+                cache == Some(node) || (l1 && node + 1 == self.nodes)
+            }
+            Shape::Failover { .. } => false,
+        }
+    }
+
     /// What was counted, zeroes left out.
     pub(crate) fn requests(&self, table: &Table, names: &[Arc<str>]) -> Vec<RequestCount> {
         let none: Arc<str> = Arc::from("");
@@ -77,9 +162,8 @@ impl Counts {
         for route in table.routes() {
             for class in CLASSES {
                 for source in 0..=self.nodes {
-                    let base = self.request_index(route.id, class, source) * outcomes();
                     for outcome in 0..outcomes() {
-                        let count = self.requests[base + outcome].load(Relaxed);
+                        let count = self.ended(route, class, source, outcome);
                         if count > 0 {
                             all.push(RequestCount {
                                 route: Arc::clone(&route.label),
@@ -115,6 +199,14 @@ impl Counts {
     fn request_index(&self, route: usize, class: OpClass, source: usize) -> usize {
         (route * CLASSES.len() + class as usize) * (self.nodes + 1) + source
     }
+
+    fn failed_index(&self, route: usize, class: OpClass, kind: usize) -> usize {
+        (route * CLASSES.len() + class as usize) * ErrorKind::ALL.len() + kind
+    }
+}
+
+fn has_cache(route: &Route) -> bool {
+    matches!(route.shape, Shape::Record { cache, l1, .. } if l1 || cache.is_some())
 }
 
 fn outcomes() -> usize {

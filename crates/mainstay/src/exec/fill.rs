@@ -8,11 +8,13 @@ use super::Road;
 use crate::{
     clock::Deadline,
     entry::{Key, Record},
+    error::Effect,
     guard,
     op::{CopyOp, CopyValue, Op},
     reply::Reply,
     route::Route,
     sync::{domain::Domain, mark::copy_of, view::View},
+    trace,
 };
 
 /// How long a token stands: longer than any read of a record takes.
@@ -67,10 +69,11 @@ pub(super) async fn ask_token(
     keys: &[Key],
     deadline: Deadline,
 ) -> Option<Token> {
-    ask_token_for(road, domain, view, keys, TOKEN_TTL, deadline).await
+    ask_token_for(road, domain, view, keys, TOKEN_TTL, deadline).await.ok()
 }
 
-/// The same for a token that stands for `life`.
+/// The same for a token that stands for `life`. One that may have been granted without an answer is told as the error, so
+/// that it can be given back.
 pub(crate) async fn ask_token_for(
     road: &Road,
     domain: &Domain,
@@ -78,13 +81,17 @@ pub(crate) async fn ask_token_for(
     keys: &[Key],
     life: Duration,
     deadline: Deadline,
-) -> Option<Token> {
+) -> Result<Token, Option<Token>> {
     let name = road.entropy.nonce();
-    let keys = keys.iter().map(|key| view.key_of(key)).collect();
-    let op = Op::Copy(CopyOp::Token { keys, token: name, life });
+    let of_cache = keys.iter().map(|key| view.key_of(key)).collect();
+    let op = Op::Copy(CopyOp::Token { keys: of_cache, token: name, life });
     let reply = guard::call(&road.nodes[domain.cache], &op, deadline).await;
-    let granted = reply.and_then(Reply::into_flags).ok()?;
-    Some(Token { view: Arc::clone(view), name, granted })
+    let token = |granted| Token { view: Arc::clone(view), name, granted };
+    match reply.and_then(Reply::into_flags) {
+        Ok(granted) => Ok(token(granted)),
+        Err(error) if error.effect() == Effect::None => Err(None),
+        Err(_) => Err(Some(token(vec![true; keys.len()]))),
+    }
 }
 
 /// Puts copies in the background, where the token still stands. Beyond `FILLS_MAX` at once they are left out.
@@ -95,7 +102,7 @@ pub(super) fn spawn(
     token: &Token,
     found: Vec<(Key, Record)>,
 ) {
-    let life_max = route.ttl_max[domain.cache].unwrap_or(Duration::MAX);
+    let life_max = route.ttl_max[domain.cache].get().unwrap_or(Duration::MAX);
     let copies = found
         .into_iter()
         .filter_map(|(key, record)| Some((token.view.key_of(&key), copy(record, life_max)?)));
@@ -104,14 +111,15 @@ pub(super) fn spawn(
         return;
     }
     let Ok(place) = Arc::clone(&road.fills).try_acquire_owned() else { return };
+    trace::fill(road.nodes[domain.cache].name(), entries.len());
     let op = Op::Copy(CopyOp::Fill { entries, token: token.name });
     let node = Arc::clone(&road.nodes[domain.cache]);
     let deadline = road.clock.deadline_in(TOKEN_TTL);
-    road.tasks.spawn_to_end(async move {
+    road.tasks.spawn_to_end(trace::behind("fill", async move {
         // A fill that fails leaves the token, which expires: the next reader fills.
         drop(guard::call(&node, &op, deadline).await);
         drop(place);
-    });
+    }));
 }
 
 /// The copy of a record that was read after the token was granted: its life counts from the token, which came first.

@@ -139,7 +139,7 @@ impl Guarded<'_> {
             mark.take_back(road, domain);
             return Ok(());
         }
-        let life_max = self.route.ttl_max[domain.cache].unwrap_or(Duration::MAX);
+        let life_max = self.route.ttl_max[domain.cache].get().unwrap_or(Duration::MAX);
         let copy = mark::offer(self.op, reply, life_max);
         if !domain.evicts() {
             mark.publish(road, domain, copy);

@@ -23,12 +23,14 @@ pub(crate) async fn read(
     keys: &[Key],
     deadline: Deadline,
 ) -> Result<Vec<Option<Record>>> {
+    let now = road.clock.now();
     let reader = Reader {
         route,
         record: domain.record,
         domain: Some(domain),
-        cached: road.has_lease(route),
-        hedge: road.nodes[domain.record].view(road.clock.now()).is_available(),
+        view: road.leased(route, now),
+        looked: false,
+        hedge: road.nodes[domain.record].view(now).is_available(),
         deadline,
         session: None,
     };

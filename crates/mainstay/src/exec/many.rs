@@ -124,15 +124,15 @@ async fn from_afar(road: &Arc<Road>, reader: &Reader<'_>, keys: &[Key]) -> Resul
 async fn copies(road: &Road, reader: &Reader<'_>, keys: &[Key]) -> Copies {
     let none =
         || Copies { view: None, records: vec![None; keys.len()], absent: vec![false; keys.len()] };
-    let Some((domain, view)) = reader.view(road) else { return none() };
+    let Some((domain, view)) = reader.asks() else { return none() };
     let seats: Vec<Option<Seat>> =
-        keys.iter().map(|key| reader.seat(road, key, Some(&view))).collect();
+        keys.iter().map(|key| reader.seat(road, key, Some(view))).collect();
     let op = Op::GetMany { keys: keys.iter().map(|key| view.key_of(key)).collect() };
     let cache = &road.nodes[domain.cache];
     let patience = reader.deadline.within(road.clock.now(), cache.hedge().patience);
     let deadline = if reader.hedge { patience } else { reader.deadline };
     let stored = match guard::call(cache, &op, deadline).await.and_then(Reply::into_records) {
-        Ok(stored) if reader.still_readable(road, &view) => stored,
+        Ok(stored) if reader.still_readable(road, view) => stored,
         Ok(_) | Err(_) => return none(),
     };
     let hidden = |key: &Key| view.is_dirty(key) || domain.is_around(key);
@@ -142,14 +142,14 @@ async fn copies(road: &Road, reader: &Reader<'_>, keys: &[Key]) -> Copies {
         if hidden(key) {
             return None;
         }
-        let found = read::found(road, &view, domain.cache, copies::read(stored?.value))?;
+        let found = read::found(road, view, domain.cache, copies::read(stored?.value))?;
         let found = Some(found).filter(|found| reader.allows(key, found, view.asked()))?;
         reader.saw(road, key, found.record.as_ref(), false);
         reader.keep(road, seat, &found);
         found.record
     };
     let records = stored.into_iter().zip(keys).zip(seats).map(read).collect();
-    Copies { view: Some(view), records, absent }
+    Copies { view: Some(Arc::clone(view)), records, absent }
 }
 
 async fn take_tokens(

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     cache,
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, Instant},
     config::Consistency,
     entropy::Entropy,
     entry::{Freshness, Worth},
@@ -18,7 +18,7 @@ use crate::{
     reply::{Reply, Written},
     route::{NodeId, Plan, Route, Table, plan},
     status::{Availability, NodeView},
-    sync::{backlog::Backlog, domain::Domain, rows::Rows, session::Session},
+    sync::{backlog::Backlog, domain::Domain, rows::Rows, session::Session, view::View},
     task::Tasks,
 };
 
@@ -33,9 +33,11 @@ mod hedge;
 mod journal;
 pub(crate) mod loaded;
 mod many;
+mod near;
 mod overlay;
 mod prepare;
 mod raise;
+pub(crate) mod raw;
 mod read;
 mod reader;
 pub(crate) mod readmit;
@@ -52,6 +54,7 @@ mod write;
 pub(crate) mod tests;
 
 use count::Counts;
+pub(crate) use near::Near;
 pub(crate) use read::Found;
 pub(crate) use reader::Reader;
 
@@ -115,6 +118,9 @@ impl Served {
 
 /// Performs one operation: the keys' route, the plan, the waiting, the counting.
 ///
+/// The road is boxed once, and below what is rare on it: a future is moved at each level on its way down, and its size is
+/// what each call pays (a test bounds it).
+///
 /// # Errors
 /// The caller's kinds as they are; `Unavailable` with one cause per backend otherwise.
 pub(crate) async fn run(
@@ -124,15 +130,23 @@ pub(crate) async fn run(
     session: Option<&Session>,
 ) -> Result<Served> {
     match op {
-        Op::Scan { prefix, cursor, limit } => {
-            return scan::scan(road, prefix, cursor.as_ref(), *limit, deadline).await;
+        Op::Get { key, .. } => {
+            let route = road.table.of(key);
+            return match near::get(road, route, key, session) {
+                Some(served) => Ok(served),
+                None => Box::pin(run_on(road, route, op, deadline, session)).await,
+            };
         }
-        Op::Count { prefix } => return scan::count(road, prefix, deadline).await,
+        Op::Scan { prefix, cursor, limit } => {
+            return Box::pin(scan::scan(road, prefix, cursor.as_ref(), *limit, deadline)).await;
+        }
+        Op::Count { prefix } => return Box::pin(scan::count(road, prefix, deadline)).await,
+        Op::Raw(raw) => return Box::pin(raw::run(road, op, raw, deadline)).await,
         _ => fenced::check(road, op)?,
     }
     match road.table.of_op(op) {
-        Some(route) => run_on(road, route, op, deadline, session).await,
-        None => batch::across_routes(road, op, deadline, session).await,
+        Some(route) => Box::pin(run_on(road, route, op, deadline, session)).await,
+        None => Box::pin(batch::across_routes(road, op, deadline, session)).await,
     }
 }
 
@@ -144,9 +158,10 @@ async fn run_on(
     deadline: Deadline,
     session: Option<&Session>,
 ) -> Result<Served> {
-    let op = prepare::with_route_ttl(op, route, &road.clock);
-    let result = follow(road, route, &op, deadline, session).await;
-    let result = result.or_else(|error| default_of(route, &op, error));
+    let capped = prepare::with_route_ttl(op, route, &road.clock).map(Box::new);
+    let op = capped.as_deref().unwrap_or(op);
+    let result = follow(road, route, op, deadline, session).await;
+    let result = result.or_else(|error| default_of(route, op, error));
     // A load is counted where it is made.
     if route.source.is_none() || op.class() != OpClass::Read {
         road.counts.request(route, op.class(), &result);
@@ -162,17 +177,23 @@ async fn follow(
     session: Option<&Session>,
 ) -> Result<Served> {
     if let Some(source) = &route.source {
-        return source::run(road, route, source, op, deadline).await;
+        return Box::pin(source::run(road, route, source, op, deadline)).await;
     }
     let now = road.clock.now();
     let view = |node: NodeId| road.nodes[node].view(now);
-    match plan(op, route, view, || road.counts.turn(), || road.copies_count(route)) {
-        Plan::Cached { cache, record } => {
+    let mut leased = None;
+    let copies_count = || {
+        leased = road.copies_count(route, now);
+        leased.is_some()
+    };
+    match plan(op, route, view, || road.counts.turn(), copies_count) {
+        Plan::Cached { record, .. } => {
             let reader = Reader {
                 route,
                 record,
                 domain: road.domain(route),
-                cached: cache.is_some(),
+                view: leased,
+                looked: matches!(op, Op::Get { .. }),
                 hedge: view(record).is_available(),
                 deadline,
                 session,
@@ -180,7 +201,7 @@ async fn follow(
             read::of_copies(road, &reader, op).await
         }
         Plan::Commit { record } => {
-            let served = write::commit(road, route, record, op, deadline).await?;
+            let served = Box::pin(write::commit(road, route, record, op, deadline)).await?;
             wrote(road, route, op, &served.reply, session);
             Ok(served)
         }
@@ -200,9 +221,10 @@ fn wrote(road: &Road, route: &Route, op: &Op, reply: &Reply, session: Option<&Se
 /// Graceful degradation: a read of a single key that nothing can serve gets the route's default, marked stale.
 fn default_of(route: &Route, op: &Op, error: Error) -> Result<Served> {
     let degradable = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded);
-    match (&route.default, op) {
+    match (route.default(), op) {
         (Some(default), Op::Get { .. }) if degradable => {
-            let record = crate::entry::Record { value: default.clone(), version: None, ttl: None };
+            crate::trace::degraded("default", error.kind());
+            let record = crate::entry::Record { value: default, version: None, ttl: None };
             let worth = Worth::Read(Freshness::Unpromised);
             let reply = Reply::Record(Some(record));
             Ok(Served { reply, node: None, stale: true, worth, age: None })
@@ -217,23 +239,31 @@ impl Road {
         self.domain_of[route.id].map(|id| &self.domains[id])
     }
 
+    /// The memory of this process, as a node: the last.
+    pub(crate) fn memory(&self) -> NodeId {
+        self.nodes.len() - 1
+    }
+
     /// How long a copy or a kept value may be older than the record; `None`: there are neither.
     fn floor_for(&self, route: &Route) -> Option<Duration> {
-        self.domain(route).map(|domain| domain.config.lease).or(route.l1_ttl)
+        self.domain(route).map(|domain| domain.config.lease).or(route.l1_ttl.get())
     }
 
-    /// Whether this read may ask the cache: there is a lease, and a cache that warms up takes a share of the reads.
-    fn copies_count(&self, route: &Route) -> bool {
-        let takes = |domain: &Arc<Domain>| domain.takes(|| self.entropy.unit());
-        self.has_lease(route) && self.domain(route).is_some_and(takes)
+    /// The view under which this read may ask the cache: there is a lease, and a cache that warms up takes a share of
+    /// the reads.
+    fn copies_count(&self, route: &Route, now: Instant) -> Option<Arc<View>> {
+        let domain = self.domain(route)?;
+        self.leased(route, now).filter(|_| domain.takes(|| self.entropy.unit()))
     }
 
-    /// Whether there is a lease under which this route's copies may be read. A strict route has none before a cache that
-    /// may evict marks.
-    pub(crate) fn has_lease(&self, route: &Route) -> bool {
-        let Some(domain) = self.domain(route) else { return false };
-        let strict = route.consistency == Consistency::Strict;
-        domain.may_read(&self.clock) && !(strict && domain.evicts())
+    /// The view under whose lease this route's copies may be read. A strict route has none before a cache that may evict
+    /// marks.
+    pub(crate) fn leased(&self, route: &Route, now: Instant) -> Option<Arc<View>> {
+        let domain = self.domain(route)?;
+        if route.consistency == Consistency::Strict && domain.evicts() {
+            return None;
+        }
+        domain.view().filter(|view| view.may_read(now, self.clock.suspended_at(now)))
     }
 
     /// A snapshot of every node for the choosing.

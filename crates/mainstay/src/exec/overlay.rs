@@ -19,6 +19,16 @@ pub(super) async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Res
     let Some(waiting) = road.backlog.as_ref().and_then(|backlog| backlog.overlaid(key)) else {
         return read::get(road, reader, key).await;
     };
+    Box::pin(over(road, reader, key, waiting)).await
+}
+
+/// What waits, over what is beneath it.
+async fn over(
+    road: &Arc<Road>,
+    reader: &Reader<'_>,
+    key: &Key,
+    waiting: Overlaid,
+) -> Result<Found> {
     let now = road.clock.unix_ms();
     let beneath = if waiting.gone(now) {
         Ok(None)

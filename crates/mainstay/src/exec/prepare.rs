@@ -10,23 +10,27 @@ use crate::{
     route::{Route, Shape},
 };
 
-/// A key that is written without a TTL gets the route's; no TTL is longer than the authority allows.
-pub(super) fn with_route_ttl<'a>(op: &'a Op, route: &Route, clock: &Clock) -> Cow<'a, Op> {
+/// A key that is written without a TTL gets the route's; no TTL is longer than the authority allows. `None`: as it is.
+pub(super) fn with_route_ttl(op: &Op, route: &Route, clock: &Clock) -> Option<Op> {
     let cap = match &route.shape {
-        Shape::Record { record, .. } => route.ttl_max[*record],
+        Shape::Record { record, .. } => route.ttl_max[*record].get(),
         Shape::Failover { .. } => None,
     };
-    if route.ttl.is_none() && cap.is_none() {
-        return Cow::Borrowed(op);
+    if route.ttl.get().is_none() && cap.is_none() {
+        return None;
     }
-    capped(op, route.ttl, cap, clock)
+    changed(capped(op, route.ttl.get(), cap, clock))
 }
 
 /// The same for one node of a failover route.
-pub(super) fn with_node_ttl<'a>(op: &'a Op, cap: Option<Duration>, clock: &Clock) -> Cow<'a, Op> {
-    match cap {
-        None => Cow::Borrowed(op),
-        cap => capped(op, None, cap, clock),
+pub(super) fn with_node_ttl(op: &Op, cap: Option<Duration>, clock: &Clock) -> Option<Op> {
+    changed(capped(op, None, Some(cap?), clock))
+}
+
+fn changed(op: Cow<'_, Op>) -> Option<Op> {
+    match op {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(op) => Some(op),
     }
 }
 

@@ -64,6 +64,11 @@ impl Behind {
     }
 }
 
+/// Whether nothing at all has to be moved to this node, nor looked for.
+pub(super) fn is_level(road: &Arc<Road>, route: &Route, to: NodeId) -> bool {
+    road.overflow[route.id].is_empty() && rows::all_listed(road, route, to)
+}
+
 /// Moves what lower backends took of this operation's keys, before `to` performs it.
 ///
 /// # Errors
@@ -76,11 +81,7 @@ pub(super) async fn for_op(
     deadline: Deadline,
 ) -> std::result::Result<Vec<Behind>, Refused> {
     let mut behind = Vec::new();
-    let listed = rows::all_listed(road, route, to);
-    if road.overflow[route.id].is_empty() && listed {
-        return Ok(behind);
-    }
-    if !listed {
+    if !rows::all_listed(road, route, to) {
         rows::list_below(road, route, to, deadline).await;
     }
     let patience = PATIENCE;

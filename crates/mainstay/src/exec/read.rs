@@ -24,6 +24,7 @@ use crate::{
     reply::Reply,
     route::NodeId,
     sync::{domain::Counts, mark, view::View},
+    trace,
 };
 
 /// A record and who gave it.
@@ -72,10 +73,7 @@ pub(super) async fn from_record(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) 
 /// A read that a copy can answer.
 pub(super) async fn of_copies(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) -> Result<Served> {
     match op {
-        Op::Get { key, .. } => {
-            let found = overlay::get(road, reader, key).await?;
-            Ok(found.served(Reply::Record(found.record.clone())))
-        }
+        Op::Get { key, .. } => Ok(overlay::get(road, reader, key).await?.into_served()),
         Op::GetRange { key, start, end } => {
             let found = overlay::get(road, reader, key).await?;
             let part = found.record.as_ref().map(|record| range_of(&record.value, *start, *end));
@@ -91,14 +89,14 @@ pub(super) async fn of_copies(road: &Arc<Road>, reader: &Reader<'_>, op: &Op) ->
             let left = |record: &Record| record.ttl.map_or(Ttl::Persistent, Ttl::Left);
             Ok(found.served(Reply::Ttl(found.record.as_ref().map_or(Ttl::Missing, left))))
         }
-        Op::GetMany { keys } => overlay::get_many(road, reader, keys).await,
+        Op::GetMany { keys } => Box::pin(overlay::get_many(road, reader, keys)).await,
         Op::Exists { keys } => {
-            let served = overlay::get_many(road, reader, keys).await?;
+            let served = Box::pin(overlay::get_many(road, reader, keys)).await?;
             let records = served.reply.into_records()?;
             let count = records.iter().filter(|record| record.is_some()).count();
             Ok(Served { reply: Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)), ..served })
         }
-        _ => from_record(road, reader, op).await,
+        _ => Box::pin(from_record(road, reader, op)).await,
     }
 }
 
@@ -114,30 +112,60 @@ enum Asked {
     Failed(Error),
 }
 
+impl Asked {
+    /// For traces.
+    fn word(&self) -> &'static str {
+        match self {
+            Asked::Hit(_) => "hit",
+            Asked::Absent => "miss",
+            Asked::Withheld => "withheld",
+            Asked::Failed(_) => "failed",
+        }
+    }
+}
+
 /// The copy, else the record. A late cache is overtaken; the guard counts the call that is given up as slow.
 pub(super) async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
-    if let Some(found) = reader.near(road, key) {
+    if !reader.looked
+        && let Some(found) = reader.near(road, key)
+    {
         return Ok(found);
     }
-    let Some((cache, view)) = reader.readable(road, key) else {
-        return past_cache(road, reader, key).await;
+    let Some((cache, view)) = reader.readable(key) else {
+        return Box::pin(past_cache(road, reader, key)).await;
     };
-    let seat = reader.seat(road, key, Some(&view));
+    let seat = reader.seat(road, key, Some(view));
     let node = &road.nodes[cache];
     let op = Op::Get { key: view.key_of(key), with_ttl: false };
-    let mut asked = pin!(guard::call(node, &op, reader.deadline));
-    let Some(reply) = hedge::unless_late(road, node, reader.hedge, asked.as_mut()).await else {
-        return overtake(road, reader, key, &view, asked).await;
+    let late = hedge::late(node, reader.hedge);
+    let mut asked = pin!(guard::call_until_late(node, &op, reader.deadline, late));
+    let Some(reply) = hedge::unless_late(road, node, late, asked.as_mut()).await else {
+        return Box::pin(overtake(road, reader, key, view, asked)).await;
     };
-    match heard(road, reader, key, cache, &view, reply) {
+    match heard(road, reader, key, cache, view, reply) {
         Asked::Hit(found) => {
             reader.keep(road, seat, &found);
             Ok(found)
         }
+        missed => Box::pin(instead(road, reader, key, cache, view, missed)).await,
+    }
+}
+
+/// The record, for the cache had no copy that may be served.
+async fn instead(
+    road: &Arc<Road>,
+    reader: &Reader<'_>,
+    key: &Key,
+    cache: NodeId,
+    view: &Arc<View>,
+    asked: Asked,
+) -> Result<Found> {
+    match asked {
+        Asked::Hit(found) => Ok(found),
         Asked::Absent => {
             let keys = std::slice::from_ref(key);
             let token = match reader.domain {
-                Some(domain) => fill::take_token(road, domain, &view, keys, reader.deadline).await,
+                Some(domain) => fill::take_token(road, domain, view, keys, reader.deadline).await,
                 None => None,
             };
             get_record(road, reader, key, token, None).await
@@ -154,6 +182,9 @@ pub(super) async fn get(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Res
 
 /// The record alone. Where there is no cache, this process keeps what it read.
 async fn past_cache(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<Found> {
+    if let Some(domain) = reader.domain {
+        trace::passed_by(road.nodes[domain.cache].name(), why(road, domain.cache));
+    }
     let seat = match reader.domain {
         Some(_) => None,
         None => reader.seat(road, key, None),
@@ -163,6 +194,14 @@ async fn past_cache(road: &Arc<Road>, reader: &Reader<'_>, key: &Key) -> Result<
         reader.keep(road, seat, &found);
     }
     Ok(found)
+}
+
+/// Why a cache is not asked: it refuses, or there is no lease under which its copies may be believed.
+fn why(road: &Road, cache: NodeId) -> ErrorKind {
+    match road.nodes[cache].refused(road.clock.now()) {
+        Some((kind, _)) => kind,
+        None => ErrorKind::NotReady,
+    }
 }
 
 /// The cache is late: the record is asked as well, and the first that can answer does.
@@ -175,6 +214,7 @@ async fn overtake(
 ) -> Result<Found> {
     road.counts.hedge();
     let cache = reader.domain.map_or(reader.record, |domain| domain.cache);
+    trace::hedge(road.nodes[cache].name());
     let hit = |reply| match heard(road, reader, key, cache, view, reply) {
         Asked::Hit(found) => Some(found),
         Asked::Absent | Asked::Withheld | Asked::Failed(_) => None,
@@ -218,6 +258,7 @@ fn heard(
             Some(_) | None => Asked::Withheld,
         },
     };
+    trace::copy(road.nodes[cache].name(), asked.word());
     match &asked {
         Asked::Hit(found) => {
             Counts::add(&domain.counts.hits, 1);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys of our own (copies, probes) begin with this.
-const OWN: &[u8] = b"mainstay:";
+pub(super) const OWN: &[u8] = b"mainstay:";
 
 /// Keys of one page while counting by scanning.
 const COUNT_PAGE: usize = 1000;

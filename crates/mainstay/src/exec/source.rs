@@ -104,9 +104,9 @@ impl Sourced<'_> {
         let Self { road, route, source, .. } = *self;
         let node = &road.nodes[route.authority()];
         Ok(LoadOptions {
-            ttl: route.ttl.unwrap_or(TTL),
-            negative_ttl: source.empty_ttl,
-            default: route.default.clone(),
+            ttl: route.ttl.get().unwrap_or(TTL),
+            negative_ttl: source.empty_ttl.get(),
+            default: route.default(),
             tags: source.tags(key)?,
             // The wait for a place, and a query in its whole length.
             hard_timeout: node.timeout() + node.guard().bulkhead().queue_wait(),

@@ -15,6 +15,7 @@ use crate::{
     op::{Op, OpClass},
     reply::Reply,
     sync::{domain::Domain, view::View},
+    trace,
 };
 
 /// The copy, unverified; else the errors of everybody.
@@ -28,6 +29,7 @@ pub(super) async fn instead(
     let Some(domain) = reader.domain else {
         return Err(road.unavailable(reader.route, vec![of_record], OpClass::Read));
     };
+    trace::degraded("stale", of_record.kind());
     let asked = match of_cache {
         Some(error) => Err(error),
         None => copy(road, reader, domain, key).await,
@@ -43,10 +45,10 @@ async fn copy(road: &Arc<Road>, reader: &Reader<'_>, domain: &Domain, key: &Key)
     let node = &road.nodes[domain.cache];
     let refuse = |text: String| Error::new(ErrorKind::NotReady, text).at(node.name());
     let (view, since) = since(road, domain).ok_or_else(|| refuse(domain.reason()))?;
-    if reader.route.stale_if_error.is_zero() {
+    if reader.route.stale_if_error.get().is_zero() {
         return Err(refuse("the route serves no copies that cannot be verified".to_owned()));
     }
-    if since > reader.route.stale_if_error {
+    if since > reader.route.stale_if_error.get() {
         let text = "copies have not been verified for longer than stale_if_error allows";
         return Err(refuse(text.to_owned()));
     }

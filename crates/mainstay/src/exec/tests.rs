@@ -2,6 +2,7 @@
 
 mod journal;
 mod overflow;
+mod sizes;
 mod transact;
 
 use std::{
@@ -85,7 +86,6 @@ impl Backend for Remote {
         Capabilities {
             scope: Scope::Shared,
             durability: self.durability,
-            keeps_deadlines: false,
             ..self.memory.capabilities()
         }
     }

@@ -1,7 +1,9 @@
 //! Whether calls may pass to a backend: closed, open, half-open, isolated.
 //! It must not know the calls, the clock, or who publishes its transitions; time and randomness are arguments.
 
+mod apart;
 mod outside;
+mod report;
 
 use std::time::Duration;
 
@@ -11,11 +13,7 @@ use super::{
     trip::{Cause, Refused, Transition},
     window::{Tally, Window},
 };
-use crate::{
-    clock::Instant,
-    config::BreakerConfig,
-    status::{BreakerState, BreakerStatus},
-};
+use crate::{clock::Instant, config::BreakerConfig, status::BreakerState};
 
 /// Refused credentials in a row that isolate the backend.
 pub const FORBIDDEN_MAX: u32 = 3;
@@ -31,6 +29,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// For a call that passes a breaker of this epoch without asking, see `Breaker::pass`.
+    pub(super) fn of(epoch: u64) -> Self {
+        Self { epoch }
+    }
+
     /// The breaker's epoch when it was given.
     pub fn epoch(self) -> u64 {
         self.epoch
@@ -83,6 +86,29 @@ impl Breaker {
             window: Window::new(config.window, Window::BUCKETS),
             recent: Window::new(slow_min, RECENT_BUCKETS),
             config,
+        }
+    }
+
+    /// Takes over settings. The state stays, and what was counted, unless the window is another; what is usual has to be said
+    /// anew.
+    pub fn reconfigure(&mut self, config: BreakerConfig, now: Instant) {
+        if config.window != self.config.window {
+            self.window = Window::new(config.window, Window::BUCKETS);
+        }
+        self.config = config;
+        // An open time, or a trial, that would last longer than it may now.
+        match &mut self.state {
+            State::Open { until, .. } => {
+                let longest = backoff::spread(self.config.open_max, 0.2, 1.0);
+                *until = (*until).min(now + longest);
+            }
+            State::HalfOpen { expires, .. } => {
+                *expires = (*expires).min(now + self.config.half_open_max);
+            }
+            State::Closed { .. }
+            | State::Isolated { .. }
+            | State::ForcedOpen { .. }
+            | State::ForcedClosed { .. } => {}
         }
     }
 
@@ -225,26 +251,6 @@ impl Breaker {
             | State::Isolated { .. }
             | State::ForcedOpen { .. }
             | State::ForcedClosed { .. } => None,
-        }
-    }
-
-    /// For the status document.
-    pub fn status(&mut self, now: Instant) -> BreakerStatus {
-        let Tally { calls, failures, .. } = self.window.total(now);
-        let retry_in = match &self.state {
-            State::Open { until, .. } | State::Isolated { until } | State::ForcedOpen { until } => {
-                Some(until.saturating_duration_since(now))
-            }
-            State::Closed { .. } | State::HalfOpen { .. } | State::ForcedClosed { .. } => None,
-        };
-        BreakerStatus {
-            state: self.state(),
-            forced: self.is_forced(),
-            reason: self.cause.to_string(),
-            since: now.saturating_duration_since(self.since),
-            retry_in,
-            failures,
-            calls,
         }
     }
 

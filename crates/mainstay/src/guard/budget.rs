@@ -23,9 +23,15 @@ impl Budget {
         Self { share: config.budget, per_second, left: per_second, at: None }
     }
 
-    /// Notes one request.
-    pub fn note_request(&mut self) {
-        self.left = (self.left + self.share).min(self.most());
+    /// Takes over settings; what is left stays, as far as it may.
+    pub fn reconfigure(&mut self, config: &RetryConfig) {
+        (self.share, self.per_second) = (config.budget, f64::from(config.budget_min));
+        self.left = self.left.min(self.most());
+    }
+
+    /// Notes so many requests.
+    pub fn note_requests(&mut self, count: u32) {
+        self.left = (self.left + self.share * f64::from(count)).min(self.most());
     }
 
     /// Takes one allowance, if there is one.
@@ -60,7 +66,7 @@ mod tests {
         let mut budget = Budget::new(&RetryConfig::default());
         let mut spent = 0u32;
         for request in 0..10_000u32 {
-            budget.note_request();
+            budget.note_requests(1);
             spent += u32::from(budget.try_spend(now + Duration::from_micros(100) * request));
         }
         // A fifth of the requests, plus ten a second, plus the second that was saved.
@@ -72,7 +78,7 @@ mod tests {
         let now = Clock::system().now();
         let mut budget =
             Budget::new(&RetryConfig { budget: 0.0, budget_min: 0, ..RetryConfig::default() });
-        budget.note_request();
+        budget.note_requests(1);
         assert!(!budget.try_spend(now) && !budget.try_spend(now + Duration::from_secs(60)));
     }
 
@@ -84,7 +90,7 @@ mod tests {
             let (mut requests, mut spent) = (0u32, 0u32);
             for (step, notes, spends) in steps {
                 at += step;
-                for _ in 0..notes { budget.note_request(); requests += 1; }
+                for _ in 0..notes { budget.note_requests(1); requests += 1; }
                 for _ in 0..spends { spent += u32::from(budget.try_spend(start + Duration::from_millis(at))); }
                 let got = 10.0 + f64::from(requests) * 0.2 + at as f64 / 100.0;
                 prop_assert!(f64::from(spent) <= got + 0.001, "{spent} of {got}");

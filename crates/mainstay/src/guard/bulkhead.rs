@@ -2,18 +2,15 @@
 //! It must not know the calls, nor the breaker.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
-
+use super::gate::{Gate, Inside};
 use crate::{
     clock::{Clock, Deadline},
     error::{Error, ErrorKind, Result},
+    live::{LiveDuration, LiveSize},
 };
 
 /// Smaller limits keep no place back.
@@ -23,21 +20,20 @@ const KEEPS_FROM: usize = 4;
 /// itself true (leases, readmission): a backend that is full with users' calls must not lose them for want of a lease.
 #[derive(Debug)]
 pub struct Bulkhead {
-    places: Semaphore,
-    /// Places that there are now, the kept one left out: free or taken.
-    there: Mutex<usize>,
-    kept: Semaphore,
+    places: Gate,
+    kept: Gate,
+    /// Whether a place may be kept back.
     keeps: bool,
-    inflight_max: usize,
-    queue_max: usize,
-    queue_wait: Duration,
+    inflight_max: LiveSize,
+    queue_max: LiveSize,
+    queue_wait: LiveDuration,
     queued: AtomicUsize,
     shed: AtomicU64,
 }
 
 /// A place in the bulkhead; dropping it gives it to the next in the queue.
 #[derive(Debug)]
-pub struct Place<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);
+pub struct Place<'a>(#[expect(dead_code, reason = "held for its drop")] Inside<'a>);
 
 /// A place in the queue, given back also when the waiting future is dropped.
 struct Queued<'a>(&'a AtomicUsize);
@@ -51,25 +47,24 @@ impl Drop for Queued<'_> {
 impl Bulkhead {
     /// `inflight_max` calls at once; `queue_max` more may wait, each at most `queue_wait`.
     pub fn new(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
-        let kept = usize::from(inflight_max >= KEEPS_FROM);
-        Self::with(inflight_max, kept, queue_max, queue_wait)
+        Self::with(inflight_max, true, queue_max, queue_wait)
     }
 
     /// The same, and no place is kept back: every caller is a user's.
     pub fn for_users(inflight_max: usize, queue_max: usize, queue_wait: Duration) -> Self {
-        Self::with(inflight_max, 0, queue_max, queue_wait)
+        Self::with(inflight_max, false, queue_max, queue_wait)
     }
 
-    fn with(inflight_max: usize, kept: usize, queue_max: usize, queue_wait: Duration) -> Self {
-        let inflight_max = inflight_max.clamp(1, Semaphore::MAX_PERMITS);
+    fn with(inflight_max: usize, keeps: bool, queue_max: usize, queue_wait: Duration) -> Self {
+        let inflight_max = inflight_max.max(1);
+        let kept = kept_of(inflight_max, keeps);
         Self {
-            keeps: kept > 0,
-            places: Semaphore::new(inflight_max - kept),
-            there: Mutex::new(inflight_max - kept),
-            kept: Semaphore::new(kept),
-            inflight_max,
-            queue_max,
-            queue_wait,
+            places: Gate::new(inflight_max - kept),
+            kept: Gate::new(kept),
+            keeps,
+            inflight_max: LiveSize::new(inflight_max),
+            queue_max: LiveSize::new(queue_max),
+            queue_wait: LiveDuration::new(queue_wait),
             queued: AtomicUsize::new(0),
             shed: AtomicU64::new(0),
         }
@@ -80,10 +75,9 @@ impl Bulkhead {
     /// # Errors
     /// `Shed` when the queue is full or the wait is over, `DeadlineExceeded` when the deadline is. Without effect.
     pub async fn enter(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
-        match self.places.try_acquire() {
-            Ok(place) => Ok(Place(place)),
-            Err(TryAcquireError::NoPermits) => self.wait(&self.places, clock, deadline).await,
-            Err(TryAcquireError::Closed) => Err(closed()),
+        match self.places.try_enter() {
+            Some(inside) => Ok(Place(inside)),
+            None => Box::pin(self.wait(&self.places, clock, deadline)).await,
         }
     }
 
@@ -92,60 +86,65 @@ impl Bulkhead {
     /// # Errors
     /// As `enter`.
     pub async fn enter_first(&self, clock: &Clock, deadline: Deadline) -> Result<Place<'_>> {
-        match self.places.try_acquire() {
-            Ok(place) => Ok(Place(place)),
+        match self.places.try_enter() {
+            Some(inside) => Ok(Place(inside)),
             // Nobody would ever give it.
-            Err(_) if !self.keeps => self.enter(clock, deadline).await,
-            Err(_) => self.wait(&self.kept, clock, deadline).await,
+            None if self.kept.limit() == 0 => {
+                Box::pin(self.wait(&self.places, clock, deadline)).await
+            }
+            None => Box::pin(self.wait(&self.kept, clock, deadline)).await,
         }
     }
 
     /// A place, if one is free now.
     pub fn try_enter(&self) -> Option<Place<'_>> {
-        self.places.try_acquire().ok().map(Place)
+        self.places.try_enter().map(Place)
     }
 
     /// How long a call waits for a place.
     pub fn queue_wait(&self) -> Duration {
-        self.queue_wait
+        self.queue_wait.get()
     }
 
     /// Whether a call would have a place at once.
     pub fn has_room(&self) -> bool {
-        self.queued() == 0 && self.places.available_permits() > 0
+        self.places.has_room()
     }
 
     /// Calls in flight.
     pub fn inflight(&self) -> usize {
-        let free = self.places.available_permits() + self.kept.available_permits();
-        self.limit().saturating_sub(free)
+        self.places.inside() + self.kept.inside()
     }
 
     /// The most that the limit can be.
     pub fn inflight_max(&self) -> usize {
-        self.inflight_max
+        self.inflight_max.get()
     }
 
     /// The limit now.
     pub fn limit(&self) -> usize {
-        *self.there() + usize::from(self.keeps)
+        self.places.limit() + self.kept.limit()
     }
 
-    /// Changes the limit, up to `inflight_max`. Places that are taken go as they come back: asked for again, it gets there.
+    /// Changes the limit, up to `inflight_max`. Calls in flight over a lower one go on.
     pub fn set_limit(&self, limit: usize) {
-        let kept = usize::from(self.keeps);
-        let wanted = limit.clamp(1 + kept, self.inflight_max.max(1 + kept)) - kept;
-        let mut there = self.there();
-        if wanted > *there {
-            self.places.add_permits(wanted - *there);
-            *there = wanted;
-        } else {
-            *there -= self.places.forget_permits(*there - wanted);
+        let kept = self.kept.limit();
+        let wanted = limit.clamp(1 + kept, self.inflight_max().max(1 + kept)) - kept;
+        if wanted != self.places.limit() {
+            self.places.set_limit(wanted);
         }
     }
 
-    fn there(&self) -> MutexGuard<'_, usize> {
-        self.there.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes over settings. Calls in flight over a lower limit go on, and who waits goes on waiting as long as it would
+    /// have.
+    pub fn reconfigure(&self, inflight_max: usize, queue_max: usize, queue_wait: Duration) {
+        let inflight_max = inflight_max.max(1);
+        let kept = kept_of(inflight_max, self.keeps);
+        self.inflight_max.set(inflight_max);
+        self.queue_max.set(queue_max);
+        self.queue_wait.set(queue_wait);
+        self.kept.set_limit(kept);
+        self.places.set_limit(inflight_max - kept);
     }
 
     /// Calls waiting.
@@ -160,19 +159,18 @@ impl Bulkhead {
 
     async fn wait<'a>(
         &self,
-        places: &'a Semaphore,
+        places: &'a Gate,
         clock: &Clock,
         deadline: Deadline,
     ) -> Result<Place<'a>> {
         let queued = self.queued.fetch_add(1, Ordering::Relaxed);
         let _queued = Queued(&self.queued);
-        if queued >= self.queue_max {
+        if queued >= self.queue_max.get() {
             return Err(self.shed_as(ErrorKind::Shed, "bulkhead full: the queue is full as well"));
         }
-        let until = deadline.within(clock.now(), self.queue_wait);
-        match tokio::time::timeout_at(until.instant(), places.acquire()).await {
-            Ok(Ok(place)) => Ok(Place(place)),
-            Ok(Err(_)) => Err(closed()),
+        let until = deadline.within(clock.now(), self.queue_wait());
+        match tokio::time::timeout_at(until.instant(), places.enter()).await {
+            Ok(inside) => Ok(Place(inside)),
             Err(_) if deadline == until => Err(self.shed_as(
                 ErrorKind::DeadlineExceeded,
                 "the deadline passed in the queue of the bulkhead",
@@ -184,12 +182,13 @@ impl Bulkhead {
     fn shed_as(&self, kind: ErrorKind, message: &str) -> Error {
         self.shed.fetch_add(1, Ordering::Relaxed);
         let text = format!("{message} ({} calls in flight)", self.limit());
-        Error::new(kind, text).retry_after(self.queue_wait)
+        Error::new(kind, text).retry_after(self.queue_wait())
     }
 }
 
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the backend has been closed")
+/// How many places of these are kept back.
+fn kept_of(inflight_max: usize, keeps: bool) -> usize {
+    usize::from(keeps && inflight_max >= KEEPS_FROM)
 }
 
 #[cfg(test)]
@@ -231,15 +230,34 @@ mod tests {
         let first = bulkhead.enter(&clock, soon).await.expect("free");
         let second = bulkhead.enter(&clock, soon).await.expect("free");
         bulkhead.set_limit(1);
-        assert_eq!((bulkhead.limit(), bulkhead.inflight()), (2, 2), "two are taken");
+        assert_eq!((bulkhead.limit(), bulkhead.inflight()), (1, 2), "two were in");
         drop(first);
-        bulkhead.set_limit(1);
         assert_eq!((bulkhead.limit(), bulkhead.inflight()), (1, 1));
         assert!(bulkhead.enter(&clock, soon).await.is_err());
         bulkhead.set_limit(9);
         assert_eq!((bulkhead.limit(), bulkhead.inflight()), (4, 1), "at most what was given");
         drop(second);
         assert_eq!(bulkhead.inflight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_settings_hold_at_once_and_who_waits_comes_in() {
+        let clock = Clock::system();
+        let soon = clock.deadline_in(Duration::from_secs(5));
+        let bulkhead = Bulkhead::new(1, 8, Duration::from_secs(1));
+        let first = bulkhead.enter(&clock, soon).await.expect("free");
+        let mut waiting = pin!(bulkhead.enter(&clock, soon));
+        assert!(poll!(&mut waiting).is_pending());
+        bulkhead.reconfigure(3, 0, Duration::from_millis(10));
+        let Poll::Ready(Ok(second)) = poll!(&mut waiting) else { panic!("there is room now") };
+        let third = bulkhead.enter(&clock, soon).await.expect("free");
+        let full = bulkhead.enter(&clock, soon).await.expect_err("nobody may wait");
+        assert_eq!(full.kind(), ErrorKind::Shed);
+        bulkhead.reconfigure(4, 1, Duration::from_millis(10));
+        assert!(bulkhead.enter(&clock, soon).await.is_err(), "the fourth is kept back");
+        assert!(bulkhead.enter_first(&clock, soon).await.is_ok());
+        drop((first, second, third));
+        assert_eq!((bulkhead.inflight(), bulkhead.inflight_max()), (0, 4));
     }
 
     #[tokio::test(start_paused = true)]

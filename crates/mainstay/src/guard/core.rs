@@ -1,20 +1,24 @@
-//! The state behind the guard's one lock: breaker, calls in flight, latencies, budget, counts.
+//! The state behind the guard's one lock: breaker, latencies, budget, counts.
 //! It must not know IO, the clock or the lock; what is left to do afterwards is returned.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, task::Waker, time::Duration};
 
 use super::{
     breaker::{Breaker, Ticket},
     budget::Budget,
     classify::{self, Reaction, Verdict},
-    inflight::{Inflight, Slot},
+    inflight::{Alarms, Due},
     latency::{Ewma, Latency},
+    permit::InFlight,
+    requests::Requests,
+    shards::{All, Ended, Known},
     trip::{Refused, Transition},
 };
 use crate::{
     clock::Instant,
     config::{BackendConfig, HedgeConfig},
     error::{Error, ErrorKind},
+    event::Actor,
     status::{BreakerState, CallCounts},
 };
 
@@ -22,6 +26,10 @@ use crate::{
 const TIMEOUTS_MAX: u32 = 3;
 /// How often what is usual is computed anew.
 const REFRESH: Duration = Duration::from_millis(250);
+/// How often the ticker looks while calls are in flight.
+const TICK: Duration = Duration::from_millis(25);
+/// Until so many calls have succeeded, what is usual is computed with each of them.
+const FEW: u64 = 20;
 /// Half-life of the passive scores.
 const HALF_LIFE: Duration = Duration::from_secs(10);
 
@@ -47,8 +55,12 @@ impl Wants {
 pub(super) struct After {
     pub(super) transition: Option<Transition>,
     pub(super) wants: Wants,
-    /// The first call in flight: the ticker has to start.
+    /// Who has to look at its call now.
+    pub(super) wakes: Vec<Waker>,
+    /// The ticker has to look earlier than it would.
     pub(super) busy: bool,
+    /// Whose command it was.
+    pub(super) actor: Actor,
 }
 
 /// How a call ended.
@@ -58,6 +70,11 @@ pub(super) struct Ending<'a> {
     pub(super) error: Option<&'a Error>,
     /// The time of one attempt passed without an answer.
     pub(super) timed_out: bool,
+}
+
+impl Ending<'_> {
+    pub(super) const SUCCESS: Self =
+        Self { verdict: Verdict::Success, error: None, timed_out: false };
 }
 
 #[derive(Clone, Debug)]
@@ -88,17 +105,27 @@ pub(super) struct Core {
     pub(super) latency: Latency,
     pub(super) budget: Budget,
     pub(super) counts: CallCounts,
+    pub(super) requests: Requests,
+    /// Changes of the breaker, by the states and the cause.
+    pub(super) transitions: BTreeMap<(&'static str, &'static str, &'static str), u64>,
+    /// Who gave the last command to the breaker.
+    pub(super) forced_by: Option<Actor>,
     pub(super) last_failure: Option<LastFailure>,
     /// Drawn after each transition, for the next.
     pub(super) unit: f64,
     hedge: HedgeConfig,
-    inflight: Inflight,
     errors: Ewma,
     seconds: Ewma,
     timeouts: u32,
     late: Duration,
     refreshed: Option<Instant>,
-    watched: bool,
+    /// When the ticker looks next; `None`: it rests.
+    pub(super) looks: Option<Instant>,
+}
+
+/// When the ticker has to look for a call that begins now.
+pub(super) fn look_for(alarms: Alarms, now: Instant) -> Instant {
+    alarms.first().map_or(now + TICK, |first| first.min(now + TICK))
 }
 
 impl Core {
@@ -108,22 +135,37 @@ impl Core {
             latency: Latency::default(),
             budget: Budget::new(&config.retry),
             counts: CallCounts::default(),
+            requests: Requests::default(),
+            transitions: BTreeMap::new(),
+            forced_by: None,
             last_failure: None,
             unit,
             hedge: config.hedge.clone(),
-            inflight: Inflight::default(),
             errors: Ewma::new(HALF_LIFE),
             seconds: Ewma::new(HALF_LIFE),
             timeouts: 0,
             late: config.hedge.patience,
             refreshed: None,
-            watched: false,
+            looks: None,
         }
     }
 
-    /// Begins a call.
-    pub(super) fn begin(&mut self, now: Instant) -> (Result<(Ticket, Slot), Refused>, After) {
-        self.budget.note_request();
+    /// Takes over settings.
+    pub(super) fn reconfigure(&mut self, config: &BackendConfig, now: Instant) {
+        self.breaker.reconfigure(config.breaker(), now);
+        self.budget.reconfigure(&config.retry);
+        self.hedge = config.hedge.clone();
+        self.refreshed = None;
+        self.refresh(now);
+    }
+
+    /// Begins a call for which the ticker has to look at `look`, or refuses it.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        look: Instant,
+    ) -> (Result<Ticket, Refused>, After) {
+        self.budget.note_requests(1);
         let transition = self.breaker.advance(now, self.unit);
         let mut after = After { transition, ..After::default() };
         let ticket = match self.breaker.acquire(now) {
@@ -133,40 +175,76 @@ impl Core {
                 return (Err(refused), after);
             }
         };
-        after.busy = !self.watched;
-        self.watched = true;
-        (Ok((ticket, self.inflight.enter(now, ticket.epoch()))), after)
+        after.busy = self.looks.is_none_or(|at| look < at);
+        if after.busy {
+            self.looks = Some(look);
+        }
+        (Ok(ticket), after)
+    }
+
+    /// A call has ended quickly and well, a moment ago.
+    pub(super) fn note_ended(&mut self, ended: Ended) {
+        let Ended { ticket, op, took, at } = ended;
+        self.requests.record(op, Verdict::Success, took);
+        self.timeouts = 0;
+        self.count(&Ending::SUCCESS, took, at);
+        self.breaker.note_success(ticket, took, at);
+    }
+
+    /// What those know who go without the lock. None does while what is usual is computed with each call.
+    pub(super) fn known(&self) -> Known {
+        Known {
+            pass: self.breaker.pass().filter(|_| self.counts.success > FEW),
+            slow_over: self.breaker.slow_over(),
+            looks: self.looks,
+        }
     }
 
     /// Ends a call.
     pub(super) fn settle(
         &mut self,
-        ticket: Ticket,
-        slot: Slot,
+        call: InFlight,
         ending: &Ending<'_>,
         took: Duration,
         now: Instant,
     ) -> After {
-        self.inflight.leave(slot);
+        self.requests.record(call.op, ending.verdict, took);
         let wants = self.react(ending);
         self.count(ending, took, now);
-        let transition = self.breaker.settle(ticket, ending.verdict, took, now, self.unit);
-        After { transition, wants, busy: false }
+        let transition = self.breaker.settle(call.ticket, ending.verdict, took, now, self.unit);
+        After { transition, wants, ..After::default() }
     }
 
-    /// Looks at the clock for the calls in flight. False: there are none, the ticker may rest.
-    pub(super) fn tick(&mut self, now: Instant) -> (bool, After) {
-        if self.inflight.count() == 0 {
-            self.watched = false;
-            return (false, After::default());
+    /// The ticker looks when the forced state is over, also where no call comes. Whether that is earlier than it would.
+    pub(super) fn look_at_the_end_of_force(&mut self, now: Instant) -> bool {
+        let Some(left) = self.breaker.forced_for(now) else { return false };
+        let earlier = self.looks.is_none_or(|at| now + left < at);
+        if earlier {
+            self.looks = Some(now + left);
+        }
+        earlier
+    }
+
+    /// Looks at the clock for the calls in flight; when there are none, the ticker may rest. Also: whether the time of one
+    /// of those who are woken is over.
+    pub(super) fn tick(&mut self, now: Instant, inflight: &mut All<'_>) -> (After, bool) {
+        if inflight.count() == 0 {
+            // A forced state ends by itself, also where no call comes.
+            let left = self.breaker.forced_for(now);
+            self.looks = left.filter(|left| !left.is_zero()).map(|left| now + left);
+            let ends = left.is_some_and(|left| left.is_zero());
+            let transition = if ends { self.breaker.advance(now, self.unit) } else { None };
+            return (After { transition, ..After::default() }, false);
         }
         let mut transition = self.breaker.advance(now, self.unit);
         if transition.is_none() {
             let (age, epoch) = (self.breaker.slow_over(), self.breaker.epoch());
-            let overdue = self.inflight.overdue(now, age, epoch);
+            let overdue = inflight.overdue(now, age, epoch);
             transition = self.breaker.look_at_inflight(overdue, now, self.unit);
         }
-        (true, After { transition, ..After::default() })
+        let Due { wakes, over, next } = inflight.due(now);
+        self.looks = Some(next.map_or(now + TICK, |next| next.min(now + TICK)));
+        (After { transition, wakes, ..After::default() }, over)
     }
 
     /// Notes an error that is worth showing.
@@ -252,7 +330,7 @@ impl Core {
     /// Computes what is usual, now and then; with every call while there are few.
     fn refresh(&mut self, now: Instant) {
         let due = self.refreshed.is_none_or(|at| now.saturating_duration_since(at) >= REFRESH);
-        if !due && self.counts.success > 20 {
+        if !due && self.counts.success > FEW {
             return;
         }
         self.refreshed = Some(now);

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Fake {
     ping: Mutex<Mode>,
     write: Mutex<Mode>,
     scope: Scope,
+    /// The next probe goes over a new connection.
+    pub(crate) cut: AtomicBool,
     pub(crate) connects: AtomicU64,
     pub(crate) executes: AtomicU64,
     pub(crate) probes: AtomicU64,
@@ -70,6 +72,7 @@ impl Fake {
             ping: serve(),
             write: serve(),
             scope,
+            cut: AtomicBool::new(false),
             connects: none(),
             executes: none(),
             probes: none(),
@@ -137,7 +140,6 @@ impl Backend for Fake {
             control: false,
             locks: false,
             value_max: 1 << 20,
-            keeps_deadlines: false,
         }
     }
 
@@ -163,7 +165,9 @@ impl Backend for Fake {
             ProbeDepth::WriteRead => &self.write,
         };
         Box::pin(async move {
-            act(part).await.map(|()| ProbeReport { facts: vec![("version", "1".to_owned())] })
+            act(part).await?;
+            let facts = vec![("version", "1".to_owned())];
+            Ok(ProbeReport { facts, reconnected: self.cut.swap(false, Ordering::SeqCst) })
         })
     }
 
@@ -193,7 +197,11 @@ impl Stand {
     }
 
     pub(crate) fn with_scope(config: &BackendConfig, scope: Scope) -> Self {
-        let (fake, clock) = (Fake::new(scope), Clock::starting_at(0));
+        Self::with(config, scope, Clock::starting_at(0))
+    }
+
+    pub(crate) fn with(config: &BackendConfig, scope: Scope, clock: Clock) -> Self {
+        let fake = Fake::new(scope);
         let events = Events::new(clock.clone());
         let node = Node::new(
             0,

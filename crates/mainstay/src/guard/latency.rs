@@ -1,9 +1,9 @@
-//! How long calls take: percentiles of late, a decaying mean, and the histogram since start.
+//! How long calls take: percentiles of late, and a decaying mean.
 //! It must not know what is slow.
 
 use std::time::Duration;
 
-use crate::{clock::Instant, status::LatencySnapshot};
+use crate::clock::Instant;
 
 /// How long one generation of the percentiles lasts.
 const GENERATION: Duration = Duration::from_secs(10);
@@ -11,12 +11,6 @@ const GENERATION: Duration = Duration::from_secs(10);
 const BUCKETS: usize = 200;
 /// A generation with fewer calls says nothing about the usual latency.
 const SAMPLES_MIN: u64 = 20;
-/// Upper bounds of the histogram since start, in microseconds.
-const BOUNDS: [u64; 17] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
-];
-
 #[derive(Clone, Debug)]
 struct Generation {
     counts: Vec<u32>,
@@ -40,19 +34,11 @@ pub struct Latency {
     now: Generation,
     before: Generation,
     turned: Option<Instant>,
-    since_start: [u64; BOUNDS.len() + 1],
-    sum: Duration,
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        Self {
-            now: Generation::new(),
-            before: Generation::new(),
-            turned: None,
-            since_start: [0; BOUNDS.len() + 1],
-            sum: Duration::ZERO,
-        }
+        Self { now: Generation::new(), before: Generation::new(), turned: None }
     }
 }
 
@@ -63,8 +49,6 @@ impl Latency {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.now.counts[bucket_of(micros)] += 1;
         self.now.total += 1;
-        self.since_start[BOUNDS.partition_point(|bound| *bound < micros)] += 1;
-        self.sum += took;
     }
 
     /// The latency that this share of the calls of late did not exceed (rounded up by at most 12.5 %); `None` without
@@ -82,18 +66,6 @@ impl Latency {
             return quantile_of(&[&self.before], share);
         }
         quantile_of(&[&self.now, &self.before], share)
-    }
-
-    /// All calls since start.
-    pub fn snapshot(&self) -> LatencySnapshot {
-        let mut count = 0;
-        let mut buckets = Vec::with_capacity(BOUNDS.len());
-        for (bound, calls) in BOUNDS.iter().zip(&self.since_start) {
-            count += calls;
-            buckets.push((Duration::from_micros(*bound).as_secs_f64(), count));
-        }
-        count += self.since_start[BOUNDS.len()];
-        LatencySnapshot { buckets, count, sum_seconds: self.sum.as_secs_f64() }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -213,7 +185,6 @@ mod tests {
         assert!(latency.quantile(at(11), 1.0).expect("calls") >= Duration::from_millis(500));
         assert!(latency.usual(at(22), 0.95).expect("calls") >= Duration::from_millis(500));
         assert_eq!(latency.quantile(at(60), 0.5), None);
-        assert_eq!(latency.snapshot().count, 101);
     }
 
     #[test]

@@ -9,9 +9,16 @@ pub mod bulkhead;
 mod call;
 pub mod classify;
 mod core;
+mod gate;
 pub mod inflight;
+pub mod inject;
 pub mod latency;
+mod passage;
 pub mod permit;
+mod report;
+mod requests;
+mod shards;
+mod ticker;
 pub mod trip;
 mod wake;
 pub mod window;
@@ -21,19 +28,22 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
 use tokio::sync::Notify;
 
+pub(crate) use self::call::call_until_late;
 pub use self::call::{call, call_unguarded};
 use self::{
     adaptive::Adaptive,
-    breaker::{Breaker, Ticket},
+    breaker::Breaker,
     bulkhead::Bulkhead,
-    core::{After, Core, Ending},
-    inflight::Slot,
-    permit::Permit,
+    core::{After, Core},
+    inject::{FaultKind, Injected, Place},
+    report::Report,
+    shards::Shards,
     trip::{Cause, Refused, Transition},
 };
 pub(crate) use self::{
@@ -45,31 +55,36 @@ use crate::{
     config::BackendConfig,
     entropy::Entropy,
     error::{Error, ErrorKind},
-    event::{EventKind, Events},
-    status::{BackendStatus, BreakerCommand, BreakerState, LastError},
+    event::{Actor, Events},
+    live::{LiveDuration, LiveFlag},
+    status::{BreakerCommand, BreakerState},
 };
 
 /// An adaptive limit goes no lower.
 const LIMIT_MIN: usize = 2;
 
-/// How often the ticker looks while calls are in flight.
-const TICK: Duration = Duration::from_millis(25);
-
-/// The guard of one backend: one lock, held for short computations only and never across an await.
+/// The guard of one backend: one lock, held for short computations only and never across an await. Calls that begin and
+/// end well go without it, see `shards`.
 #[derive(Debug)]
 pub struct Guard {
     name: Arc<str>,
     clock: Clock,
     entropy: Entropy,
     events: Events,
-    timeout: Duration,
+    timeout: LiveDuration,
     core: Mutex<Core>,
+    shards: Shards,
     bulkhead: Bulkhead,
-    /// Where the limit of the bulkhead follows the latency.
-    adaptive: Option<Mutex<Adaptive>>,
-    /// Wakes the calls in flight when the breaker opens on them.
-    opened: Notify,
-    /// Wakes the ticker with the first call in flight.
+    /// Whether the limit of the bulkhead follows the latency, and how.
+    adapts: LiveFlag,
+    adaptive: Mutex<Adaptive>,
+    /// How often the breaker has opened on calls in flight.
+    cuts: AtomicU64,
+    /// Whether somebody looks at the clock for the calls in flight.
+    watched: AtomicBool,
+    /// How often a look at the clock has found that the time of calls in flight is over.
+    overs: AtomicU64,
+    /// Wakes the ticker with the first call in flight, and with one that is late sooner than it would look.
     busy: Notify,
     wake: Wake,
     /// Copies of what is under the lock, for views: whether the breaker is closed, and when a call is late.
@@ -80,6 +95,8 @@ pub struct Guard {
     readmitted: AtomicU64,
     /// Whether there is a hook at all.
     readmits: AtomicBool,
+    /// The fault that a drill has injected.
+    injected: Place,
 }
 
 impl Guard {
@@ -91,27 +108,52 @@ impl Guard {
         entropy: Entropy,
         events: Events,
     ) -> Self {
-        let core = Core::new(config, clock.now(), entropy.unit());
+        let now = clock.now();
+        let core = Core::new(config, now, entropy.unit());
         Self {
-            timeout: config.timeout(),
+            timeout: LiveDuration::new(config.timeout()),
             bulkhead: Bulkhead::new(config.inflight_max(), config.queue_max, config.queue_wait),
-            adaptive: config
-                .adaptive_limit
-                .then(|| Mutex::new(Adaptive::new(LIMIT_MIN, config.inflight_max()))),
+            adapts: LiveFlag::new(config.adaptive_limit),
+            adaptive: Mutex::new(Adaptive::new(LIMIT_MIN, config.inflight_max())),
             late_nanos: AtomicU64::new(nanos(core.late())),
             core: Mutex::new(core),
-            opened: Notify::new(),
+            shards: Shards::new(now),
+            cuts: AtomicU64::new(0),
+            overs: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             busy: Notify::new(),
             wake: Wake::default(),
             closed: AtomicBool::new(true),
             spoiled: AtomicU64::new(0),
             readmitted: AtomicU64::new(0),
             readmits: AtomicBool::new(false),
+            injected: Place::default(),
             name,
             clock,
             entropy,
             events,
         }
+    }
+
+    /// Takes over settings; calls in flight go on under those that they began with. What the breaker has counted stays,
+    /// unless its window is another.
+    pub(crate) fn reconfigure(&self, config: &BackendConfig) {
+        let now = self.clock.now();
+        self.timeout.set(config.timeout());
+        self.change(|core| {
+            core.reconfigure(config, now);
+            ((), After::default())
+        });
+        // Under the lock: a call that ends meanwhile would put the limit of before in the place of this one.
+        let mut adaptive = self.adaptive.lock().unwrap_or_else(PoisonError::into_inner);
+        *adaptive = Adaptive::new(LIMIT_MIN, config.inflight_max());
+        self.adapts.set(config.adaptive_limit);
+        self.bulkhead.reconfigure(config.inflight_max(), config.queue_max, config.queue_wait);
+    }
+
+    /// Time for one attempt.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.get()
     }
 
     /// When a call is later than 99 % of those of late, between the hedge's `after_min` and `patience`.
@@ -130,9 +172,14 @@ impl Guard {
     }
 
     /// An operator's command to the breaker.
-    pub fn force(&self, command: BreakerCommand, reason: &str) {
+    pub fn force(&self, command: BreakerCommand, reason: &str, actor: &Actor) {
         let now = self.clock.now();
-        self.transit(|core| core.breaker.force(command, reason, now, core.unit));
+        self.change(|core| {
+            let transition = core.breaker.force(command, reason, now, core.unit);
+            core.forced_by = Some(actor.clone());
+            let busy = core.look_at_the_end_of_force(now);
+            ((), After { transition, busy, actor: actor.clone(), ..After::default() })
+        });
         self.wake.want(Wants::RETRY);
     }
 
@@ -141,7 +188,7 @@ impl Guard {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        self.lock().breaker.refusal(now)
+        self.peek().breaker.refusal(now)
     }
 
     /// The error for a refused call, with the last failure's text.
@@ -160,7 +207,7 @@ impl Guard {
 
     /// `text, last "..."`.
     pub(crate) fn with_last_failure(&self, text: String) -> String {
-        match &self.lock().last_failure {
+        match &self.peek().last_failure {
             Some(last) => format!("{text}, last \"{}\"", last.message),
             None => text,
         }
@@ -169,7 +216,7 @@ impl Guard {
     /// Notes an error of a probe or a connection attempt, for people.
     pub(crate) fn note_failure(&self, error: &Error) {
         let now = self.clock.now();
-        self.lock().note_failure(error, now);
+        self.peek().note_failure(error, now);
     }
 
     /// Whether one more good probe would close the breaker.
@@ -243,68 +290,27 @@ impl Guard {
         self.readmitted.store(spoiled, Ordering::Release);
     }
 
-    /// Looks at the clock while calls are in flight, so that a hang is found before it times out. Never ends.
-    pub(crate) async fn watch_inflight(&self) {
-        loop {
-            self.busy.notified().await;
-            loop {
-                tokio::time::sleep(TICK).await;
-                let now = self.clock.now();
-                if !self.change(|core| core.tick(now)) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Fills in what the guard knows.
-    pub(crate) fn fill_status(&self, status: &mut BackendStatus, now: Instant) {
-        let mut core = self.lock();
-        status.breaker = core.breaker.status(now);
-        status.calls = core.counts.clone();
-        status.calls.shed = self.bulkhead.shed();
-        status.last_error = core.last_failure.as_ref().map(|last| LastError {
-            kind: last.kind.as_str(),
-            message: last.message.clone(),
-            age: now.saturating_duration_since(last.at),
-        });
-        status.latency_p50 = core.latency.quantile(now, 0.5);
-        status.latency_p99 = core.latency.quantile(now, 0.99);
-        status.latency = core.latency.snapshot();
-        drop(core);
-        status.inflight = self.bulkhead.inflight() as u64;
-        status.inflight_max = self.bulkhead.limit() as u64;
-        status.queued = self.bulkhead.queued() as u64;
-    }
-
     fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    fn begin(&self, now: Instant) -> Result<Permit<'_>, Error> {
-        match self.change(|core| core.begin(now)) {
-            Ok((ticket, slot)) => Ok(Permit::new(self, ticket, slot, now)),
-            Err(refused) => {
-                self.spoil();
-                Err(self.refusal(&refused))
-            }
-        }
+    /// The fault in force.
+    pub(crate) fn injected(&self, now: Instant) -> Option<Arc<Injected>> {
+        self.injected.get(now)
     }
 
-    fn settle(
-        &self,
-        ticket: Ticket,
-        slot: Slot,
-        ending: &Ending<'_>,
-        took: Duration,
-        now: Instant,
-    ) {
-        self.change(|core| ((), core.settle(ticket, slot, ending, took, now)));
-        if let Some(adaptive) = &self.adaptive {
-            let inflight = self.bulkhead.inflight();
-            let mut adaptive = adaptive.lock().unwrap_or_else(PoisonError::into_inner);
-            self.bulkhead.set_limit(adaptive.note(ending.verdict, took, inflight, now));
-        }
+    pub(crate) fn inject(&self, injected: Arc<Injected>) {
+        self.injected.put(injected);
+    }
+
+    /// False: it was lifted before.
+    pub(crate) fn lift(&self, injected: &Arc<Injected>) -> bool {
+        self.injected.take(injected)
+    }
+
+    /// What a drill makes of a probe, an attempt to connect, or a call that passes the breaker by.
+    pub(crate) fn injected_on_probe(&self) -> Option<FaultKind> {
+        self.injected.on_probe(self.clock.now())
     }
 
     fn transit(&self, change: impl FnOnce(&mut Core) -> Option<Transition>) {
@@ -318,17 +324,27 @@ impl Guard {
     fn change<T>(&self, change: impl FnOnce(&mut Core) -> (T, After)) -> T {
         let mut core = self.lock();
         let (answer, after) = change(&mut core);
-        let late = nanos(core.late());
-        // Written seldom: views read this line with each operation.
-        if self.late_nanos.load(Ordering::Relaxed) != late {
-            self.late_nanos.store(late, Ordering::Relaxed);
-        }
-        if after.transition.is_some() {
+        // Before a cut is counted: whoever has seen it must not pass any more.
+        self.show(&core);
+        let After { transition, wants, mut wakes, busy, actor } = after;
+        let report = transition.map(|transition| {
             core.unit = self.entropy.unit();
             self.mirror(&core.breaker);
-        }
+            if transition.cuts {
+                self.cuts.fetch_add(1, Ordering::Release);
+                wakes.extend(self.shards.wakers());
+            }
+            core.report(transition, actor, self.clock.now())
+        });
         drop(core);
-        self.finish(after);
+        if busy {
+            self.busy.notify_one();
+        }
+        wakes.into_iter().for_each(Waker::wake);
+        self.wake.want(wants);
+        if let Some(report) = report {
+            self.finish(report);
+        }
         answer
     }
 
@@ -340,29 +356,34 @@ impl Guard {
         self.closed.store(closed, Ordering::Release);
     }
 
-    fn finish(&self, after: After) {
-        if after.busy {
-            self.busy.notify_one();
-        }
-        self.wake.want(after.wants);
-        let Some(transition) = after.transition else { return };
-        if transition.cuts {
-            self.opened.notify_waiters();
-        }
-        if transition.to != BreakerState::Closed {
+    fn finish(&self, report: Report) {
+        if report.transition.to != BreakerState::Closed {
             self.wake.want(Wants::PROBE);
         }
-        let (from, to) = (transition.from.as_str(), transition.to.as_str());
-        let reason = match transition.to {
-            BreakerState::Open => self.with_last_failure(transition.cause.to_string()),
-            BreakerState::Closed | BreakerState::HalfOpen | BreakerState::Isolated => {
-                transition.cause.to_string()
-            }
-        };
-        self.events.publish(Some(&self.name), EventKind::Breaker { from, to }, reason);
+        self.publish(report);
     }
 
+    /// Shows what is under the lock to those who go without it.
+    fn show(&self, core: &Core) {
+        let late = nanos(core.late());
+        // Written seldom: views read this line with each operation.
+        if self.late_nanos.load(Ordering::Relaxed) != late {
+            self.late_nanos.store(late, Ordering::Relaxed);
+        }
+        self.shards.show(core.known());
+    }
+
+    /// The core, which has heard of every call that has ended.
     fn lock(&self) -> MutexGuard<'_, Core> {
+        let mut core = self.peek();
+        let begun = self.shards.take(|ended| core.note_ended(ended));
+        core.budget.note_requests(begun);
+        self.show(&core);
+        core
+    }
+
+    /// The core as it is, for what no call that ended well can have changed.
+    fn peek(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,15 +5,18 @@ use std::{sync::atomic::Ordering, task::Poll, time::Duration};
 use futures_util::{future::join_all, poll};
 
 use super::{
-    call, call_unguarded,
+    Guard, call, call_unguarded,
+    classify::Verdict,
     fake::{Mode, Stand},
 };
 use crate::{
     backend::Scope,
+    clock::Clock,
     config::{BackendConfig, BreakerConfig},
+    entropy::Entropy,
     entry::Key,
     error::{Effect, Error, ErrorKind},
-    event::EventKind,
+    event::{Actor, EventKind, Events},
     op::{Condition, Op, TtlChange},
     status::{Availability, BreakerCommand, BreakerState},
 };
@@ -55,6 +58,43 @@ fn state(stand: &Stand) -> BreakerState {
     stand.status().breaker.state
 }
 
+/// A call that ends while the following of the latency is turned off, between the two looks of it.
+#[test]
+fn the_limit_of_before_does_not_come_back_when_it_is_turned_off() {
+    let adaptive = BackendConfig { inflight_max: Some(25), adaptive_limit: true, ..config() };
+    let clock = Clock::starting_at(7);
+    let guard = Guard::new(
+        "redis".into(),
+        &adaptive,
+        clock.clone(),
+        Entropy::seeded(1),
+        Events::new(clock.clone()),
+    );
+    let fixed = BackendConfig { adaptive_limit: false, timeout: Some(ms(77)), ..adaptive };
+    let held = guard.adaptive.lock().unwrap();
+    guard.bulkhead.set_limit(3);
+    std::thread::scope(|scope| {
+        let change = scope.spawn(|| guard.reconfigure(&fixed));
+        while guard.timeout() != ms(77) {
+            std::thread::yield_now();
+        }
+        // As long as the call holds the lock the limit is its own. (Never for long: nobody waits for what must not come.)
+        for _ in 0..10_000 {
+            if guard.bulkhead.limit() == 25 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        guard.bulkhead.set_limit(3);
+        drop(held);
+        change.join().unwrap();
+    });
+    assert_eq!(guard.bulkhead.limit(), 25);
+    // One that had looked before the change, and comes to the lock after it.
+    guard.adapt(Verdict::Overload, ms(1), clock.now());
+    assert_eq!(guard.bulkhead.limit(), 25);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_limit_shrinks_while_the_backend_is_overloaded() {
     let fixed = BackendConfig { inflight_max: Some(100), ..config() };
@@ -71,6 +111,22 @@ async fn an_adaptive_limit_shrinks_while_the_backend_is_overloaded() {
         stand.fake.set(&Mode::Serve);
         serve(&stand).await;
         assert_eq!(stand.status().inflight_max, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_state_ends_by_itself_where_no_call_comes() {
+    let stand = alone(&config());
+    let minute = Duration::from_secs(60);
+    for (command, after) in [
+        (BreakerCommand::ForceOpen(minute), BreakerState::HalfOpen),
+        (BreakerCommand::ForceClosed(minute), BreakerState::Closed),
+    ] {
+        stand.node.force(command, "maintenance", &Actor::PROGRAM);
+        tokio::time::sleep(minute - ms(1)).await;
+        assert!(stand.status().breaker.forced);
+        tokio::time::sleep(ms(100)).await;
+        assert_eq!((state(&stand), stand.status().breaker.forced), (after, false));
     }
 }
 
@@ -96,6 +152,17 @@ async fn failures_open_it_and_the_refusal_says_why() {
     assert_eq!(view.availability, Availability::Refuses(ErrorKind::BreakerOpen));
     let calls = stand.status().calls;
     assert_eq!((calls.failure, calls.refused, calls.success), (5, 1, 0));
+    let event = stand.events.since(0).pop().expect("it opened");
+    let error = event.error.as_ref().expect("failures led to it");
+    assert_eq!((error.kind, &*error.message), ("disconnected", "Connection refused"));
+    assert_eq!((event.cause, event.actor.as_str()), (Some("failures"), "system"));
+    assert!(event.retry_in.is_some_and(|time| time >= ms(4000) && time <= ms(6000)));
+    let requests = stand.status().requests;
+    let counted: Vec<_> = requests.iter().map(|r| (r.op, r.outcome, r.latency.count)).collect();
+    assert_eq!(counted, [("read", "failure", 5)]);
+    let transitions = stand.status().transitions;
+    let found: Vec<_> = transitions.iter().map(|t| (t.from, t.to, t.reason, t.count)).collect();
+    assert_eq!(found, [("closed", "open", "failures", 1)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,6 +236,24 @@ async fn callers_who_hedge_early_find_a_hang_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_has_its_own_time_where_calls_pass_without_asking() {
+    let stand = alone(&config());
+    for _ in 0..50 {
+        serve(&stand).await;
+    }
+    // The ticker looks for another call already.
+    let other = get();
+    let mut other = Box::pin(call(&stand.node, &other, stand.deadline()));
+    stand.fake.set(&Mode::Hang);
+    assert!(poll!(&mut other).is_pending());
+    let began = stand.clock.now();
+    let error = fail(&stand, &set()).await;
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+    let took = stand.clock.now() - began;
+    assert!(took >= ms(500) && took <= ms(510), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_has_its_own_time() {
     let stand = alone(&config());
     stand.fake.set(&Mode::Hang);
@@ -181,6 +266,23 @@ async fn an_attempt_has_its_own_time() {
     assert_eq!(stand.status().calls.failure, 1);
     let read = fail(&stand, &get()).await;
     assert_eq!((read.kind(), read.effect()), (ErrorKind::Timeout, Effect::None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_flight_ends_in_its_time_also_when_the_tasks_are_closed() {
+    let stand = alone(&config());
+    stand.fake.set(&Mode::Hang);
+    let (set, began) = (set(), stand.clock.now());
+    let call = call(&stand.node, &set, stand.deadline());
+    let close = async {
+        tokio::time::sleep(ms(100)).await;
+        assert!(stand.tasks.close(ms(1000)).await);
+    };
+    let (error, ()) = tokio::join!(call, close);
+    assert_eq!(error.expect_err("it hangs").kind(), ErrorKind::Timeout);
+    let took = stand.clock.now() - began;
+    assert!(took >= ms(500) && took <= ms(510), "{took:?}");
+    assert_eq!(fail(&stand, &get()).await.kind(), ErrorKind::Timeout, "one that begins later too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,22 +412,26 @@ async fn the_bulkhead_sheds_what_it_cannot_hold() {
 #[tokio::test(start_paused = true)]
 async fn an_operator_forces_and_drains() {
     let stand = alone(&config());
-    stand.node.force(BreakerCommand::ForceOpen(Duration::from_secs(60)), "maintenance");
+    stand.node.force(
+        BreakerCommand::ForceOpen(Duration::from_secs(60)),
+        "maintenance",
+        &Actor::PROGRAM,
+    );
     let error = fail(&stand, &get()).await;
     assert_eq!(error.to_string(), "redis: breaker open: forced: maintenance");
     assert!(stand.status().breaker.forced);
-    stand.node.force(BreakerCommand::Auto, "");
+    stand.node.force(BreakerCommand::Auto, "", &Actor::PROGRAM);
     for _ in 0..3 {
         serve(&stand).await;
     }
     assert_eq!(state(&stand), BreakerState::Closed);
 
-    stand.node.drain(true, "upgrade");
-    stand.node.drain(true, "upgrade");
+    stand.node.drain(true, "upgrade", &Actor::PROGRAM);
+    stand.node.drain(true, "upgrade", &Actor::PROGRAM);
     assert_eq!(fail(&stand, &get()).await.kind(), ErrorKind::OutOfUse);
     let view = stand.node.view(stand.clock.now());
     assert_eq!(view.availability, Availability::Refuses(ErrorKind::OutOfUse));
-    stand.node.drain(false, "done");
+    stand.node.drain(false, "done", &Actor::PROGRAM);
     serve(&stand).await;
     let drains = stand.kinds().into_iter().filter(|kind| matches!(kind, EventKind::Drain { .. }));
     assert_eq!(drains.count(), 2);
@@ -338,7 +444,11 @@ async fn calls_in_flight_end_well_when_an_operator_forces_it_open() {
     let (read, deadline) = (get(), stand.deadline());
     let mut slow = Box::pin(call(&stand.node, &read, deadline));
     assert!(poll!(&mut slow).is_pending());
-    stand.node.force(BreakerCommand::ForceOpen(Duration::from_secs(60)), "maintenance");
+    stand.node.force(
+        BreakerCommand::ForceOpen(Duration::from_secs(60)),
+        "maintenance",
+        &Actor::PROGRAM,
+    );
     assert!(slow.await.is_ok());
 }
 
@@ -362,7 +472,11 @@ async fn slow_answers_open_it_unless_they_are_usual() {
 #[tokio::test(start_paused = true)]
 async fn what_must_reach_a_backend_passes_the_breaker() {
     let stand = alone(&config());
-    stand.node.force(BreakerCommand::ForceOpen(Duration::from_secs(60)), "maintenance");
+    stand.node.force(
+        BreakerCommand::ForceOpen(Duration::from_secs(60)),
+        "maintenance",
+        &Actor::PROGRAM,
+    );
     assert!(call_unguarded(&stand.node, &get(), stand.deadline()).await.is_ok());
     stand.fake.set(&Mode::Hang);
     let error = call_unguarded(&stand.node, &set(), stand.deadline()).await.expect_err("hangs");

@@ -51,6 +51,46 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// One of fourteen words, for metrics and programs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Cause::Start => "start",
+            Cause::Failures(_) => "failures",
+            Cause::FailureRate { .. } => "failure_rate",
+            Cause::Slow { .. } => "slow",
+            Cause::TrialFailed => "trial_failed",
+            Cause::NoVerdict => "no_verdict",
+            Cause::HealthDown => "health_down",
+            Cause::Forbidden => "forbidden",
+            Cause::Corrupt => "corrupt",
+            Cause::Trial => "trial",
+            Cause::TrialsPassed => "trials_passed",
+            Cause::ProbesPassed => "probes_passed",
+            Cause::Forced(_) => "forced",
+            Cause::ForceEnded => "force_ended",
+        }
+    }
+
+    /// Whether failures led to it: then the last one says more.
+    pub fn is_of_failures(&self) -> bool {
+        match self {
+            Cause::Failures(_)
+            | Cause::FailureRate { .. }
+            | Cause::TrialFailed
+            | Cause::HealthDown
+            | Cause::Forbidden
+            | Cause::Corrupt => true,
+            Cause::Start
+            | Cause::Slow { .. }
+            | Cause::NoVerdict
+            | Cause::Trial
+            | Cause::TrialsPassed
+            | Cause::ProbesPassed
+            | Cause::Forced(_)
+            | Cause::ForceEnded => false,
+        }
+    }
+
     /// What a refused call is told.
     pub fn refusal(&self) -> ErrorKind {
         match self {

@@ -67,6 +67,11 @@ impl Lifecycle {
         }
     }
 
+    /// Takes over settings; an attempt that is due stays due.
+    pub fn reconfigure(&mut self, config: ReconnectConfig) {
+        self.config = config;
+    }
+
     /// Whether a connection stands.
     pub fn is_connected(&self) -> bool {
         self.connected
@@ -115,6 +120,7 @@ impl Lifecycle {
     /// The attempt failed.
     pub fn failed(&mut self, now: Instant, kind: ErrorKind, unit: f64) -> Failed {
         self.status.attempts += 1;
+        self.status.failures_total += 1;
         let attempt = self.status.attempts;
         self.forbidden = if kind == ErrorKind::Forbidden { self.forbidden + 1 } else { 0 };
         let isolate = self
@@ -137,6 +143,7 @@ impl Lifecycle {
         let attempt = self.status.attempts + 1;
         self.connected = true;
         self.status.attempts = 0;
+        self.status.connects_total += 1;
         self.forbidden = 0;
         self.step = self.step.saturating_add(1);
         self.status.reconnects_total += u64::from(self.ever);
@@ -180,7 +187,9 @@ mod tests {
         let status = life.status();
         assert_eq!((status.attempts, status.attempts_total, status.stuck_resets_total), (8, 8, 1));
         assert_eq!(life.succeeded(), 9);
-        assert_eq!(life.status().reconnects_total, 0, "the first connection is no reconnection");
+        let status = life.status();
+        assert_eq!(status.reconnects_total, 0, "the first connection is no reconnection");
+        assert_eq!((status.connects_total, status.failures_total), (1, 8));
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl HealthState {
         }
     }
 
+    /// Takes over settings; what was counted stays.
+    pub fn reconfigure(&mut self, config: &HealthConfig) {
+        (self.down_after, self.up_after) = (config.down_after, config.up_after);
+    }
+
     /// The verdict.
     pub fn health(&self) -> Health {
         self.health

@@ -8,7 +8,7 @@ use crate::{
     backend::{ProbeDepth, ProbeReport},
     clock::{Deadline, Instant},
     error::{Error, ErrorKind, Result},
-    event::EventKind,
+    event::{Details, EventError, EventKind},
     guard::{
         Wants, backoff,
         classify::{self, ProbeOutcome},
@@ -60,7 +60,10 @@ async fn reconnect(node: &Node) {
     wait_for_attempt(node).await;
     node.vitals().lifecycle.begin(node.clock().now());
     let deadline = node.clock().deadline_in(node.timing().connect_timeout);
-    let connected = within(deadline, node.backend().connect(deadline)).await;
+    let connected = match injected(node, deadline).await {
+        Ok(()) => within(deadline, node.backend().connect(deadline)).await,
+        Err(error) => Err(error),
+    };
     match connected {
         Ok(()) => on_connected(node).await,
         Err(error) => on_refused(node, &error),
@@ -97,13 +100,18 @@ fn on_refused(node: &Node, error: &Error) {
     let unit = node.entropy().unit();
     let now = node.clock().now();
     let failed = node.vitals().lifecycle.failed(now, error.kind(), unit);
+    let details = || Details {
+        error: Some(EventError::from(error)),
+        retry_in: node.next_look(now),
+        ..Details::default()
+    };
     if failed.publish {
         let kind = EventKind::Connection { connected: false, attempt: failed.attempt };
-        node.publish(kind, error.message());
+        node.publish_with(kind, error.message(), details());
     }
     if failed.stuck {
         let reason = format!("begun anew, last \"{}\"", error.message());
-        node.publish(EventKind::StuckReset { attempts: failed.attempt }, reason);
+        node.publish_with(EventKind::StuckReset { attempts: failed.attempt }, reason, details());
     }
     on_bad(node, error);
     if let Some(wait) = failed.isolate {
@@ -142,10 +150,16 @@ async fn space_out(node: &Node) {
 async fn probe(node: &Node) {
     let depth = choose_depth(node);
     let deadline = node.clock().deadline_in(node.timing().health.timeout);
-    let probed = within(deadline, node.backend().probe(depth, deadline)).await;
+    let probed = match injected(node, deadline).await {
+        Ok(()) => within(deadline, node.backend().probe(depth, deadline)).await,
+        Err(error) => Err(error),
+    };
     node.vitals().probed = Some(node.clock().now());
     match probed {
         Ok(report) => {
+            if report.reconnected {
+                node.guard().spoil();
+            }
             note_report(&mut node.vitals(), report);
             on_good(node, ProbeOutcome::Good).await;
         }
@@ -190,7 +204,8 @@ fn note_report(vitals: &mut Vitals, report: ProbeReport) {
     vitals.problem = None;
 }
 
-/// It answers: closes the breaker when it is time, after the readmission hook.
+/// It answers: closes the breaker when it is time, after the readmission hook. One reading of the clock decides whether it
+/// rises: with two, a backend could be declared up whose breaker is still held open.
 async fn on_good(node: &Node, outcome: ProbeOutcome) {
     let now = node.clock().now();
     let (down, rises) = {
@@ -210,7 +225,7 @@ async fn on_good(node: &Node, outcome: ProbeOutcome) {
     if rises {
         node.guard().release();
     }
-    judge(node, outcome);
+    judge(node, outcome, now);
     // Whoever passed the node by while the hook ran has spoiled it again; now that calls pass, nobody does any more.
     if due && !node.is_drained() && node.guard().scores(node.clock().now()).closed {
         readmit(node).await;
@@ -221,11 +236,11 @@ async fn on_good(node: &Node, outcome: ProbeOutcome) {
 fn on_bad(node: &Node, error: &Error) {
     node.guard().note_failure(error);
     node.guard().on_probe_failure();
-    judge(node, ProbeOutcome::Bad);
+    judge(node, ProbeOutcome::Bad, node.clock().now());
 }
 
-fn judge(node: &Node, outcome: ProbeOutcome) {
-    let now = node.clock().now();
+/// `now`: when the probe ended.
+fn judge(node: &Node, outcome: ProbeOutcome, now: Instant) {
     let scores = node.guard().scores(now);
     let change = {
         let mut vitals = node.vitals();
@@ -253,7 +268,25 @@ fn declare(node: &Node, change: Change) {
         Health::Down => node.guard().with_last_failure(change.reason),
         Health::Up | Health::Degraded => change.reason,
     };
-    node.publish(EventKind::Health { from, to }, reason);
+    let details = match change.to {
+        Health::Up => Details::default(),
+        Health::Degraded | Health::Down => Details {
+            error: node.guard().last_error(node.clock().now()),
+            retry_in: Some(until_next_look(node)),
+            ..Details::default()
+        },
+    };
+    node.publish_with(EventKind::Health { from, to }, reason, details);
+}
+
+/// The next probe of a connection that stands is scheduled after the verdict: soon, as it is a bad one.
+fn until_next_look(node: &Node) -> Duration {
+    let timing = node.timing();
+    let config = &timing.health;
+    if node.vitals().lifecycle.is_connected() {
+        return config.confirm_interval.min(config.interval);
+    }
+    node.next_look(node.clock().now()).unwrap_or_default()
 }
 
 fn lose(node: &Node) {
@@ -269,7 +302,8 @@ fn schedule(node: &Node) {
     let unit = node.entropy().unit();
     let settling = node.guard().scores(now).settling;
     let unreadable = !node.guard().is_readable() && !node.is_drained();
-    let config = &node.timing().health;
+    let timing = node.timing();
+    let config = &timing.health;
     let mut vitals = node.vitals();
     let open = vitals.health.is_open() || settling || unreadable;
     vitals.next_probe = next_probe(now, config.confirm_interval, config.interval, open, unit);
@@ -283,6 +317,14 @@ fn next_probe(
     unit: f64,
 ) -> Instant {
     now + if open { confirm.min(interval) } else { backoff::spread(interval, 0.1, unit) }
+}
+
+/// A drill that breaks the backend for every call breaks it for the supervisor too.
+async fn injected(node: &Node, deadline: Deadline) -> Result<()> {
+    match node.guard().injected_on_probe() {
+        Some(fault) => fault.act(deadline).await,
+        None => Ok(()),
+    }
 }
 
 /// A backend that forgets its deadline must not stop the supervisor.

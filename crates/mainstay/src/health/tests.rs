@@ -10,10 +10,11 @@ use std::{
 
 use crate::{
     backend::Scope,
+    clock::Clock,
     config::{BackendConfig, ReconnectConfig},
     entry::Key,
     error::{Effect, Error, ErrorKind},
-    event::EventKind,
+    event::{Actor, EventKind},
     guard::{
         call,
         fake::{Mode, Stand},
@@ -99,6 +100,16 @@ async fn killed_it_is_down_at_once_and_back_within_four_seconds_of_its_return() 
         let refused = call(&stand.node, &get(), stand.deadline()).await.expect_err("refused");
         assert_eq!(refused.kind(), ErrorKind::BreakerOpen);
         assert!(refused.retry_hint().expect("says when") <= Duration::from_secs(6));
+        let events = stand.events.since(0);
+        let down =
+            events.iter().find(|event| matches!(event.kind, EventKind::Health { to: "down", .. }));
+        let down = down.expect("it is down");
+        assert_eq!(down.error.as_ref().map(|error| error.kind), Some("disconnected"));
+        assert!(down.retry_in.is_some_and(|time| time <= ms(3000)), "{down:?}");
+        let failed =
+            events.iter().rfind(|event| matches!(event.kind, EventKind::Connection { .. }));
+        let failed = failed.expect("attempts were made");
+        assert!(failed.error.is_some() && failed.retry_in.is_some_and(|time| time <= ms(3000)));
         stand.fake.set(&Mode::Serve);
         let took = stand.until("back", is_back).await;
         assert!(took <= ms(4000), "{took:?} after {outage} s");
@@ -136,6 +147,35 @@ async fn without_any_traffic_an_outage_is_found_and_ended_by_probes() {
     stand.fake.set(&Mode::Serve);
     assert!(stand.until("back", is_back).await <= ms(4000));
     assert_eq!(stand.fake.executes.load(Ordering::SeqCst), 0);
+}
+
+/// Waits for it without reading the clock, for a minute.
+async fn comes_to(stand: &Stand, health: Health) {
+    for _ in 0..600 {
+        if stand.node.health() == health {
+            return;
+        }
+        tokio::time::sleep(ms(100)).await;
+    }
+    panic!("never {health:?}: {:?}", stand.status());
+}
+
+/// However much time passes within one judgement: a backend that is up again has a breaker that lets calls pass.
+#[tokio::test(start_paused = true)]
+async fn on_a_slow_machine_it_is_never_up_with_a_breaker_that_is_held_open() {
+    for step in 1..=60 {
+        let clock = Clock::of_a_slow_machine(ms(step));
+        let stand = Stand::with(&config(), Scope::Shared, clock);
+        stand.node.start(&stand.tasks);
+        for outage in 0..4 {
+            comes_to(&stand, Health::Up).await;
+            tokio::time::sleep(ms(2000)).await;
+            assert!(is_back(&stand), "step {step}, outage {outage}: {:?}", stand.status());
+            stand.fake.kill();
+            comes_to(&stand, Health::Down).await;
+            stand.fake.set(&Mode::Serve);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +250,7 @@ async fn refused_credentials_isolate_until_a_person_acts() {
     assert_eq!(stand.fake.connects.load(Ordering::SeqCst), before + 3);
     assert_eq!(stand.node.refusal(stand.clock.now()).kind(), ErrorKind::Forbidden);
     stand.fake.set(&Mode::Serve);
-    stand.node.force(BreakerCommand::Auto, "password fixed");
+    stand.node.force(BreakerCommand::Auto, "password fixed", &Actor::PROGRAM);
     assert!(stand.until("back", is_back).await <= ms(1000));
 }
 
@@ -297,6 +337,19 @@ async fn a_cache_is_made_true_again_before_it_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_cut_under_a_probe_needs_the_hook_and_no_outage() {
+    let stand = Stand::new(&config());
+    let (_, runs) = hook(&stand);
+    stand.node.start(&stand.tasks);
+    stand.until("up", is_back).await;
+    let before = runs.load(Ordering::SeqCst);
+    stand.fake.cut.store(true, Ordering::SeqCst);
+    stand.until("made true", |_| runs.load(Ordering::SeqCst) > before).await;
+    assert!(is_back(&stand) && stand.node.view(stand.clock.now()).readable);
+    assert_eq!(stand.fake.connects.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_passed_it_by_while_the_hook_ran_makes_it_run_again() {
     let stand = Stand::new(&config());
     let (_, runs) = hook(&stand);
@@ -330,11 +383,11 @@ async fn a_trip_alone_and_a_drain_need_the_hook_as_well() {
     assert!(is_back(&stand));
 
     let before = runs.load(Ordering::SeqCst);
-    stand.node.drain(true, "upgrade");
+    stand.node.drain(true, "upgrade", &Actor::PROGRAM);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!readable(&stand));
     assert_eq!(runs.load(Ordering::SeqCst), before, "not while it is out of use");
-    stand.node.drain(false, "done");
+    stand.node.drain(false, "done", &Actor::PROGRAM);
     assert!(stand.until("readable", readable).await <= ms(100));
 
     stand.node.spoil();
@@ -351,7 +404,7 @@ async fn expired_records_are_purged_while_calls_pass() {
         tokio::time::sleep(Duration::from_secs(30)).await;
         let purged = stand.fake.purges.load(Ordering::SeqCst);
         assert!((5..=7).contains(&purged), "{purged}");
-        stand.node.drain(true, "upgrade");
+        stand.node.drain(true, "upgrade", &Actor::PROGRAM);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(stand.fake.purges.load(Ordering::SeqCst), purged);
     }

@@ -21,6 +21,7 @@ use crate::{
     exec::{Road, Served},
     reply::Reply,
     route::{NodeId, Route},
+    trace,
 };
 
 /// A value that may be served.
@@ -58,7 +59,7 @@ impl<'a> Call<'a> {
         deadline: Deadline,
     ) -> Self {
         let shelf = Shelf::of(road, route);
-        let stale_for = options.stale_if_error.unwrap_or(route.stale_if_error);
+        let stale_for = options.stale_if_error.unwrap_or(route.stale_if_error.get());
         Self { road, route, key, options, deadline, shelf, stale_for, begun: road.clock.now() }
     }
 
@@ -106,7 +107,8 @@ impl<'a> Call<'a> {
         let hidden = ticket.late && look.lease.hides(self.route.consistency == Consistency::Strict);
         if let Some(lead) = ticket.lead {
             let Some(truth) = truth.take() else { return Some(Err(asked_twice())) };
-            self.road.tasks.spawn_to_end(self.work().run(lead, look.lease, truth));
+            let load = self.work().run(lead, look.lease, truth);
+            self.road.tasks.spawn_to_end(trace::behind("load", load));
         } else {
             self.count(Counter::Joined);
         }
@@ -158,7 +160,7 @@ impl<'a> Call<'a> {
         if let Some(lead) = ticket.lead {
             self.count(Counter::Refreshes);
             let work = self.work();
-            self.road.tasks.spawn_to_end(work.refresh(lead, truth));
+            self.road.tasks.spawn_to_end(trace::behind("refresh", work.refresh(lead, truth)));
         }
     }
 
@@ -198,7 +200,8 @@ impl<'a> Call<'a> {
 
 /// A copy, its times counted from now.
 pub(super) fn served_copy(copy: Copy, now_ms: i64, freshness: Freshness) -> Served {
-    let (ttl, age) = (copy.envelope.left(now_ms), copy.envelope.age(now_ms));
+    let times = copy.envelope.times();
+    let (ttl, age) = (times.left(now_ms), times.age(now_ms));
     let record = |value| Record { value, version: None, ttl: Some(ttl) };
     Served {
         reply: Reply::Record(copy.envelope.value.map(record)),
@@ -210,7 +213,8 @@ pub(super) fn served_copy(copy: Copy, now_ms: i64, freshness: Freshness) -> Serv
 }
 
 fn served(arrived: &Arrived, freshness: Freshness) -> Served {
-    let ttl = Some(arrived.envelope.fresh_for().saturating_sub(arrived.age.unwrap_or_default()));
+    let ttl =
+        Some(arrived.envelope.times().fresh_for().saturating_sub(arrived.age.unwrap_or_default()));
     let record = |value: &Bytes| Record { value: value.clone(), version: None, ttl };
     Served {
         reply: Reply::Record(arrived.envelope.value.as_ref().map(record)),

@@ -34,10 +34,10 @@ impl Call<'_> {
         if let Some(served) = self.stale(stale, ended).await {
             return Ok(served);
         }
-        let default = self.options.default.as_ref().or(self.route.default.as_ref());
+        let default = self.options.default.clone().or_else(|| self.route.default());
         let Some(default) = default else { return Err(self.refused(error)) };
         self.count(Counter::Defaults);
-        let record = Record { value: default.clone(), version: None, ttl: None };
+        let record = Record { value: default, version: None, ttl: None };
         let worth = Worth::Read(Freshness::Unpromised);
         let reply = Reply::Record(Some(record));
         Ok(Served { reply, node: None, stale: true, worth, age: None })

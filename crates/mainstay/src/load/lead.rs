@@ -173,8 +173,8 @@ impl Work {
 
     /// While a cache is away only so many load instead of reading it.
     fn admit_without(&self, shelf: &Shelf<'_>, away: &Error) -> Result<()> {
-        let bucket = shelf.node().and_then(|node| self.road.loads.fallbacks.get(node));
-        let Some(bucket) = bucket else { return Ok(()) };
+        let buckets = self.road.loads.fallbacks.get();
+        let Some(bucket) = shelf.node().and_then(|node| buckets.get(node)) else { return Ok(()) };
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.take(self.road.clock.now()).map_err(|wait| instead::capped(away, wait))
     }
@@ -243,8 +243,8 @@ impl Work {
     /// What there is stands on while it is stale; that there is nothing does not.
     async fn keep(&self, shelf: &Shelf<'_>, right: Right, envelope: Option<Envelope>) {
         let life = |envelope: &Envelope| match envelope.value {
-            Some(_) => LoadOptions::life(envelope.fresh_for(), self.stale_for),
-            None => envelope.fresh_for(),
+            Some(_) => LoadOptions::life(envelope.times().fresh_for(), self.stale_for),
+            None => envelope.times().fresh_for(),
         };
         match envelope.filter(|envelope| !life(envelope).is_zero()) {
             Some(envelope) => shelf.put(&self.key, right, &envelope, life(&envelope)).await,
@@ -255,7 +255,7 @@ impl Work {
 
 /// What another process has loaded.
 fn theirs(copy: Copy, shelf: &Shelf<'_>) -> Arrived {
-    let age = copy.envelope.age(shelf.now_ms());
+    let age = copy.envelope.times().age(shelf.now_ms());
     Arrived { envelope: copy.envelope, node: Some(copy.node), age: Some(age) }
 }
 

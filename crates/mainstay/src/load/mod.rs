@@ -9,6 +9,7 @@
 //! The road of one load:
 //!
 //! ```text
+//! hit                 fresh in this process: the shortest road, which ends here    pure
 //! shelf::near, look   what stands there: this process's memory, the cache          a hit ends here
 //! stage               fresh, due (refreshed behind the reader), stale, gone        pure
 //! flight              one load per key and process; the others wait for its end    pure but for the waiting
@@ -35,6 +36,8 @@ use crate::{
     error::Result,
     exec::{Road, Served},
     guard::bulkhead::Bulkhead,
+    live::{Live, LiveSize},
+    node::Node,
     op::OpClass,
     route::{NodeId, Route},
 };
@@ -45,6 +48,9 @@ pub(crate) mod changes;
 mod count;
 mod envelope;
 mod flight;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
+mod hit;
 mod instead;
 pub(crate) mod invalidate;
 mod lead;
@@ -62,6 +68,7 @@ use call::Call;
 pub(crate) use count::{Counter, Counts};
 use envelope::Envelope;
 use flight::Flights;
+pub(crate) use hit::hit;
 pub use options::LoadOptions;
 pub(crate) use shelf::{OWN_LEN, is_own, loaded_under};
 use throttle::Throttle;
@@ -107,31 +114,48 @@ pub(crate) struct Loads {
     /// Of closures, per route.
     bulkheads: Vec<Bulkhead>,
     /// Loads while a cache is away, per node that may be one; empty: without a cap.
-    fallbacks: Vec<Mutex<Bucket>>,
+    fallbacks: Live<Vec<Mutex<Bucket>>>,
+    /// By route: whether what is loaded stands in this process.
+    own: Vec<bool>,
+    /// How many nodes there are.
+    nodes: usize,
     pub(crate) counts: Counts,
     /// A longer value is not kept.
-    value_max: u64,
+    value_max: LiveSize,
 }
 
 impl Loads {
     /// Nothing under way.
-    pub(crate) fn new(config: &Config, routes: &[Arc<Route>], nodes: usize) -> Self {
+    pub(crate) fn new(config: &Config, routes: &[Arc<Route>], nodes: &[Arc<Node>]) -> Self {
         let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = config.load;
-        // The guard of the database bounds the queries of all sources; each may have its own bound below that.
-        let most = |route: &Route| match &route.source {
-            Some(source) => source.inflight_max.unwrap_or(usize::MAX),
-            None => inflight_max,
+        let bulkhead = |route: &Arc<Route>| {
+            Bulkhead::for_users(at_once(route, inflight_max), queue_max, queue_wait)
         };
-        let bulkhead = |route: &Arc<Route>| Bulkhead::for_users(most(route), queue_max, queue_wait);
-        let buckets = fallback_max.map(|rate| (0..nodes).map(move |_| Bucket::new(rate)));
         Self {
             flights: Arc::default(),
             throttle: Mutex::default(),
             bulkheads: routes.iter().map(bulkhead).collect(),
-            fallbacks: buckets.into_iter().flatten().map(Mutex::new).collect(),
+            nodes: nodes.len(),
+            own: routes.iter().map(|route| is_own(route, nodes)).collect(),
+            fallbacks: Live::new(buckets(fallback_max, nodes.len())),
             counts: Counts::new(routes.len()),
-            value_max: config.limits.value_max,
+            value_max: LiveSize::of_bytes(config.limits.value_max),
         }
+    }
+
+    /// Takes over settings; `routes` are those of a table with the same routes, and `fallback_max` counts anew.
+    pub(crate) fn reconfigure(&self, config: &Config, routes: &[Arc<Route>]) {
+        let LoadConfig { inflight_max, queue_max, queue_wait, fallback_max } = config.load;
+        for (bulkhead, route) in self.bulkheads.iter().zip(routes) {
+            bulkhead.reconfigure(at_once(route, inflight_max), queue_max, queue_wait);
+        }
+        self.fallbacks.set(buckets(fallback_max, self.nodes));
+        self.value_max.set_bytes(config.limits.value_max);
+    }
+
+    /// Whether what a route loads stands in this process.
+    pub(crate) fn is_own(&self, route: &Route) -> bool {
+        self.own[route.id]
     }
 
     /// The bulkhead of what a route loads.
@@ -142,6 +166,19 @@ impl Loads {
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The guard of the database bounds the queries of all sources; each may have its own bound below that.
+fn at_once(route: &Route, loaders: usize) -> usize {
+    match &route.source {
+        Some(source) => source.inflight_max.unwrap_or(usize::MAX),
+        None => loaders,
+    }
+}
+
+fn buckets(fallback_max: Option<u32>, nodes: usize) -> Vec<Mutex<Bucket>> {
+    let of_node = |rate: u32| (0..nodes).map(move |_| Mutex::new(Bucket::new(rate)));
+    fallback_max.into_iter().flat_map(of_node).collect()
 }
 
 /// The value of a key: from where a copy stands, or from its truth.

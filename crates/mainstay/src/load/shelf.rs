@@ -335,10 +335,8 @@ fn shared(route: &Route, nodes: &[Arc<Node>]) -> Option<NodeId> {
 
 /// Forgets those of the values in this process of which this is true; also what is being loaded is not kept.
 pub(super) fn forget_own(road: &Road, these: impl Fn(&[u8], &Envelope) -> bool) {
-    let own = own_key(b"o", &Key::from(""));
     road.l1.loaded().forget_where(|key, value| {
-        let user = key.as_bytes().strip_prefix(own.as_bytes());
-        user.zip(Envelope::decode(value.clone())).is_some_and(|(key, value)| these(key, &value))
+        Envelope::decode(value).is_some_and(|value| these(key.as_bytes(), &value))
     });
 }
 
@@ -352,5 +350,5 @@ pub(crate) const OWN_LEN: usize = Key::RESERVED.len() + 2;
 
 /// Keeps nothing that a backend would refuse.
 fn fits(road: &Road, bytes: &Bytes) -> bool {
-    u64::try_from(bytes.len()).is_ok_and(|length| length <= road.loads.value_max)
+    bytes.len() <= road.loads.value_max.get()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Times};
 
 /// How far a copy has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +21,18 @@ pub(super) enum Stage {
 /// The stage of a copy. `ahead`: the last share of its time in which it is due; `stale_for`: how long it may be served
 /// after it. That there is nothing is never served stale.
 pub(super) fn of(envelope: &Envelope, now_ms: i64, ahead: f64, stale_for: Duration) -> Stage {
-    let left = envelope.left(now_ms);
-    if !left.is_zero() {
-        let due = left <= envelope.fresh_for().mul_f64(ahead);
-        return if due { Stage::Due } else { Stage::Fresh };
+    let times = envelope.times();
+    if times.left_ms(now_ms) > 0 {
+        return if is_fresh(times, now_ms, ahead) { Stage::Fresh } else { Stage::Due };
     }
     let over = now_ms.saturating_sub(envelope.fresh_until);
     let over = Duration::from_millis(u64::try_from(over).unwrap_or(0));
     if over < stale_for && envelope.value.is_some() { Stage::Stale(over) } else { Stage::Gone }
+}
+
+/// Whether it is served and nothing else is to be done.
+pub(super) fn is_fresh(times: Times, now_ms: i64, ahead: f64) -> bool {
+    times.left_ms(now_ms) as f64 > times.left_ms(times.loaded_at) as f64 * ahead
 }
 
 #[cfg(test)]

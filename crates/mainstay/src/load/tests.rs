@@ -25,24 +25,24 @@ use crate::{
     status::LoadStatus,
 };
 
-const S: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
+pub(in crate::load) const S: Duration = Duration::from_secs(1);
+pub(in crate::load) const MS: Duration = Duration::from_millis(1);
 
 /// Servers that processes share.
-struct World {
+pub(in crate::load) struct World {
     cache: Arc<Remote>,
     record: Arc<Remote>,
     loads: Arc<AtomicU64>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(in crate::load) fn new() -> Self {
         let [cache, record] = [Durability::Volatile, Durability::Crash].map(Remote::new);
         Self { cache, record, loads: Arc::default() }
     }
 
     /// One process.
-    async fn process(&self, route: RouteConfig) -> Storage {
+    pub(in crate::load) async fn process(&self, route: RouteConfig) -> Storage {
         self.process_with(route, LoadConfig::default()).await
     }
 
@@ -68,7 +68,11 @@ impl World {
     }
 
     /// A read of `k` whose loader takes a while and counts itself.
-    async fn read(&self, storage: &Storage, options: LoadOptions) -> Result<Option<Entry>> {
+    pub(in crate::load) async fn read(
+        &self,
+        storage: &Storage,
+        options: LoadOptions,
+    ) -> Result<Option<Entry>> {
         self.read_in(storage, options, 50 * MS).await
     }
 
@@ -92,7 +96,7 @@ impl World {
     }
 }
 
-fn cached() -> RouteConfig {
+pub(in crate::load) fn cached() -> RouteConfig {
     RouteConfig { cache: vec!["cache".into()], record: Some("db".into()), ..RouteConfig::default() }
 }
 

@@ -31,7 +31,7 @@ impl Throttle {
                 self.until.remove(&key);
             }
         }
-        self.until.insert(key.clone(), now + pause);
+        self.until.insert(key.kept(), now + pause);
     }
 
     /// A load has succeeded.

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Claim, Core, LockGuard, LockOptions,
+    hints::{Ear, Hints},
     lease::Lease,
     modes::{Attempt, Request},
     wait::{self, Turn},
@@ -59,19 +60,28 @@ pub(super) async fn get(core: &Arc<Core>, name: &Key, options: &LockOptions) -> 
     if parts.tasks.is_closing() {
         return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
     }
-    let wait = options.wait.unwrap_or(parts.config.wait_max);
-    let until = parts.clock.deadline_in(wait.min(Duration::from_secs(86_400)));
+    let wait = options.wait.unwrap_or(parts.wait_max.get()).min(Duration::from_secs(86_400));
+    let until = parts.clock.deadline_in(wait);
     let _waiting = Waiting::new(core);
     let Some(turn) = core.queues.enter(name, until).await? else {
         return Ok(Got::Held { left: Duration::ZERO, note: note.clone() });
     };
-    let mut looks = 0;
+    let (mut looks, mut woken) = (0, false);
+    let mut ear: Option<Ear> = None;
     loop {
-        let request =
-            Request { name: name.clone(), holder: parts.entropy.nonce(), ttl, note: note.clone() };
+        let request = Request {
+            name: name.clone(),
+            holder: parts.entropy.nonce(),
+            ttl,
+            note: note.clone(),
+            waiter: core.hints.waiter(wait, until.left(parts.clock.now())),
+        };
         let (left, outcome) = match attempt(core, request).await {
             Ok((claim, Attempt::Granted(_, lease))) => {
                 core.counts.granted.fetch_add(1, Relaxed);
+                if let Some(ear) = &ear {
+                    ear.served(woken);
+                }
                 return Ok(Got::Lock { claim, lease, ttl, turn });
             }
             Ok((_, Attempt::Held { left, note } | Attempt::Split { left, note })) => {
@@ -83,11 +93,20 @@ pub(super) async fn get(core: &Arc<Core>, name: &Key, options: &LockOptions) -> 
             }
             Err(error) => return Err(error),
         };
-        let pause = wait::pause(looks, left, parts.entropy.unit());
-        if pause >= until.left(parts.clock.now()) {
+        let rest = until.left(parts.clock.now());
+        if rest.is_zero() {
             return outcome;
         }
-        tokio::time::sleep(pause).await;
+        let ear = ear.get_or_insert_with(|| Hints::ear(core, name));
+        let told = ear.hears();
+        let pause = wait::pause(looks, left, told, parts.entropy.unit());
+        if !told && pause >= rest {
+            return outcome;
+        }
+        woken = tokio::time::timeout(pause.min(rest), ear.woken()).await.is_ok();
+        if !woken && pause >= rest {
+            return outcome;
+        }
         looks += 1;
     }
 }
@@ -125,7 +144,7 @@ async fn attempt(core: &Arc<Core>, request: Request) -> Result<(Claim, Attempt)>
 
 /// No attempt may take longer than the lease that it asks for.
 fn attempt_deadline(core: &Core, ttl: Duration) -> Deadline {
-    core.parts.clock.deadline_in(core.parts.deadline.min(ttl))
+    core.parts.clock.deadline_in(core.parts.deadline.get().min(ttl))
 }
 
 /// A number under which a lock may have been granted.

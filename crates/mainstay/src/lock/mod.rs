@@ -17,6 +17,7 @@ use crate::{
     entry::Key,
     error::{Error, ErrorKind, Result},
     event::Events,
+    live::LiveDuration,
     node::Node,
     op::{LockOp, LockPage},
     status::LocksStatus,
@@ -29,6 +30,7 @@ mod claims;
 mod drift;
 mod election;
 mod guard;
+mod hints;
 mod lease;
 mod modes;
 mod releaser;
@@ -41,6 +43,7 @@ pub use election::{Campaign, Leadership, Term};
 pub use guard::{LockGuard, Released};
 
 use drift::Drift;
+use hints::Hints;
 use modes::Mode;
 use releaser::Releaser;
 use wait::Queues;
@@ -195,6 +198,7 @@ pub(crate) struct Core {
     /// None: no backend grants locks.
     pub(crate) mode: Option<Mode>,
     pub(crate) queues: Arc<Queues>,
+    pub(crate) hints: Arc<Hints>,
     pub(crate) counts: Counts,
     pub(crate) releaser: Releaser,
 }
@@ -211,7 +215,9 @@ pub(crate) struct Parts {
     /// Per node: what its answers show of its clock.
     pub(crate) drifts: Vec<std::sync::Mutex<Drift>>,
     /// By when a call that says nothing wants an answer.
-    pub(crate) deadline: Duration,
+    pub(crate) deadline: LiveDuration,
+    /// How long a call waits that does not say.
+    pub(crate) wait_max: LiveDuration,
 }
 
 /// What happened since start, and what is.
@@ -232,10 +238,12 @@ impl Locks {
     pub(crate) fn new(parts: Parts) -> Result<Self> {
         let mode = choose::mode(&parts)?;
         let (releaser, due) = Releaser::new();
+        let hints = Arc::new(Hints::new(parts.entropy.nonce(), parts.nodes.len()));
         let core = Arc::new(Core {
             parts,
             mode,
             queues: Arc::default(),
+            hints,
             counts: Counts::default(),
             releaser,
         });
@@ -244,6 +252,12 @@ impl Locks {
             mode.start(&core);
         }
         Ok(Self(core))
+    }
+
+    /// Takes over what may change while locks are held.
+    pub(crate) fn reconfigure(&self, config: &LocksConfig, deadline: Duration) {
+        self.0.parts.wait_max.set(config.wait_max);
+        self.0.parts.deadline.set(deadline);
     }
 
     /// Who grants; `None`: nobody can.
@@ -289,7 +303,7 @@ impl Locks {
     pub async fn list(&self, after: Option<Key>, limit: usize) -> Result<LockPage> {
         let node = self.0.mode()?.shown_by(&self.0.parts);
         let op = LockOp::List { after, limit: limit.clamp(1, 10_000) };
-        let deadline = self.0.parts.clock.deadline_in(self.0.parts.deadline);
+        let deadline = self.0.parts.clock.deadline_in(self.0.parts.deadline.get());
         self.0.parts.send(node, op, deadline).await?.into_locks()
     }
 
@@ -344,6 +358,6 @@ impl Core {
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
-        self.parts.clock.deadline_in(self.parts.deadline)
+        self.parts.clock.deadline_in(self.parts.deadline.get())
     }
 }

@@ -51,6 +51,7 @@ impl Releaser {
 
     /// Leaves a release; never waits, and needs no runtime.
     pub(crate) fn queue(&self, claim: Claim, until: Instant) {
+        let claim = Claim { name: claim.name.kept(), ..claim };
         self.pending.fetch_add(1, Relaxed);
         if self.sender.try_send(Due { claim, until }).is_err() {
             self.ended(false);
@@ -111,7 +112,7 @@ async fn release(core: Arc<Core>, due: Due, last: bool) {
     let parts = &core.parts;
     let mut well = false;
     while let Ok(mode) = core.mode() {
-        let deadline = parts.clock.deadline_in(if last { LAST_TRY } else { parts.deadline });
+        let deadline = parts.clock.deadline_in(if last { LAST_TRY } else { parts.deadline.get() });
         well = mode.release(parts, &due.claim, deadline).await.is_ok();
         let over = parts.clock.now() >= due.until || last || parts.tasks.is_closing();
         if well || over {

@@ -10,11 +10,14 @@ use futures_util::future::BoxFuture;
 use super::*;
 use crate::{
     Effect, Op, Reply, Storage,
-    backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, memory::Memory},
+    backend::{
+        Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope, memory::Memory,
+    },
     config::{BackendConfig, Config, LockModeConfig, MemoryConfig},
 };
 
 mod careless;
+mod waits;
 
 /// Memory that plays a server.
 #[derive(Debug)]
@@ -26,13 +29,15 @@ pub(super) struct Granter {
     mute: AtomicBool,
     /// Before it performs, milliseconds.
     delay_ms: AtomicU64,
+    /// Tells of releases, if it does.
+    tells: Option<tokio::sync::broadcast::Sender<Key>>,
 }
 
 impl Granter {
     pub(super) fn new(clock: &Clock, durable: bool) -> Arc<Self> {
         let memory = Memory::new(&MemoryConfig::default(), 1 << 20, clock.clone());
         let (down, mute) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { memory, durable, down, mute, delay_ms: AtomicU64::new(0) })
+        Arc::new(Self { memory, durable, down, mute, delay_ms: AtomicU64::new(0), tells: None })
     }
 
     pub(super) fn set_down(&self, down: bool) {
@@ -52,6 +57,10 @@ impl Granter {
         }
         tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed))).await;
         let reply = self.memory.execute(op, deadline).await;
+        if let (Some(tells), Op::Lock(LockOp::Release { name, .. })) = (&self.tells, op) {
+            // Nobody may listen.
+            drop(tells.send(LockOp::freed(name).into()));
+        }
         if self.mute.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -79,6 +88,12 @@ impl Backend for Granter {
 
     fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
         self.memory.probe(depth, deadline)
+    }
+
+    fn listen<'a>(&'a self, _: &'a str, _: Deadline) -> BoxFuture<'a, Result<Box<dyn Feed>>> {
+        let silent = || Error::new(ErrorKind::Unsupported, "it tells nobody");
+        let heard = self.tells.as_ref().map(|tells| waits::Heard(tells.subscribe()));
+        Box::pin(async move { heard.map(|heard| Box::new(heard) as _).ok_or_else(silent) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -21,8 +21,13 @@ const WAITING_MAX: usize = 100_000;
 /// The first pause between two looks at a lock that is held.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// The longest: a release is noticed within this.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// The longest: a release is noticed within this. Shorter than a lock is kept for one who waits (`semantics::locks`); only
+/// one of a process looks at a lock at all.
+const PAUSE_MAX: Duration = Duration::from_millis(80);
+
+/// The longest where the granter tells of releases: a hint that was lost costs this. Several of them, and the note that this
+/// process waits still stands.
+const PAUSE_TOLD_MAX: Duration = Duration::from_millis(500);
 
 /// The queues of one storage.
 #[derive(Debug, Default)]
@@ -130,9 +135,11 @@ impl Drop for Place {
     }
 }
 
-/// How long to wait before the next look: longer each time, never longer than the lease lasts; `unit` in `[0, 1)`.
-pub(crate) fn pause(looks: u32, left: Duration, unit: f64) -> Duration {
-    let usual = PAUSE_MIN.saturating_mul(1 << looks.min(6)).min(PAUSE_MAX);
+/// How long to wait before the next look: longer each time, never longer than the lease lasts; `told`: releases are told
+/// of; `unit` in `[0, 1)`.
+pub(crate) fn pause(looks: u32, left: Duration, told: bool, unit: f64) -> Duration {
+    let most = if told { PAUSE_TOLD_MAX } else { PAUSE_MAX };
+    let usual = PAUSE_MIN.saturating_mul(1 << looks.min(6)).min(most);
     let jittered = usual.mul_f64(0.5 + unit / 2.0);
     if left.is_zero() {
         // Not known, or several who asked at once: they should not do so again.
@@ -145,7 +152,10 @@ pub(crate) fn pause(looks: u32, left: Duration, unit: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
+    use crate::{
+        Clock,
+        backend::semantics::locks::{KEPT_FOR, NOTED_FOR},
+    };
 
     #[tokio::test(start_paused = true)]
     async fn first_come_first_served_and_nothing_is_left_behind() {
@@ -195,10 +205,13 @@ mod tests {
     #[test]
     fn pauses_grow_are_bounded_and_end_with_the_lease() {
         let long = Duration::from_secs(60);
-        assert!(pause(0, long, 0.0) >= PAUSE_MIN / 2);
-        assert!(pause(1_000, long, 0.999) <= PAUSE_MAX);
+        assert!(pause(0, long, true, 0.0) >= PAUSE_MIN / 2);
+        assert!(pause(1_000, long, false, 0.999) <= PAUSE_MAX);
+        assert!(PAUSE_MAX < KEPT_FOR, "who waits looks while the lock is kept");
+        let rare = pause(1_000, long, true, 0.999);
+        assert!(rare > PAUSE_MAX && rare <= PAUSE_TOLD_MAX && rare < NOTED_FOR / 2, "{rare:?}");
         let soon = Duration::from_millis(3);
-        assert_eq!(pause(9, soon, 0.5), Duration::from_millis(4));
-        assert!(pause(9, Duration::ZERO, 0.5) > soon, "not known");
+        assert_eq!(pause(9, soon, false, 0.5), Duration::from_millis(4));
+        assert!(pause(9, Duration::ZERO, false, 0.5) > soon, "not known");
     }
 }

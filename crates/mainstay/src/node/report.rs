@@ -27,6 +27,8 @@ impl Node {
             health,
             health_since: now.saturating_duration_since(since),
             drained: self.is_drained(),
+            drained_for: self.drained_for(now),
+            injected: self.injected(now),
             breaker: empty_breaker(),
             reconnect: ReconnectStatus { next_in, ..reconnect },
             last_error: None,
@@ -36,7 +38,12 @@ impl Node {
             calls: CallCounts::default(),
             latency_p50: None,
             latency_p99: None,
-            latency: LatencySnapshot::default(),
+            requests: Vec::new(),
+            transitions: Vec::new(),
+            // Filled in by who watches all backends.
+            flapping: false,
+            switches: 0,
+            recoveries: LatencySnapshot::default(),
             facts,
         };
         self.guard.fill_status(&mut status, now);
@@ -52,7 +59,7 @@ impl Node {
     }
 
     /// Time to the next probe or attempt; `None` for a backend of this process.
-    pub(super) fn next_look(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn next_look(&self, now: Instant) -> Option<Duration> {
         if self.is_local() {
             return None;
         }
@@ -72,6 +79,7 @@ fn empty_breaker() -> BreakerStatus {
         reason: String::new(),
         since: Duration::ZERO,
         retry_in: None,
+        forced_for: None,
         failures: 0,
         calls: 0,
     }

@@ -24,6 +24,8 @@ pub enum LockOp {
         note: String,
         /// What must hold besides.
         ground: Ground,
+        /// Who waits, if it is held: noted, and served in time. `None`: nobody waits.
+        waiter: Option<Waiter>,
     },
     /// The second phase of a quorum: while the holder's lease lasts and the counter is lower, it becomes this.
     /// Never repeated. → `Locked::Granted` or `Gone`.
@@ -90,6 +92,15 @@ pub enum LockOp {
         /// Nothing is granted under the new epoch before this much time has passed.
         wait: Duration,
     },
+}
+
+/// A process that waits for a lock, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// A number of the process: within it whoever asks first has the turn.
+    pub process: u128,
+    /// For how long the one whose turn it is has waited.
+    pub waited: Duration,
 }
 
 /// Who gives the tokens.
@@ -164,6 +175,8 @@ pub struct LockRow {
     pub left: Option<Duration>,
     /// Who holds it, or held it last.
     pub note: String,
+    /// Names the grant while somebody holds it: whoever knows it can release it.
+    pub holder: Option<u128>,
 }
 
 /// Some locks.
@@ -187,6 +200,15 @@ pub struct Fence {
 impl LockOp {
     /// The longest note, in bytes.
     pub const NOTE_MAX: usize = 255;
+
+    /// The channel over which engines that have such tell of a lock that was released while somebody waited.
+    pub const FREED: &str = "mainstay_lock_freed";
+
+    /// What is told there: this, and the number of the one process whom it concerns, as 32 hexadecimal digits, or
+    /// nothing more: all that wait.
+    pub fn freed(name: &Key) -> String {
+        format!("{:016x}", name.stable_hash())
+    }
 
     /// The word for metrics and traces.
     pub fn name(&self) -> &'static str {

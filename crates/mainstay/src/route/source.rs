@@ -1,18 +1,19 @@
 //! Where the values of a source route come from, as resolved from the configuration.
 //! It must not run the query.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::misrouted;
 use crate::{
     config::{ChangesConfig, SourceConfig, Template},
     entry::Key,
     error::Result,
+    live::LiveDuration,
     op::{Query, Statement},
 };
 
 /// The source of a route.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Source {
     /// Bytes of the key before what the arguments are made of.
     prefix_len: usize,
@@ -20,7 +21,7 @@ pub(crate) struct Source {
     params: Vec<Template>,
     tags: Vec<Template>,
     /// How long it is remembered that there are no rows.
-    pub(crate) empty_ttl: Duration,
+    pub(crate) empty_ttl: LiveDuration,
     /// Queries at once.
     pub(crate) inflight_max: Option<usize>,
     /// How changes of the tables are learnt.
@@ -45,10 +46,15 @@ impl Source {
             statement: Arc::new(statement),
             params: parse(&config.params)?,
             tags: parse(&config.tags)?,
-            empty_ttl: config.empty_ttl,
+            empty_ttl: LiveDuration::new(config.empty_ttl),
             inflight_max: config.inflight_max,
             changes: config.changes.clone(),
         })
+    }
+
+    /// Takes over what may change while it is served.
+    pub(super) fn reconfigure(&self, other: &Self) {
+        self.empty_ttl.set(other.empty_ttl.get());
     }
 
     /// What is asked for this key.

@@ -3,10 +3,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::{Built, Consistency, NodeId, Route, Select, Shape, Source, Table, misrouted};
-use crate::config::{Config, OnRecordDown, RouteConfig};
+use crate::{
+    config::{Config, OnRecordDown, RouteConfig},
+    live::{LiveDuration, LiveLimit},
+};
 
 /// A copy in a cache lives at most this long unless the route says otherwise.
 const COPY_TTL_MAX: Duration = Duration::from_secs(3600);
@@ -49,7 +53,7 @@ pub(crate) fn build(config: &Config, nodes: &[NodeInfo]) -> Built {
         routes.push(Route {
             shape: default_shape(nodes),
             label: Arc::from("*"),
-            ttl_max: vec![None; nodes.len()],
+            ttl_max: vec![LiveLimit::new(None); nodes.len()],
             ..Route::empty()
         });
     }
@@ -74,14 +78,15 @@ impl Route {
             prefix: Bytes::new(),
             label: Arc::from("*"),
             shape: Shape::Failover { backends: Vec::new(), select: Select::Failover },
-            ttl: None,
+            ttl: LiveLimit::new(None),
             ttl_max: Vec::new(),
-            default: None,
+            default: ArcSwapOption::empty(),
             consistency: Consistency::Bounded,
-            stale_if_error: STALE_IF_ERROR,
-            l1_ttl: None,
+            stale_if_error: LiveDuration::new(STALE_IF_ERROR),
+            l1_ttl: LiveLimit::new(None),
             journal: false,
             source: None,
+            raw: None,
         }
     }
 }
@@ -99,9 +104,9 @@ fn resolve(
             .ok_or_else(|| misrouted(path, &format!("names `{name}`, which is not a backend")))
     };
     let shape = shape_of(path, config, nodes, &find)?;
-    let mut ttl_max = vec![None; nodes.len()];
+    let ttl_max = vec![LiveLimit::new(None); nodes.len()];
     for (name, ttl) in &config.ttl_max {
-        ttl_max[find(name)?] = Some(*ttl);
+        ttl_max[find(name)?].set(Some(*ttl));
     }
     let source = config.source.as_ref();
     let source = source.map(|source| Source::resolve(path, &config.prefix, source)).transpose()?;
@@ -112,17 +117,18 @@ fn resolve(
         prefix: Bytes::from(config.prefix.clone()),
         label: Arc::from(label),
         shape,
-        ttl: config.ttl,
+        ttl: LiveLimit::new(config.ttl),
         ttl_max,
-        default: default_of(config).map(Bytes::from),
+        default: default_of(config).map(|text| Arc::new(Bytes::from(text))).into(),
         consistency: config.consistency,
-        stale_if_error: match config.consistency {
+        stale_if_error: LiveDuration::new(match config.consistency {
             Consistency::Strict => Duration::ZERO,
             Consistency::Bounded => config.stale_if_error.unwrap_or(STALE_IF_ERROR),
-        },
-        l1_ttl: config.l1_ttl.or(alone.then_some(L1_TTL)),
+        }),
+        l1_ttl: LiveLimit::new(config.l1_ttl.or(alone.then_some(L1_TTL))),
         journal: config.on_record_down == OnRecordDown::Journal,
         source: source.map(Arc::new),
+        raw: config.passthrough.as_ref().map(find).transpose()?,
     })
 }
 
@@ -157,6 +163,9 @@ fn shape_of(
             }
             let (cache, l1) = split_caches(path, &all(&config.cache)?, record, nodes)?;
             Shape::Record { cache, record, l1 }
+        }
+        None if config.passthrough.is_some() => {
+            Shape::Failover { backends: all(config.passthrough.as_slice())?, select: config.select }
         }
         None => Shape::Failover {
             backends: with_memory(all(&config.backends)?, nodes),
@@ -232,11 +241,12 @@ fn default_shape(nodes: &[NodeInfo]) -> Shape {
 fn cap_copies(route: &mut Route, nodes: &[NodeInfo]) {
     if let Shape::Record { cache, record, .. } = route.shape {
         if let Some(cache) = cache {
-            route.ttl_max[cache].get_or_insert(COPY_TTL_MAX);
+            let life = route.ttl_max[cache].get().unwrap_or(COPY_TTL_MAX);
+            route.ttl_max[cache].set(Some(life));
         }
         // Known above, so that a copy never outlives what the record has capped.
-        let cap = [route.ttl_max[record], nodes[record].ttl_max].into_iter().flatten().min();
-        route.ttl_max[record] = cap;
+        let cap = [route.ttl_max[record].get(), nodes[record].ttl_max].into_iter().flatten().min();
+        route.ttl_max[record].set(cap);
     }
 }
 

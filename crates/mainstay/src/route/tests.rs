@@ -47,14 +47,14 @@ fn set() -> Op {
     }
 }
 
-fn failover(select: Select) -> Route {
+fn failover(select: Select) -> Arc<Route> {
     let config = RouteConfig {
         backends: vec!["redis".into(), "db".into()],
         select,
         ..RouteConfig::default()
     };
     let table = build(&Config { routes: vec![config], ..Config::default() }, &nodes()).unwrap();
-    Route::clone(&table.routes()[0])
+    Arc::clone(&table.routes()[0])
 }
 
 fn candidates(plan: Plan) -> Vec<NodeId> {
@@ -92,7 +92,7 @@ fn the_longest_prefix_takes_the_key() {
         assert_eq!(&*table.of(&Key::from(key)).label, label, "{key}");
     }
     let across = Op::Exists { keys: vec![Key::from("user:1"), Key::from("other")] };
-    assert_eq!(table.of_op(&across), None);
+    assert!(table.of_op(&across).is_none());
 }
 
 #[test]

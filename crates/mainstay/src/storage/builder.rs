@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
-use super::{Inner, Storage, journal};
+use super::{Inner, Storage, journal, reconfigure::Settings, watch};
 use crate::{
     backend::{Backend, Durability, Scope, memory::Memory, open},
     cache::{self, feed},
@@ -21,9 +22,11 @@ use crate::{
     event::{EventKind, Events},
     exec::{self, FILLS_MAX, Road, count::Counts, readmit},
     guard::backoff,
+    live::LiveDuration,
     load::{self, Loads},
     lock::{Locks, Parts},
     node::Node,
+    observe::Observer,
     route::{self, NodeInfo, Route, Shape, Table},
     sync::{
         audit,
@@ -36,11 +39,13 @@ use crate::{
         rows::Rows,
     },
     task::Tasks,
+    trace::Share,
 };
 
 /// The embedded record when nothing else is configured.
 const EMBEDDED_NAME: &str = "sqlite";
 const EMBEDDED_URL: &str = "sqlite:./mainstay-data/mainstay.db";
+const EMBEDDED_DIR: &str = "./mainstay-data";
 
 /// `open` waits this long for first connections and leases, so that the first operation finds them.
 const FIRST_CONNECT_WAIT: Duration = Duration::from_millis(300);
@@ -63,12 +68,23 @@ pub struct Builder {
     entropy: Option<Entropy>,
     tasks: Tasks,
     merge: Option<Merge>,
+    trace_share: f64,
+    traces_max: Option<u32>,
 }
 
 impl Builder {
     pub(super) fn new(config: Config) -> Self {
         let (custom, tasks) = (BTreeMap::new(), Tasks::new());
-        Self { config, custom, clock: None, entropy: None, tasks, merge: None }
+        Self {
+            config,
+            custom,
+            clock: None,
+            entropy: None,
+            tasks,
+            merge: None,
+            trace_share: 1.0,
+            traces_max: None,
+        }
     }
 
     /// Decides what becomes of a journaled write to a single key that meets somebody else's write in the record. Called
@@ -91,6 +107,21 @@ impl Builder {
         config: BackendConfig,
     ) -> Self {
         self.custom.insert(name.into(), (backend, config));
+        self
+    }
+
+    /// The share of operations, from 0 to 1, that offer a span to whoever records traces; an operation within a trace
+    /// ([`Traced`](crate::trace::Traced)) always does. 1 by default: the subscriber decides about each.
+    #[must_use]
+    pub fn trace_share(mut self, share: f64) -> Self {
+        self.trace_share = share;
+        self
+    }
+
+    /// At most so many traces begin each second, whatever the share: what they cost is bounded. Default: no bound.
+    #[must_use]
+    pub fn traces_max(mut self, per_second: u32) -> Self {
+        self.traces_max = Some(per_second);
         self
     }
 
@@ -120,16 +151,13 @@ impl Builder {
     /// # Errors
     /// As `Storage::open`.
     pub async fn open(mut self) -> Result<Storage> {
-        self.fill_in_default();
-        for name in self.custom.keys() {
-            check_name(name).map_err(|problem| invalid(&format!("backends.{name}"), problem))?;
-        }
-        self.config.validate_with(|name| self.custom.contains_key(name))?;
+        let embedded = self.fill_in_default();
+        self.check()?;
         let clock = self.clock.take().unwrap_or_else(Clock::system);
         let entropy = self.entropy.take().unwrap_or_else(Entropy::system);
-        let events = Events::new(clock.clone());
-        let tasks = self.tasks.clone();
-        let nodes = self.nodes(&clock, &entropy, &events)?;
+        let (events, tasks) = (Events::new(clock.clone()), self.tasks.clone());
+        let memory = self.memory(&clock);
+        let nodes = self.nodes(&memory, &clock, &entropy, &events)?;
         let table =
             route::build(&self.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())?;
         let (domains, domain_of) = domains(&self.config, &table, &nodes, clock.now());
@@ -147,7 +175,7 @@ impl Builder {
             rows: rows(&table, &nodes),
             overflow: table.routes().iter().map(|_| Overflow::default()).collect(),
             counts: Counts::new(table.routes().len(), nodes.len()),
-            loads: Loads::new(&self.config, table.routes(), nodes.len()),
+            loads: Loads::new(&self.config, table.routes(), &nodes),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             table,
             nodes,
@@ -155,45 +183,74 @@ impl Builder {
             entropy,
             tasks,
         });
-        start(&road).await;
+        let (opened, traces) = (road.clock.now(), self.traces(&road));
+        let observer = observer(&self.config, &road);
+        let settings = Settings::new(self.config.clone(), memory, embedded.is_some());
+        let folder = watch::folder(&self.config, road.backlog.is_some(), embedded);
+        watch::open(&observer, &events, &road.tasks, folder).await;
+        // Before the first connection: what an earlier process has seen stands before it.
         events.publish(None, EventKind::Storage { state: "open" }, "");
-        let opened = road.clock.now();
+        start(&road).await;
+        road.tasks.spawn(watch::keep(Arc::clone(&road), observer.clone()));
         let [default_source, journal_source, loader_source] =
             ["default", "journal", "loader"].map(Arc::from);
-        let config = self.config;
         Ok(Storage(Arc::new(Inner {
-            config,
+            settings,
             road,
             events,
             locks,
+            observer,
+            traces,
             opened,
+            refused: super::limits::Counts::default(),
+            injecting: Mutex::default(),
             default_source,
             journal_source,
             loader_source,
         })))
     }
 
-    fn fill_in_default(&mut self) {
-        if self.config.backends.is_empty()
-            && self.custom.is_empty()
-            && self.config.routes.is_empty()
-        {
-            self.config.backends.insert(EMBEDDED_NAME.to_owned(), BackendConfig::at(EMBEDDED_URL));
+    fn check(&self) -> Result<()> {
+        for name in self.custom.keys() {
+            check_name(name).map_err(|problem| invalid(&format!("backends.{name}"), problem))?;
         }
+        self.config.validate_with(|name| self.custom.contains_key(name))
     }
 
-    fn nodes(&self, clock: &Clock, entropy: &Entropy, events: &Events) -> Result<Vec<Arc<Node>>> {
-        let value_max = usize::try_from(self.config.limits.value_max).unwrap_or(usize::MAX);
+    fn traces(&self, road: &Road) -> Share {
+        Share::new(self.trace_share, self.traces_max, road.clock.clone(), road.entropy.clone())
+    }
+
+    /// The folder of the embedded database, where that is what there is.
+    fn fill_in_default(&mut self) -> Option<PathBuf> {
+        let nothing = self.config.backends.is_empty() && self.config.routes.is_empty();
+        let embedded = nothing && self.custom.is_empty();
+        self.config = with_embedded(std::mem::take(&mut self.config), embedded);
+        embedded.then(|| PathBuf::from(EMBEDDED_DIR))
+    }
+
+    fn memory(&self, clock: &Clock) -> Arc<Memory> {
+        let value_max = self.config.limits.value_max();
+        Arc::new(Memory::new(&self.config.memory, value_max, clock.clone()))
+    }
+
+    fn nodes(
+        &self,
+        memory: &Arc<Memory>,
+        clock: &Clock,
+        entropy: &Entropy,
+        events: &Events,
+    ) -> Result<Vec<Arc<Node>>> {
+        let value_max = self.config.limits.value_max();
         let mut parts: Vec<(&str, Arc<dyn Backend>, BackendConfig)> = Vec::new();
         for (name, config) in &self.config.backends {
-            parts.push((name, adapter(name, config, value_max, clock)?, config.clone()));
+            parts.push((name, adapter(name, config, value_max, clock, entropy)?, config.clone()));
         }
         for (name, (backend, config)) in &self.custom {
             parts.push((name, Arc::clone(backend), config.clone()));
         }
-        let memory = Memory::new(&self.config.memory, value_max, clock.clone());
         let of_memory = BackendConfig { inflight_max: Some(100_000), ..BackendConfig::default() };
-        parts.push((Config::MEMORY, Arc::new(memory), of_memory));
+        parts.push((Config::MEMORY, Arc::<Memory>::clone(memory), of_memory));
         let node =
             |(id, (name, backend, config)): (usize, (&str, Arc<dyn Backend>, BackendConfig))| {
                 Arc::new(Node::new(
@@ -210,7 +267,21 @@ impl Builder {
     }
 }
 
-fn info(node: &Node) -> NodeInfo {
+fn observer(config: &Config, road: &Road) -> Observer {
+    let named = |node: &Arc<Node>| (Arc::clone(node.name()), node.is_local());
+    let backends: Vec<(Arc<str>, bool)> = road.nodes.iter().map(named).collect();
+    Observer::new(&config.observe, &backends, road.clock.now(), watch::totals(road))
+}
+
+/// The embedded record is there where nothing else is.
+pub(super) fn with_embedded(mut config: Config, embedded: bool) -> Config {
+    if embedded && config.backends.is_empty() {
+        config.backends.insert(EMBEDDED_NAME.to_owned(), BackendConfig::at(EMBEDDED_URL));
+    }
+    config
+}
+
+pub(super) fn info(node: &Node) -> NodeInfo {
     let capabilities = node.capabilities();
     NodeInfo {
         name: Arc::clone(node.name()),
@@ -269,13 +340,14 @@ fn locks(
 ) -> Result<Locks> {
     Locks::new(Parts {
         config: config.locks.clone(),
+        wait_max: LiveDuration::new(config.locks.wait_max),
         drifts: nodes.iter().map(|_| Mutex::default()).collect(),
         nodes: nodes.to_vec(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         tasks: tasks.clone(),
         events: events.clone(),
-        deadline: config.limits.deadline,
+        deadline: LiveDuration::new(config.limits.deadline),
     })
 }
 
@@ -345,11 +417,13 @@ async fn keep_relieving(road: Arc<Road>, id: usize) {
 /// What `open` refuses of a configuration, found without opening or connecting anything.
 pub(super) fn check(config: &Config) -> Result<()> {
     config.validate()?;
-    let clock = Clock::system();
-    config.backends.iter().try_for_each(|(name, backend)| {
-        let value_max = usize::try_from(config.limits.value_max).unwrap_or(usize::MAX);
-        adapter(name, backend, value_max, &clock).map(drop)
-    })
+    let (clock, entropy) = (Clock::system(), Entropy::seeded(0));
+    let mut builder = Builder::new(config.clone());
+    builder.fill_in_default();
+    let memory = builder.memory(&clock);
+    let nodes = builder.nodes(&memory, &clock, &entropy, &Events::new(clock.clone()))?;
+    route::build(&builder.config, &nodes.iter().map(|node| info(node)).collect::<Vec<_>>())
+        .map(drop)
 }
 
 /// The adapter of a backend; an error begins with the path of what it refuses.
@@ -358,8 +432,9 @@ fn adapter(
     config: &BackendConfig,
     value_max: usize,
     clock: &Clock,
+    entropy: &Entropy,
 ) -> Result<Arc<dyn Backend>> {
-    open::open(config, value_max, clock).map_err(|error| {
+    open::open(config, value_max, clock, entropy).map_err(|error| {
         let problem = error.message();
         let problem = problem.trim_start_matches("the URL: ").trim_start_matches("url: ");
         Error::new(error.kind(), format!("backends.{name}.url: {problem}"))

@@ -10,7 +10,7 @@ use crate::{
     config::JournalConfig,
     entropy::Entropy,
     error::{Error, ErrorKind, Result},
-    event::EventKind,
+    event::{Actor, Details, EventKind},
     route::Table,
     sync::{
         backlog::Backlog,
@@ -102,10 +102,24 @@ impl Storage {
     /// # Errors
     /// As `journal_entries`; `InvalidArgument` when there is none with this number; of the file system.
     pub async fn discard_dead_letter(&self, seq: u64, reason: &str) -> Result<()> {
+        self.discard_dead_letter_by(seq, reason, &Actor::PROGRAM).await
+    }
+
+    /// The same, by somebody whom the event names.
+    ///
+    /// # Errors
+    /// As `discard_dead_letter`.
+    pub async fn discard_dead_letter_by(
+        &self,
+        seq: u64,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<()> {
         let deadline = self.clock().deadline_in(self.config().limits.deadline);
         self.backlog()?.journal.discard_dead_letter(seq, deadline).await?;
         let kind = EventKind::Journal { state: "discarded", entries: seq };
-        self.events().publish(None, kind, reason);
+        let details = Details { actor: actor.clone(), ..Details::default() };
+        self.events().publish_with(None, kind, reason, details);
         Ok(())
     }
 

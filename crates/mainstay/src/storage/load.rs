@@ -4,14 +4,20 @@
 use std::{error::Error as StdError, sync::Arc};
 
 use bytes::Bytes;
+use tracing::Span;
 
-use super::{Storage, limits};
+use super::{Answer, Storage, limits};
 use crate::{
     clock::Deadline,
-    entry::{Entry, Key},
+    entry::{Entry, Freshness, Key, Worth},
     error::{Error, ErrorKind, Result},
+    exec::Served,
     load::{self, LoadOptions, Loaded, Truth},
+    trace::{self, Answered, Traced},
 };
+
+/// The word for traces.
+const LOAD: &str = "get_or_load";
 
 /// What an error of a loader becomes; `?` and `Box::from` make it of any error.
 type AnyError = Box<dyn StdError + Send + Sync + 'static>;
@@ -44,6 +50,11 @@ impl Storage {
         let key = key.into();
         limits::loadable(self, &key)?;
         options.validate()?;
+        let route = road.table.of(&key);
+        if let Some(entry) = load::hit(road, route, &key, &options) {
+            self.trace_hit(&route.label);
+            return Ok(entry);
+        }
         let deadline = options.deadline.unwrap_or_else(|| self.deadline());
         let truth = Truth::closure(move || {
             Box::pin(async move {
@@ -51,9 +62,32 @@ impl Storage {
                 Ok(loaded.map(|value| Loaded { value: value.into() }))
             })
         });
-        let route = road.table.of(&key);
-        let served = load::load(road, route, &key, &options, truth, deadline).await?;
-        self.answer(served).into_entry()
+        // Boxed, for it is large and a hit does without.
+        let load = Box::pin(load::load(road, route, &key, &options, truth, deadline));
+        if let Some(span) = trace::operation(&self.0.traces, LOAD, None) {
+            return Box::pin(self.load_traced(span, &route.label, load)).await?.into_entry();
+        }
+        self.answer(load.await?).into_entry()
+    }
+
+    async fn load_traced(
+        &self,
+        span: Span,
+        route: &str,
+        load: impl Future<Output = Result<Served>>,
+    ) -> Result<Answer> {
+        let result = Traced::new(span.clone(), load).await.map(|served| self.answer(served));
+        trace::ended(&span, Some(route), result.as_ref().map(Answer::told));
+        result
+    }
+
+    /// What was there at once has a span too.
+    fn trace_hit(&self, route: &str) {
+        if let Some(span) = trace::operation(&self.0.traces, LOAD, None) {
+            let source = self.0.road.nodes[self.0.road.memory()].name();
+            let worth = Worth::Read(Freshness::Loaded);
+            trace::ended(&span, Some(route), Ok(Answered { source, worth, stale: false }));
+        }
     }
 
     /// Ends what was loaded under a key: who reads afterwards, in any process that shares the cache, gets what is loaded
@@ -90,7 +124,7 @@ impl Storage {
     }
 
     fn deadline(&self) -> Deadline {
-        self.0.road.clock.deadline_in(self.0.config.limits.deadline)
+        self.0.road.clock.deadline_in(self.0.settings.limits.deadline.get())
     }
 }
 

@@ -1,36 +1,51 @@
 //! The storage as its user meets it: open, the verbs, status, control, close.
 //! It must not know how an operation is planned or guarded; it hands it to the road.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tracing::Span;
 
 use crate::{
     clock::{Clock, Deadline, Instant},
     config::Config,
     entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
-    event::{EventKind, Events},
+    event::{Actor, EventKind, Events},
     exec::{self, Road, Served},
     lock::Locks,
     node::Node,
+    observe::Observer,
     op::Op,
     reply::Reply,
     status::{BreakerCommand, Status},
+    trace::{self, Answered, Share, Traced},
 };
 
 mod builder;
+mod inject;
 mod journal;
 mod limits;
 mod load;
 mod locks;
+mod raw;
+mod reconfigure;
+mod sentence;
 mod summary;
 mod transact;
 mod typed;
 mod verbs;
+mod watch;
 
 pub use crate::sync::merge::{JournalConflict, Merged};
 pub use crate::sync::session::Session;
 pub use builder::Builder;
+pub use inject::Injection;
 pub use journal::{JournalContents, inspect_journal};
+pub use limits::Refused;
+use reconfigure::Settings;
 pub use transact::{Decision, Snapshot};
 pub use verbs::SetOptions;
 
@@ -43,11 +58,16 @@ pub struct Storage(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: Config,
+    settings: Settings,
     road: Arc<Road>,
     events: Events,
     locks: Locks,
+    observer: Observer,
+    traces: Share,
     opened: Instant,
+    refused: limits::Counts,
+    /// Held while a fault is injected: there is one at a time.
+    injecting: Mutex<()>,
     /// The answer's source when a route's default was served.
     default_source: Arc<str>,
     /// The answer's source when the journal took a write, or holds what was read.
@@ -79,6 +99,13 @@ pub struct Answer {
     pub worth: Worth,
     /// How long ago the copy was taken from the record, when a cache answered.
     pub age: Option<Duration>,
+}
+
+impl Answer {
+    /// For traces.
+    fn told(&self) -> Answered<'_> {
+        Answered { source: &self.source, worth: self.worth, stale: self.stale }
+    }
 }
 
 /// A forced breaker expires after a day at most.
@@ -113,14 +140,28 @@ impl Storage {
     /// # Errors
     /// See `ErrorKind`. `Unavailable` names each backend and its reason.
     pub async fn execute(&self, op: &Op, options: CallOptions) -> Result<Answer> {
+        if let Some(span) = trace::operation(&self.0.traces, op.name(), Some(op)) {
+            return Box::pin(self.traced(span, op, options)).await;
+        }
+        self.perform(op, options).await
+    }
+
+    async fn traced(&self, span: Span, op: &Op, options: CallOptions) -> Result<Answer> {
+        let result = Traced::new(span.clone(), self.perform(op, options)).await;
+        let route = self.0.road.table.of_op(op).map(|route| &*route.label);
+        trace::ended(&span, route, result.as_ref().map(Answer::told));
+        result
+    }
+
+    async fn perform(&self, op: &Op, options: CallOptions) -> Result<Answer> {
         let road = &self.0.road;
         if road.tasks.is_closing() {
             return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
         }
-        limits::check(op, &self.0.config.limits)?;
+        limits::check(op, &self.0.settings.limits, &self.0.refused)?;
         let deadline = options
             .deadline
-            .unwrap_or_else(|| road.clock.deadline_in(self.0.config.limits.deadline));
+            .unwrap_or_else(|| road.clock.deadline_in(self.0.settings.limits.deadline.get()));
         let served = exec::run(road, op, deadline, options.session.as_ref()).await?;
         Ok(self.answer(served))
     }
@@ -144,7 +185,15 @@ impl Storage {
 
     /// The state of everything, now.
     pub fn status(&self) -> Status {
-        Status { locks: self.0.locks.status(), ..summary::status(&self.0.road, self.0.opened) }
+        let (road, locks) = (&self.0.road, self.0.locks.status());
+        let mut status = Status { locks, ..summary::status(road, self.0.opened) };
+        watch::fill(road, &self.0.observer, &mut status);
+        status
+    }
+
+    /// What the sizes in `[limits]` refused since the storage was opened.
+    pub fn refused(&self) -> Refused {
+        self.0.refused.now()
     }
 
     /// The event bus.
@@ -157,9 +206,9 @@ impl Storage {
         &self.0.road.clock
     }
 
-    /// The configuration as opened, the embedded default filled in. Its `Debug` and `Serialize` redact secrets.
-    pub fn config(&self) -> &Config {
-        &self.0.config
+    /// The configuration in effect, the embedded default filled in. Its `Debug` and `Serialize` redact secrets.
+    pub fn config(&self) -> Arc<Config> {
+        self.0.settings.config.full()
     }
 
     /// Forces a breaker, or gives it back.
@@ -167,6 +216,20 @@ impl Storage {
     /// # Errors
     /// `InvalidArgument` for an unknown backend or a duration over a day.
     pub fn breaker(&self, backend: &str, command: BreakerCommand, reason: &str) -> Result<()> {
+        self.breaker_by(backend, command, reason, &Actor::PROGRAM)
+    }
+
+    /// The same, by somebody whom the events and the status name.
+    ///
+    /// # Errors
+    /// As `breaker`.
+    pub fn breaker_by(
+        &self,
+        backend: &str,
+        command: BreakerCommand,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<()> {
         if let BreakerCommand::ForceOpen(time) | BreakerCommand::ForceClosed(time) = command
             && (time.is_zero() || time > FORCE_MAX)
         {
@@ -175,7 +238,7 @@ impl Storage {
                 "a breaker is forced for more than 0 and at most 24h",
             ));
         }
-        self.node(backend)?.force(command, reason);
+        self.node(backend)?.force(command, reason, actor);
         Ok(())
     }
 
@@ -184,7 +247,42 @@ impl Storage {
     /// # Errors
     /// `InvalidArgument` for an unknown backend.
     pub fn drain(&self, backend: &str, drained: bool, reason: &str) -> Result<()> {
-        self.node(backend)?.drain(drained, reason);
+        self.drain_by(backend, drained, reason, &Actor::PROGRAM)
+    }
+
+    /// The same, by somebody whom the events name.
+    ///
+    /// # Errors
+    /// As `drain`.
+    pub fn drain_by(
+        &self,
+        backend: &str,
+        drained: bool,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<()> {
+        self.node(backend)?.drain(drained, reason, actor);
+        Ok(())
+    }
+
+    /// Takes a backend out of use for so long, at most one day. Then it is put back, unless somebody has done so before.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown backend, or a time that is zero or longer than a day.
+    pub fn drain_for(
+        &self,
+        backend: &str,
+        time: Duration,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<()> {
+        if time.is_zero() || time > FORCE_MAX {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "a backend is out of use for more than 0 and at most 24h",
+            ));
+        }
+        self.0.road.tasks.spawn(self.node(backend)?.drain_for(time, reason, actor));
         Ok(())
     }
 

@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
+use super::sentence::{Told, ails, sentence};
 use crate::{
     clock::Instant,
-    config::Consistency,
+    config::{Consistency, ConsistencyConfig},
     exec::Road,
     route::{Route, Select, Shape},
     status::{
-        Availability, BackendStatus, CacheStatus, Health, LocksStatus, NodeView, RouteStatus,
-        Status,
+        Availability, BackendStatus, CacheStatus, Health, HistoryStatus, Kpis, LocksStatus,
+        NodeView, Resilience, RouteStatus, Status,
     },
     sync::backlog::Backlog,
 };
@@ -30,16 +31,27 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
     let names: Vec<Arc<str>> = road.nodes.iter().map(|node| Arc::clone(node.name())).collect();
     let caches: Vec<CacheStatus> = (0..road.domains.len()).map(|id| cache(road, id, now)).collect();
     let health = overall(road, &backends, &routes);
+    let journal = road.backlog.as_ref().map(Backlog::status);
+    let overflowed_keys = road.overflow.iter().map(|overflow| overflow.len() as u64).sum();
+    let told = Told {
+        health,
+        backends: &backends,
+        routes: road.table.routes(),
+        caches: &caches,
+        journal: journal.as_ref(),
+        overflowed: overflowed_keys,
+        lease: lease(road),
+    };
     Status {
         health,
-        sentence: sentence(health, &backends, &routes),
+        sentence: sentence(&told),
         uptime: now.saturating_duration_since(opened),
         requests: road.counts.requests(&road.table, &names),
         fallbacks: road.counts.fallbacks(&names),
         hedges: road.counts.hedges(),
         loads: road.loads.counts.status(&road.table),
-        journal: road.backlog.as_ref().map(Backlog::status),
-        overflowed_keys: road.overflow.iter().map(|overflow| overflow.len() as u64).sum(),
+        journal,
+        overflowed_keys,
         dirty_keys: caches.iter().map(|cache| cache.dirty_keys).sum(),
         caches,
         l1: road.l1.alone().map(|l1| l1.status()),
@@ -47,7 +59,17 @@ pub(super) fn status(road: &Road, opened: Instant) -> Status {
         routes,
         // Filled in by who has them.
         locks: LocksStatus::default(),
+        kpis: Kpis::default(),
+        resilience: Resilience::default(),
+        history: HistoryStatus::default(),
+        warnings: Vec::new(),
     }
+}
+
+/// How long a process may read copies without asking the record.
+fn lease(road: &Road) -> Duration {
+    let known = road.domains.iter().find_map(|domain| domain.view());
+    known.map_or(ConsistencyConfig::default().lease, |view| view.control.terms.lease)
 }
 
 fn cache(road: &Road, id: usize, now: Instant) -> CacheStatus {
@@ -83,12 +105,11 @@ fn cache(road: &Road, id: usize, now: Instant) -> CacheStatus {
 const JOURNALED: &str = "while the record is down, writes that may wait do so in this host's journal, and are \
                          acknowledged as no more than that";
 
-/// Up: every backend is, and every route serves. Down: no route serves reads or writes.
+/// Up: every backend is and takes calls, and every route serves. Down: no route serves reads or writes.
 fn overall(road: &Road, backends: &[BackendStatus], routes: &[RouteStatus]) -> Health {
     let in_use =
         |id: usize| road.table.routes().iter().any(|route| route.nodes().any(|node| node == id));
-    let ailing =
-        backends.iter().enumerate().any(|(id, backend)| in_use(id) && backend.health != Health::Up);
+    let ailing = backends.iter().enumerate().any(|(id, backend)| in_use(id) && ails(backend));
     if routes.iter().all(|route| !route.readable && !route.writable) {
         Health::Down
     } else if ailing || routes.iter().any(|route| !route.readable || !route.writable) {
@@ -120,7 +141,7 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
                     "acknowledged writes are durable; a copy is older than one by a lease at most, and only while a process cannot reach the cache"
                 }
             };
-            let readable = ready(record) || cache.iter().any(ready) || route.default.is_some();
+            let readable = ready(record) || cache.iter().any(ready) || route.default().is_some();
             let writable = ready(record) || route.journal;
             (chain.collect::<Vec<_>>().join(" -> "), promise, readable, writable)
         }
@@ -134,7 +155,7 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
             let promise =
                 "available while any backend is; no agreement between backends; memory is volatile";
             let any = backends.iter().any(ready);
-            (format!("{chain} ({how})"), promise, any || route.default.is_some(), any)
+            (format!("{chain} ({how})"), promise, any || route.default().is_some(), any)
         }
     };
     RouteStatus {
@@ -146,39 +167,6 @@ fn describe(road: &Road, route: &Route, views: &[NodeView]) -> RouteStatus {
         },
         readable,
         writable,
-    }
-}
-
-fn sentence(health: Health, backends: &[BackendStatus], routes: &[RouteStatus]) -> String {
-    let ailing: Vec<String> =
-        backends.iter().filter(|backend| backend.health != Health::Up).map(ail).collect();
-    let refused: Vec<&str> =
-        routes.iter().filter(|route| !route.writable).map(|route| &*route.prefix).collect();
-    match health {
-        Health::Up => "Every backend is up.".to_owned(),
-        Health::Down => format!("Nothing can be served. {}", ailing.join(" ")),
-        Health::Degraded if refused.is_empty() => {
-            format!("Everything is served. {}", ailing.join(" "))
-        }
-        Health::Degraded => {
-            format!("Writes to {} are refused. {}", refused.join(", "), ailing.join(" "))
-        }
-    }
-}
-
-fn ail(backend: &BackendStatus) -> String {
-    let next = backend.reconnect.next_in.or(backend.breaker.retry_in);
-    let last =
-        backend.last_error.as_ref().map_or(String::new(), |error| format!(" ({})", error.message));
-    let next = next.map_or(String::new(), |next| format!(", next try in {}", seconds(next)));
-    let state = if backend.drained { "out of use" } else { backend.health.as_str() };
-    format!("{} is {state} for {}{last}{next}.", backend.name, seconds(backend.health_since))
-}
-
-fn seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{} ms", duration.as_millis())
-    } else {
-        format!("{} s", duration.as_secs())
+        stale_served: road.counts.stale(route),
     }
 }

@@ -9,6 +9,9 @@ use crate::{
     op::{Condition, TtlChange},
 };
 
+mod observed;
+mod reconfigured;
+
 async fn in_memory() -> Storage {
     let route = RouteConfig { backends: vec![Config::MEMORY.to_owned()], ..RouteConfig::default() };
     Storage::open(Config { routes: vec![route], ..Config::default() }).await.unwrap()

@@ -71,7 +71,7 @@ impl Storage {
         let mut keys: Vec<Key> = keys.into_iter().collect();
         keys.sort_unstable();
         keys.dedup();
-        let default = || road.clock.deadline_in(self.0.config.limits.deadline);
+        let default = || road.clock.deadline_in(self.0.settings.limits.deadline.get());
         let deadline = options.deadline.unwrap_or_else(default);
         let options = CallOptions { deadline: Some(deadline), ..options };
         for round in 0..ROUNDS_MAX {
@@ -105,7 +105,8 @@ impl Storage {
         if self.0.road.tasks.is_closing() {
             return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
         }
-        limits::check(&Op::GetMany { keys: keys.to_vec() }, &self.0.config.limits)?;
+        let op = Op::GetMany { keys: keys.to_vec() };
+        limits::check(&op, &self.0.settings.limits, &self.0.refused)?;
         let records = snapshot::snapshot(&self.0.road, keys, deadline).await?;
         Ok(keys.iter().cloned().zip(records).collect())
     }

@@ -17,6 +17,7 @@ use crate::{
     event::EventKind,
     exec::Road,
     guard::{self, backoff},
+    live::LiveDuration,
     op::{CopyOp, Op},
 };
 
@@ -24,6 +25,8 @@ use crate::{
 const EVERY: u64 = 16;
 /// Keys of one audit at most.
 const KEYS_MAX: usize = 100;
+/// How often it is looked whether there are to be audits, and how often.
+const LOOK: Duration = Duration::from_secs(5);
 /// Time for one question.
 const STEP: Duration = Duration::from_secs(1);
 
@@ -43,11 +46,11 @@ impl Sample {
         }
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() < KEYS_MAX {
-            keys.push(key.clone());
+            keys.push(key.kept());
         } else {
             // The newest in the place of an old one, in turn.
             let place = usize::try_from(hit / EVERY).unwrap_or(0) % KEYS_MAX;
-            keys[place] = key.clone();
+            keys[place] = key.kept();
         }
     }
 
@@ -63,16 +66,28 @@ impl Sample {
 /// Audits one cache for ever.
 pub(crate) async fn keep(road: Arc<Road>, id: usize) {
     let domain = &road.domains[id];
-    if domain.config.audit.is_zero() {
-        return;
-    }
     loop {
-        let pause = backoff::spread(domain.config.audit, 0.1, road.entropy.unit());
-        tokio::time::sleep(pause).await;
+        until_due(&domain.audit, road.entropy.unit()).await;
         if domain.may_read(&road.clock) {
             // A failure is the node's: its breaker has seen it, and the next audit comes.
             drop(audit(&road, domain, domain.served.take()).await);
         }
+    }
+}
+
+/// Waits for the next audit. Another pause counts soon, also for the one that has begun; zero: never, as long as nobody says
+/// otherwise.
+async fn until_due(every: &LiveDuration, unit: f64) {
+    let mut waited = Duration::ZERO;
+    loop {
+        let pause = every.get();
+        let left = backoff::spread(pause, 0.1, unit).saturating_sub(waited);
+        if !pause.is_zero() && left.is_zero() {
+            return;
+        }
+        let step = if pause.is_zero() { LOOK } else { left.min(LOOK) };
+        tokio::time::sleep(step).await;
+        waited += step;
     }
 }
 
@@ -134,4 +149,24 @@ async fn heal(road: &Arc<Road>, domain: &Domain, keys: Vec<Key>) -> Result<()> {
     let op = CopyOp::Drain { keys: keys.iter().map(|key| view.key_of(key)).collect() };
     let deadline = road.clock.deadline_in(STEP);
     guard::call(&road.nodes[domain.cache], &Op::Copy(op), deadline).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn another_pause_counts_for_the_wait_that_has_begun() {
+        let every = LiveDuration::new(Duration::from_secs(86_400));
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            every.set(Duration::from_secs(3));
+        };
+        let both = async { tokio::join!(until_due(&every, 0.5), change) };
+        tokio::time::timeout(2 * LOOK, both).await.expect("it is due");
+        // None at all, until there are to be some.
+        every.set(Duration::ZERO);
+        let long = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(long, until_due(&every, 0.5)).await.is_err());
+    }
 }

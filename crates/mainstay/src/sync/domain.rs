@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Notify;
 
 use super::{audit::Sample, phase::Lifecycle, verdict::Watch, view::View};
@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, Deadline, Instant},
     config::ConsistencyConfig,
     entry::Key,
+    live::LiveDuration,
     route::NodeId,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Domain {
     /// The cache's configured name: how the record calls it.
     pub(crate) name: Arc<str>,
     pub(crate) config: ConsistencyConfig,
+    /// Time between two audits; zero: none.
+    pub(crate) audit: LiveDuration,
     /// The longest that the record works on one statement for this process.
     pub(crate) statement: Duration,
     pub(crate) counts: Counts,
@@ -108,6 +111,7 @@ impl Domain {
             cache,
             record,
             name,
+            audit: LiveDuration::new(config.audit),
             config,
             statement,
             counts: Counts::default(),
@@ -138,6 +142,11 @@ impl Domain {
         self.view.load_full()
     }
 
+    /// The same, borrowed for one look.
+    pub(crate) fn last_look(&self) -> Guard<Option<Arc<View>>> {
+        self.view.load()
+    }
+
     /// Whether the last look allows any reading at all.
     pub(crate) fn may_read(&self, clock: &Clock) -> bool {
         self.view.load().as_ref().is_some_and(|view| view.may_read(clock.now(), clock.suspended()))
@@ -162,7 +171,10 @@ impl Domain {
     pub(crate) fn note_around(&self, keys: &[Key], now: Instant) {
         let mut noted = self.around.lock();
         for key in keys {
-            noted.insert(key.clone(), now);
+            match noted.get_mut(key) {
+                Some(at) => *at = now,
+                None => drop(noted.insert(key.kept(), now)),
+            }
         }
         if noted.len() > AROUND_MAX {
             noted.clear();

@@ -79,10 +79,13 @@ pub(crate) async fn keep(road: Arc<Road>, id: usize) {
     }
 }
 
-/// One pass over all rows; how many went.
+/// One pass over all rows; how many went. While nothing could be done about them, the record is not asked for them.
 async fn drain(road: &Arc<Road>, domain: &Domain) -> Result<usize> {
     let (mut drained, mut from) = (0, None);
     loop {
+        if domain.view().is_none_or(|view| !leased(road, domain, &view)) {
+            return Ok(drained);
+        }
         let rows = dirty(road, domain, from.take()).await?;
         let Some(last) = rows.last().map(|row| row.key.following()) else { return Ok(drained) };
         let full = rows.len() == BATCH;

@@ -100,12 +100,19 @@ impl Overflow {
 
     fn put(&self, key: &Key, by: NodeId, superseded: bool, row: Option<u64>) -> bool {
         let mut inner = self.lock();
-        let place = (key.clone(), by);
-        let fits = inner.keys.len() < KEYS_MAX || inner.keys.contains_key(&place);
+        let sequence = inner.sequence + 1;
+        let taken = Taken { by, superseded, row, sequence };
+        let room = inner.keys.len() < KEYS_MAX;
+        let fits = match inner.keys.get_mut(&(key.clone(), by)) {
+            Some(before) => {
+                *before = taken;
+                true
+            }
+            None if room => inner.keys.insert((key.kept(), by), taken).is_none(),
+            None => false,
+        };
         if fits {
-            inner.sequence += 1;
-            let sequence = inner.sequence;
-            inner.keys.insert(place, Taken { by, superseded, row, sequence });
+            inner.sequence = sequence;
         }
         self.publish(&inner);
         fits
@@ -191,4 +198,19 @@ fn stripe(key: &Key) -> usize {
     let bytes = key.as_bytes().iter();
     bytes.fold(17_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)))
         % STRIPES
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_keeps_no_buffer_alive_that_a_key_came_in() {
+        let (overflow, buffer) = (Overflow::default(), Bytes::from(vec![b'k'; 4096]));
+        assert!(overflow.took(&Key::new(buffer.slice(..3)), 1));
+        assert_eq!(overflow.len(), 1);
+        assert!(buffer.is_unique());
+    }
 }

@@ -6,8 +6,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
-
 use crate::entry::{Key, Version};
 
 /// Keys of one generation; there are two.
@@ -64,8 +62,7 @@ impl Seen {
         if seen.young.len() >= GENERATION_MAX {
             seen.old = std::mem::take(&mut seen.young);
         }
-        // In its own memory: a key may be a slice of a large buffer.
-        seen.young.insert(Key::new(Bytes::copy_from_slice(key.as_bytes())), versions);
+        seen.young.insert(key.kept(), versions);
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {

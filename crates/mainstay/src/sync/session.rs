@@ -109,7 +109,7 @@ impl Floors {
         }
         let room = self.keys.len() < KEYS_MAX;
         if room {
-            self.keys.insert(key.clone(), (version, until));
+            self.keys.insert(key.kept(), (version, until));
         }
         room
     }
@@ -145,6 +145,18 @@ mod tests {
         session.saw(&key, v(2), T, now);
         assert!(!session.allows(&key, v(2), Some(now)) && session.allows(&key, v(3), Some(now)));
         assert!(session.allows(&Key::from("other"), v(1), None));
+    }
+
+    #[test]
+    fn a_session_keeps_no_buffer_alive_that_a_key_came_in() {
+        let (session, now) = (Session::new(), Clock::system().now());
+        let buffer = bytes::Bytes::from(vec![b'k'; 4096]);
+        for length in 1..=2 {
+            session.saw(&Key::new(buffer.slice(..length)), v(1), T, now);
+            session.wrote(&Key::new(buffer.slice(..length + 2)), v(1), T, now);
+        }
+        assert_eq!(session.lock().keys.len(), 4);
+        assert!(buffer.is_unique());
     }
 
     #[test]

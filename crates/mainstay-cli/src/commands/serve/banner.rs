@@ -13,6 +13,8 @@ use mainstay::{
     status::{BackendStatus, Health, RouteStatus, Status},
 };
 
+use mainstay_server::access::Door;
+
 use super::reachable;
 use crate::{
     config::Loaded,
@@ -46,10 +48,11 @@ impl Banner<'_> {
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<12}{value}");
         };
-        line("RESP", &format!("redis://{resp}"));
-        line("HTTP", &format!("http://{http}/v1"));
-        line("Dashboard", &format!("http://{http}/"));
-        line("Metrics", &format!("http://{http}/metrics"));
+        let (redis, web) = (self.scheme(Door::Resp), self.scheme(Door::Http));
+        line("RESP", &format!("{redis}://{resp}"));
+        line("HTTP", &format!("{web}://{http}/v1"));
+        line("Dashboard", &format!("{web}://{http}/"));
+        line("Metrics", &format!("{web}://{http}/metrics"));
         let hint =
             if self.loaded.is_default() { "   (write one: mainstay config init)" } else { "" };
         line("Config", &format!("{}{hint}", self.loaded.summary()));
@@ -62,6 +65,7 @@ impl Banner<'_> {
         let _ = writeln!(text, "\nReady in {} ms.", self.ready.as_millis());
         let _ = writeln!(text, "Try it      {}", self.redis_cli(resp));
         let _ = writeln!(text, "            {}", self.curl(http));
+        let _ = writeln!(text, "Break it    mainstay drill redis-outage --for 15s");
         text
     }
 
@@ -83,22 +87,38 @@ impl Banner<'_> {
         line
     }
 
+    fn scheme(&self, door: Door) -> &'static str {
+        match (door, self.loaded.settings.tls.covers(door)) {
+            (Door::Resp, false) => "redis",
+            (Door::Resp, true) => "rediss",
+            (Door::Http, false) => "http",
+            (Door::Http, true) => "https",
+        }
+    }
+
     fn redis_cli(&self, resp: SocketAddr) -> String {
         let host = if resp.ip().is_loopback() && resp.is_ipv4() {
             String::new()
         } else {
             format!("-h {} ", resp.ip())
         };
-        let password = if self.loaded.settings.resp.password.is_some() { "--askpass " } else { "" };
-        format!("redis-cli {host}-p {} {password}set user:1 ada ex 60", resp.port())
+        let settings = &self.loaded.settings;
+        let user = settings.users.iter().find(|(_, user)| user.password.is_some());
+        let password = match user {
+            Some((name, _)) => format!("--user {name} --askpass "),
+            None if settings.resp.password.is_some() => "--askpass ".to_owned(),
+            None => String::new(),
+        };
+        let tls = if settings.tls.covers(Door::Resp) { "--tls " } else { "" };
+        format!("redis-cli {tls}{host}-p {} {password}set user:1 ada ex 60", resp.port())
     }
 
     fn curl(&self, http: SocketAddr) -> String {
-        let token = match self.loaded.settings.http.token {
+        let token = match self.loaded.settings.http_token() {
             Some(_) => "-H \"Authorization: Bearer $TOKEN\" ",
             None => "",
         };
-        format!("curl -i {token}http://{http}/v1/kv/user:1")
+        format!("curl -i {token}{}://{http}/v1/kv/user:1", self.scheme(Door::Http))
     }
 }
 

@@ -17,15 +17,12 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{
     LEASE, NAMES, PATIENCE,
     judge::{Grant, Ledger, Report, Section},
-    world::Mode,
+    mode::Mode,
+    redis_py::RedisPy,
 };
 
 /// Longer than any answer of a server that runs.
 const ANSWER: Duration = Duration::from_secs(5);
-
-const RELEASE: &str =
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
-const EXTEND: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0";
 
 /// All of them.
 pub(super) struct Contenders {
@@ -42,7 +39,6 @@ struct Shared {
 struct Contender {
     door: SocketAddr,
     client: Option<Client>,
-    mode: Mode,
     number: usize,
     turns: u64,
     shared: Arc<Shared>,
@@ -59,11 +55,16 @@ enum Use {
 }
 
 impl Contenders {
-    pub(super) fn start(doors: &[SocketAddr], mode: Mode, count: usize) -> Self {
+    pub(super) async fn start(doors: &[SocketAddr], mode: Mode, count: usize) -> Self {
         let (mut tasks, shared) = (JoinSet::new(), Arc::new(Shared::default()));
+        if mode == Mode::RedisPy {
+            let contenders = RedisPy::start(doors[0], count).await;
+            tasks.spawn(Arc::clone(&shared).follow(contenders));
+            return Self { tasks, shared };
+        }
         for number in 0..count {
             let (door, shared) = (doors[number % doors.len()], Arc::clone(&shared));
-            let contender = Contender { door, client: None, mode, number, turns: 0, shared };
+            let contender = Contender { door, client: None, number, turns: 0, shared };
             tasks.spawn(contender.run());
         }
         Self { tasks, shared }
@@ -79,6 +80,11 @@ impl Contenders {
         tokio::time::timeout(PATIENCE, granted).await.expect("a lock is granted again");
     }
 
+    /// What others did with the same locks.
+    pub(super) fn add(&self, sections: Vec<Section>) {
+        self.shared.ledger().add(sections);
+    }
+
     pub(super) async fn end(self, mode: Mode, time: Duration) -> Report {
         self.shared.over.store(true, Ordering::Relaxed);
         self.tasks.join_all().await;
@@ -89,6 +95,20 @@ impl Contenders {
 impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap()
+    }
+
+    /// Writes down what they do until the run is over.
+    async fn follow(self: Arc<Self>, mut contenders: RedisPy) {
+        while !self.over.load(Ordering::Relaxed) {
+            if let Ok(next) = tokio::time::timeout(LEASE / 10, contenders.section()).await {
+                self.ledger().add([next.expect("they go on until they are told")]);
+            }
+        }
+        contenders.stop();
+        while let Some(section) = contenders.section().await {
+            self.ledger().add([section]);
+        }
+        contenders.ended_well().await;
     }
 }
 
@@ -147,24 +167,14 @@ impl Contender {
     }
 
     fn write(&self, grant: &Grant, until: Instant) {
-        if self.mode != Mode::Bare {
-            let mut ledger = self.shared.ledger();
-            // By the clock as it is when the judge decides.
-            ledger.judge.write(grant, Instant::now() < until);
-        }
+        let mut ledger = self.shared.ledger();
+        // By the clock as it is when the judge decides.
+        ledger.judge.write(grant, Instant::now() < until);
     }
 
     /// A grant, and for how long from before it was asked for it may be believed.
     async fn ask(&mut self, name: usize) -> io::Result<Option<(Grant, Duration)>> {
-        let (key, lease) = (key(name), LEASE.as_millis().to_string());
-        if self.mode == Mode::Bare {
-            let holder = format!("{}-{}", self.number, self.turns);
-            let answer = self.command(&["SET", &key, &holder, "NX", "PX", &lease]).await?;
-            let granted = answer == Value::Simple("OK".to_owned());
-            let token = u64::try_from(self.number).unwrap() << 32 | self.turns;
-            return Ok(granted.then_some((Grant { name, token, holder }, LEASE)));
-        }
-        let lease = format!("{lease}ms");
+        let (key, lease) = (key(name), format!("{}ms", LEASE.as_millis()));
         let answer = self.command(&["MAINSTAY.LOCK", &key, "TTL", &lease, "WAIT", "300ms"]).await?;
         let Value::Array(parts) = answer else { return Ok(None) };
         let [Value::Bulk(Some(holder)), Value::Integer(token), _, Value::Integer(left)] =
@@ -178,15 +188,10 @@ impl Contender {
     }
 
     async fn renew(&mut self, grant: &Grant) -> io::Result<bool> {
-        let (key, lease) = (key(grant.name), LEASE.as_millis().to_string());
-        let (token, ttl) = (grant.token.to_string(), format!("{lease}ms"));
-        let answer = match self.mode {
-            Mode::Bare => self.command(&["EVAL", EXTEND, "1", &key, &grant.holder, &lease]).await?,
-            _ => {
-                self.command(&["MAINSTAY.RENEW", &key, &grant.holder, &token, "TTL", &ttl]).await?
-            }
-        };
-        match answer {
+        let (key, token) = (key(grant.name), grant.token.to_string());
+        let ttl = format!("{}ms", LEASE.as_millis());
+        let renew = ["MAINSTAY.RENEW", &key, &grant.holder, &token, "TTL", &ttl];
+        match self.command(&renew).await? {
             Value::Integer(renewed) => Ok(renewed == 1),
             other => Err(io::Error::other(format!("{other:?}"))),
         }
@@ -194,10 +199,7 @@ impl Contender {
 
     async fn release(&mut self, grant: &Grant) -> io::Result<Value> {
         let (key, token) = (key(grant.name), grant.token.to_string());
-        match self.mode {
-            Mode::Bare => self.command(&["EVAL", RELEASE, "1", &key, &grant.holder]).await,
-            _ => self.command(&["MAINSTAY.UNLOCK", &key, &grant.holder, &token]).await,
-        }
+        self.command(&["MAINSTAY.UNLOCK", &key, &grant.holder, &token]).await
     }
 
     async fn command(&mut self, words: &[&str]) -> io::Result<Value> {
@@ -218,14 +220,14 @@ impl Contender {
     }
 }
 
-fn key(name: usize) -> String {
+pub(super) fn key(name: usize) -> String {
     format!("lock-{name}")
 }
 
 /// Waits until a lock can be had through this door, and gives it back.
-pub(super) async fn is_free(door: SocketAddr, name: usize, mode: Mode) {
+pub(super) async fn is_free(door: SocketAddr, name: usize) {
     let shared = Arc::default();
-    let mut last = Contender { door, client: None, mode, number: 1_000, turns: 0, shared };
+    let mut last = Contender { door, client: None, number: 1_000, turns: 0, shared };
     let granted = async {
         loop {
             last.turns += 1;

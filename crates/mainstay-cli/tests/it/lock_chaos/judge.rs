@@ -6,8 +6,8 @@ use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    NAMES,
-    world::{Fault, Mode},
+    LOCKS,
+    mode::{Fault, Mode},
 };
 
 /// What names a grant.
@@ -29,7 +29,7 @@ pub(super) struct Section {
 /// The resource: refuses a token below the highest that it has seen, and that token from anybody else.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    seen: [Option<Grant>; NAMES],
+    seen: [Option<Grant>; LOCKS],
     taken: Vec<Grant>,
     /// Writes of a holder that believed in its lease, and was refused.
     refused_holders: usize,
@@ -65,7 +65,7 @@ impl Judge {
     /// Writes that were taken of one grant after another one's had been.
     fn overlaps(&self) -> usize {
         let mut overlaps = 0;
-        for name in 0..NAMES {
+        for name in 0..LOCKS {
             let mut done: Vec<&Grant> = Vec::new();
             for grant in self.taken.iter().filter(|grant| grant.name == name) {
                 if done.last().is_some_and(|last| *last == grant) {
@@ -85,6 +85,16 @@ pub(super) struct Ledger {
     pub(super) judge: Judge,
     pub(super) grants: Vec<Grant>,
     pub(super) sections: Vec<Section>,
+}
+
+impl Ledger {
+    /// What was done by those who do not ask the judge.
+    pub(super) fn add(&mut self, sections: impl IntoIterator<Item = Section>) {
+        for section in sections {
+            self.grants.push(section.grant.clone());
+            self.sections.push(section);
+        }
+    }
 }
 
 /// What is said of a run.
@@ -111,7 +121,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn of(ledger: &Ledger, mode: Mode, time: Duration) -> Self {
         let (mut overlaps, mut disorder, mut repeated) = (Vec::new(), 0, 0);
-        for name in 0..NAMES {
+        for name in 0..LOCKS {
             let of_name = ledger.sections.iter().filter(|section| section.grant.name == name);
             let mut sections: Vec<&Section> = of_name.collect();
             sections.sort_by_key(|section| section.enter);
@@ -165,7 +175,7 @@ impl fmt::Display for Report {
             self.overlaps.len(),
             longest.as_millis(),
         )?;
-        if self.mode == Mode::Bare {
+        if self.mode == Mode::RedisPy {
             write!(f, ", no tokens")?;
         } else {
             write!(

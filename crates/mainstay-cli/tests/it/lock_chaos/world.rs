@@ -1,150 +1,115 @@
 //! Servers and processes of a run, and what breaks them.
 //! It must not know what the contenders do.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use mainstay_testkit::{
-    proxy::{Proxy, Toxics},
-    servers::{MariaDb, Postgres, Redis},
+use mainstay_testkit::servers::{MariaDb, Postgres, Redis};
+
+use super::{
+    LEASE, NAMES,
+    clocks::{self, Variables, WallClock},
+    contender,
+    engines::{self, Database, Link},
+    holder,
+    judge::Section,
+    mode::{Fault, Mode},
 };
+use crate::{process::Mainstay, support::Scratch};
 
-use super::{LEASE, NAMES, contender};
-use crate::process::Mainstay;
-
-/// Who grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Record,
-    Redis,
-    Failover,
-    Quorum,
-    Local,
-    /// No Mainstay at all.
-    Bare,
-}
-
-/// What breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
-    /// SIGKILL, and a new Redis without data.
-    RedisEmptied,
-    /// A replica that is half a second late takes the place of its master.
-    RedisPromoted,
-    /// SIGKILL of PostgreSQL, and a restart.
-    DatabaseKilled,
-    /// SIGKILL of one Mainstay, and a restart.
-    ProcessKilled,
-    /// SIGSTOP of one Mainstay for two leases.
-    ProcessPaused,
-    /// One Mainstay does not reach Redis for three leases.
-    ProcessCutOff,
-}
-
-impl Mode {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Record, Self::Redis, Self::Failover, Self::Quorum, Self::Local, Self::Bare];
-
-    pub(super) fn faults(self) -> &'static [Fault] {
-        use Fault::{
-            DatabaseKilled, ProcessCutOff, ProcessKilled, ProcessPaused, RedisEmptied,
-            RedisPromoted,
-        };
-        match self {
-            Self::Record => &[DatabaseKilled, ProcessKilled, ProcessPaused],
-            Self::Redis => {
-                &[RedisEmptied, RedisPromoted, ProcessKilled, ProcessPaused, ProcessCutOff]
-            }
-            Self::Failover | Self::Quorum => &[
-                RedisPromoted,
-                DatabaseKilled,
-                RedisEmptied,
-                ProcessKilled,
-                ProcessPaused,
-                ProcessCutOff,
-            ],
-            Self::Local => &[ProcessKilled, ProcessPaused],
-            Self::Bare => &[RedisPromoted],
-        }
-    }
-
-    fn has_redis(self) -> bool {
-        !matches!(self, Self::Record | Self::Local)
-    }
-
-    fn has_database(self) -> bool {
-        matches!(self, Self::Record | Self::Failover | Self::Quorum)
-    }
-
-    fn processes(self) -> usize {
-        match self {
-            Self::Local => 1,
-            Self::Bare => 0,
-            Self::Record | Self::Redis | Self::Failover | Self::Quorum => 3,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Record => "record",
-            Self::Redis => "redis",
-            Self::Failover => "failover",
-            Self::Quorum => "quorum",
-            Self::Local => "local",
-            Self::Bare => "bare",
-        })
-    }
-}
+/// By how much a wall clock is wrong.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Everything that runs.
 pub(super) struct World {
     mode: Mode,
     redis: Option<Redis>,
-    /// Each process's way to Redis; one of the contenders where there is no process.
-    links: Vec<Proxy>,
-    postgres: Option<Postgres>,
-    _maria: Option<MariaDb>,
+    databases: Vec<Database>,
+    /// Of each process; of the contenders where there is none.
+    links: Vec<Vec<Link>>,
     processes: Vec<Mainstay>,
+    /// Where the file of `Local` is.
+    folder: Scratch,
     strikes: usize,
 }
 
 impl World {
     pub(super) async fn start(mode: Mode) -> Self {
-        let (mut redis, mut postgres, mut maria) = (None, None, None);
-        let (mut links, mut processes) = (Vec::new(), Vec::new());
+        let mut world = Self {
+            mode,
+            redis: None,
+            databases: Vec::new(),
+            links: Vec::new(),
+            processes: Vec::new(),
+            folder: Scratch::new(),
+            strikes: 0,
+        };
         if mode.has_redis() {
-            let started = Redis::start().await.unwrap();
-            for _ in 0..mode.processes().max(1) {
-                links.push(Proxy::start(started.port()).await.unwrap());
-            }
-            redis = Some(started);
+            world.redis = Some(Redis::start().await.unwrap());
         }
-        if mode.has_database() {
-            postgres = Some(Postgres::start().await.unwrap());
+        if mode.has_postgres() {
+            world.databases.push(Database::Postgres(Postgres::start().await.unwrap()));
         }
-        if mode == Mode::Quorum {
-            maria = Some(MariaDb::start().await.unwrap());
+        if mode.has_mariadb() {
+            world.databases.push(Database::MariaDb(MariaDb::start().await.unwrap()));
+        }
+        for _ in 0..mode.processes().max(1) {
+            let links = world.new_links().await;
+            world.links.push(links);
         }
         for number in 0..mode.processes() {
-            let mut backends = Vec::new();
-            if let Some(link) = links.get(number) {
-                backends.push(("redis", format!("redis://{}", link.address())));
-            }
-            backends.extend(postgres.as_ref().map(|postgres| ("db", postgres.url())));
-            backends.extend(maria.as_ref().map(|maria| ("maria", maria.url())));
-            if mode == Mode::Local {
-                backends.push(("file", "sqlite:locks.db".to_owned()));
-            }
-            processes.push(Mainstay::start_with(&configuration(mode, &backends), &[]).await);
+            let process = Mainstay::start_with(&world.configuration(number), &[]).await;
+            world.processes.push(process);
         }
-        Self { mode, redis, links, postgres, _maria: maria, processes, strikes: 0 }
+        world
+    }
+
+    async fn new_links(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        if let Some(redis) = &self.redis {
+            links.push(Link::to_redis(redis).await);
+        }
+        for database in &self.databases {
+            links.push(Link::to_database(database).await);
+        }
+        links
+    }
+
+    /// Of a process with this one's links.
+    fn configuration(&self, number: usize) -> String {
+        let file = format!("sqlite:{}/locks.db", self.folder.path().display());
+        let links = self.links[number].iter().map(|link| (link.name, link.url()));
+        let mut backends: Vec<(&str, &str)> = links.collect();
+        if self.mode == Mode::Local {
+            backends.push(("file", &file));
+        }
+        let (mode, lease) = (self.mode.setting(), self.mode.longest_lease().as_millis());
+        let mut text = format!(
+            "locks.mode = \"{mode}\"\nlocks.ttl_max = \"{lease}ms\"\nlocks.view = \"300ms\"\n"
+        );
+        for (name, url) in &backends {
+            text.push_str(&format!(
+                "backends.{name}.url = \"{url}\"\nbackends.{name}.breaker.open = \"500ms\"\n\
+                 backends.{name}.breaker.open_max = \"1s\"\nbackends.{name}.reconnect.max = \"500ms\"\n"
+            ));
+        }
+        let names: Vec<String> = backends.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        text.push_str(&format!("locks.backends = [{}]\n", names.join(", ")));
+        text
+    }
+
+    /// Of a process that writes under a lock, too.
+    fn configuration_of_holder(&self) -> String {
+        let record = match self.mode {
+            Mode::Local => "file",
+            _ => self.links[0].iter().find(|link| !link.is_redis()).expect("a database").name,
+        };
+        self.configuration(0) + &holder::route(record)
     }
 
     /// Where locks are asked for.
     pub(super) fn doors(&self) -> Vec<SocketAddr> {
         match self.mode {
-            Mode::Bare => self.links.iter().map(Proxy::address).collect(),
+            Mode::RedisPy => vec![self.links[0][0].proxy().address()],
             _ => self.processes.iter().map(Mainstay::resp).collect(),
         }
     }
@@ -152,16 +117,17 @@ impl World {
     /// No lock is held for ever, whatever happened to its holders.
     pub(super) async fn every_lock_is_free(&self) {
         for name in 0..NAMES {
-            for door in self.doors() {
-                contender::is_free(door, name, self.mode).await;
+            for process in &self.processes {
+                contender::is_free(process.resp(), name).await;
             }
         }
     }
 
-    /// Breaks, and mends again.
-    pub(super) async fn strike(&mut self, fault: Fault) {
+    /// Breaks, and mends again; what others than the contenders did meanwhile.
+    pub(super) async fn strike(&mut self, fault: Fault) -> Vec<Section> {
         self.strikes += 1;
         let victim = self.strikes % self.processes.len().max(1);
+        let in_silence = self.strikes.is_multiple_of(2);
         match fault {
             Fault::RedisEmptied => {
                 let redis = self.redis.as_mut().unwrap();
@@ -171,10 +137,8 @@ impl World {
             }
             Fault::RedisPromoted => self.promote().await,
             Fault::DatabaseKilled => {
-                let postgres = self.postgres.as_mut().unwrap();
-                postgres.kill();
-                tokio::time::sleep(LEASE / 2).await;
-                postgres.restart().await.unwrap();
+                let number = self.strikes % self.databases.len();
+                self.databases[number].strike(&Variables::new()).await;
             }
             Fault::ProcessKilled => {
                 self.processes[victim].kill().await;
@@ -186,47 +150,74 @@ impl World {
                 tokio::time::sleep(LEASE * 2).await;
                 self.processes[victim].signal("CONT");
             }
-            Fault::ProcessCutOff => {
-                self.links[victim].set(Toxics::partition()).await;
-                tokio::time::sleep(LEASE * 3).await;
-                self.links[victim].heal().await;
+            Fault::CutOffFromRedis => {
+                let links = self.links[victim].iter().filter(|link| link.is_redis());
+                engines::cut(links, in_silence).await;
+            }
+            Fault::CutOffFromDatabase => {
+                let links = self.links[victim].iter().filter(|link| !link.is_redis());
+                engines::cut(links, in_silence).await;
+            }
+            Fault::ClockJumps => self.clock_jumps(victim).await,
+            Fault::ClockDrifts => return self.clock_drifts(victim).await,
+            Fault::DatabaseDrifts => return self.database_drifts().await,
+            Fault::HolderStopped => {
+                return holder::stopped(&self.configuration_of_holder()).await.into();
             }
         }
+        Vec::new()
     }
 
     async fn promote(&mut self) {
-        let master = self.redis.as_ref().unwrap();
-        let replication = Proxy::start(master.port()).await.unwrap();
-        let replica = Redis::start().await.unwrap();
-        let port = replication.port().to_string();
-        replica.redis_cli(&["REPLICAOF", "127.0.0.1", &port]).await.unwrap();
-        let in_step = async {
-            while !replica.redis_cli(&["ROLE"]).await.unwrap().contains("connected") {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(super::PATIENCE, in_step).await.expect("the replica follows");
-        replication.set(Toxics::partition()).await;
-        tokio::time::sleep(LEASE / 2).await;
-        replica.redis_cli(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
-        for link in &self.links {
-            link.lead_to(replica.port()).await;
+        let replica = engines::promoted(self.redis.as_ref().unwrap()).await;
+        for link in self.links.iter().flatten().filter(|link| link.is_redis()) {
+            link.proxy().lead_to(replica.port()).await;
         }
         self.redis = Some(replica);
     }
-}
 
-fn configuration(mode: Mode, backends: &[(&str, String)]) -> String {
-    let lease = LEASE.as_millis();
-    let mut text =
-        format!("locks.mode = \"{mode}\"\nlocks.ttl_max = \"{lease}ms\"\nlocks.view = \"300ms\"\n");
-    for (name, url) in backends {
-        text.push_str(&format!(
-            "backends.{name}.url = \"{url}\"\nbackends.{name}.breaker.open = \"500ms\"\n\
-             backends.{name}.breaker.open_max = \"1s\"\nbackends.{name}.reconnect.max = \"500ms\"\n"
-        ));
+    /// SIGKILL, and a restart with these variables.
+    async fn restart(&mut self, victim: usize, variables: &Variables) {
+        let process = &mut self.processes[victim];
+        let pid = process.pid();
+        process.kill().await;
+        clocks::forget(pid);
+        process.start_again_with(variables).await;
     }
-    let names: Vec<String> = backends.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-    text.push_str(&format!("locks.backends = [{}]\n", names.join(", ")));
-    text
+
+    async fn clock_jumps(&mut self, victim: usize) {
+        let clock = WallClock::ahead_by(1);
+        self.restart(victim, &clock.variables().await).await;
+        clocks::is_ahead(&self.processes[victim], HOUR).await;
+        for hours in [-1, 1, 0] {
+            clock.set(hours);
+            tokio::time::sleep(LEASE * 2 / 3).await;
+        }
+        self.restart(victim, &Variables::new()).await;
+    }
+
+    async fn clock_drifts(&mut self, victim: usize) -> Vec<Section> {
+        let fast = self.mode == Mode::Local || self.strikes.is_multiple_of(2);
+        let rate = if fast { "1.01" } else { "0.99" };
+        self.restart(victim, &clocks::at_rate(rate).await).await;
+        let mut sections = Vec::new();
+        if matches!(self.mode, Mode::Local | Mode::Redis) {
+            tokio::time::sleep(LEASE * 3).await;
+        } else {
+            let (text, lease) = (self.configuration_of_holder(), self.mode.longest_lease());
+            sections.extend(holder::to_its_end(&text, "0.99", lease).await);
+        }
+        clocks::drifts(async || clocks::of(&self.processes[victim]).await, fast).await;
+        self.restart(victim, &Variables::new()).await;
+        sections
+    }
+
+    async fn database_drifts(&mut self) -> Vec<Section> {
+        let (number, text) = (self.strikes % self.databases.len(), self.configuration_of_holder());
+        self.databases[number].strike(&clocks::at_rate("1.01").await).await;
+        let sections = holder::to_its_end(&text, "1.00", self.mode.longest_lease()).await.into();
+        clocks::drifts(async || self.databases[number].time().await, true).await;
+        self.databases[number].strike(&Variables::new()).await;
+        sections
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) struct ListedKey {
     params(
         ("prefix" = Option<String>, Query, description = "Only keys that begin with these bytes (percent-decoded, need not be UTF-8)"),
         ("cursor" = Option<String>, Query, description = "`cursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "How many keys to aim for: 1 to 1000, default 100"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many keys to aim for: 1 to 1000, default 100"),
     ),
     responses((status = 200, description = "A page", body = KeyList)))]
 pub(crate) async fn list(

@@ -2,41 +2,34 @@
 //! It must not know which command asked.
 
 use bytes::Bytes;
-use mainstay::{Answer, Clock, Error, ErrorKind, Outcome, Result, Ttl};
+use mainstay::{Answer, Clock, Error, ErrorKind, Outcome, Result, Ttl, hash};
 
 use crate::resp::reply::Output;
 
 /// A value or null.
 pub(super) fn value(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
-    out.optional(answer.reply.into_record()?.map(|record| record.value));
+    let value = answer.reply.into_record()?.map(|record| record.value);
+    if value.as_deref().is_some_and(hash::is_hash) {
+        return Err(hash::wrong_type());
+    }
+    out.optional(value);
     Ok(())
 }
 
-/// Values or nulls.
+/// Values, or nulls for what is missing or no string.
 pub(super) fn values(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
     let records = answer.reply.into_records()?;
     out.array(records.len());
     for record in records {
-        out.optional(record.map(|record| record.value));
+        let value = record.map(|record| record.value);
+        out.optional(value.filter(|value| !hash::is_hash(value)));
     }
-    Ok(())
-}
-
-/// Part of a value.
-pub(super) fn bytes(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
-    out.bulk_shared(answer.reply.into_bytes()?);
     Ok(())
 }
 
 /// A count or a length.
 pub(super) fn integer(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
     out.integer(answer.reply.into_integer()?);
-    Ok(())
-}
-
-/// The type of a key, asked for with EXISTS.
-pub(super) fn type_of(answer: Answer, _: &Clock, out: &mut Output) -> Result<()> {
-    out.simple(if answer.reply.into_integer()? > 0 { "string" } else { "none" });
     Ok(())
 }
 

@@ -2,23 +2,38 @@
 //! It must not know sockets, nor how commands are run side by side.
 
 use bytes::Bytes;
-use mainstay::{Answer, Clock, Op};
+use mainstay::{Answer, Clock, Key, Op, RawOp};
 
 pub(super) mod args;
+pub(super) mod channels;
 mod data;
 pub(super) mod encode;
+pub(super) mod hash;
 mod local;
 mod locks;
+pub(super) mod multi;
+pub(super) mod part;
+pub(super) mod permission;
 pub(super) mod script;
 pub(super) mod sequence;
 mod table;
 
+use hash::Call;
 pub(super) use local::Context;
+use multi::Transaction;
+use part::Part;
 use script::Script;
 use sequence::Sequence;
-pub(super) use table::{Handler, Spec, TABLE, find};
+pub(crate) use table::command_rows;
+pub(super) use table::{FOREIGN, Handler, Spec, TABLE, find, find_foreign};
 
-use super::{cursor::Cursors, error::Failure, reply::Output};
+use super::{
+    channels::Kind,
+    cursor::Cursors,
+    error::Failure,
+    passing::{Blocking, Nulls, Together, Watching},
+    reply::Output,
+};
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +60,26 @@ pub(super) enum Job {
     Sequence(Box<Sequence>),
     /// A script; runs beside what touches other keys.
     Script(Box<Script>),
+    /// Something about a value that is read as a whole; runs beside others.
+    Part(Key, Part),
+    /// A command on a hash; runs beside what touches other keys.
+    Hash(Box<Call>),
+    /// EXEC; runs alone.
+    Transaction(Box<Transaction>),
+    /// WATCH; runs alone.
+    Watch(Vec<Key>),
+    /// A command that is passed through; runs beside what touches other keys.
+    Pass(Box<(RawOp, Nulls)>),
+    /// One that may wait in Redis; runs alone.
+    Block(Box<Blocking>),
+    /// PUBLISH and PUBSUB; run beside others.
+    Channels(Box<channels::Ask>),
+    /// SUBSCRIBE; runs alone.
+    Subscribe(Kind, Vec<Bytes>),
+    /// WATCH on keys that are passed through; runs alone.
+    PassWatch(Box<Watching>),
+    /// EXEC of commands that are passed through; runs alone.
+    PassExec(Box<Together>),
 }
 
 impl Job {
@@ -78,7 +113,16 @@ pub(super) fn unknown(args: &[Bytes]) -> Failure {
     Failure::new(format!("ERR unknown command '{name}', with args beginning with: {rest}"))
 }
 
-/// Whether a command's name gives away that this is HTTP: a browser made to talk to the wrong port.
-pub(super) fn is_http(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+/// Whether a command gives away that this is HTTP: a browser made to talk to the wrong port. As in Redis `POST` and
+/// `Host:`, and the first line of any other request.
+pub(super) fn is_http(args: &[Bytes]) -> bool {
+    const VERBS: [&str; 9] =
+        ["get", "head", "put", "delete", "options", "patch", "connect", "trace", "pri"];
+    match args {
+        [name, ..] if args::is(name, "post") || args::is(name, "host:") => true,
+        [verb, _, version] => {
+            version.starts_with(b"HTTP/") && VERBS.iter().any(|each| args::is(verb, each))
+        }
+        _ => false,
+    }
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use mainstay::{
     Answer, CallOptions, Error, ErrorKind, ExpireCondition, Key, Op, Result, Session, Storage, Ttl,
-    TtlChange, lock::Grant,
+    TtlChange, hash, lock::Grant,
 };
 
 use super::locks::{self, LockCommand};
@@ -35,7 +35,14 @@ pub(in crate::resp) enum Sequence {
     /// COPY: 0 without a source.
     Copy { from: Key, to: Key, replace: bool },
     /// One page.
-    Scan { prefix: Bytes, cursor: Option<Bytes>, limit: usize, filter: Filter },
+    /// `hashes`: only these, or only what is none.
+    Scan {
+        prefix: Bytes,
+        cursor: Option<Bytes>,
+        limit: usize,
+        filter: Filter,
+        hashes: Option<bool>,
+    },
     /// All pages.
     Keys { filter: Filter },
     /// One key of the first page.
@@ -136,8 +143,12 @@ pub(in crate::resp) async fn run(caller: Caller<'_>, sequence: Sequence) -> Resu
                 Err(error) => Err(error),
             }
         }
-        Sequence::Scan { prefix, cursor, limit, filter } => {
-            scan(caller, prefix, cursor, limit, filter).await
+        Sequence::Scan { prefix, cursor, limit, filter, hashes } => {
+            let page = scan(caller, prefix, cursor, limit, filter).await?;
+            match hashes {
+                Some(hashes) => Box::pin(of_type(caller, page, hashes)).await,
+                None => Ok(page),
+            }
         }
         Sequence::Keys { filter } => keys(caller, filter).await,
         Sequence::AnyKey { choice } => any_key(caller, choice).await,
@@ -176,6 +187,9 @@ async fn expire(
 async fn get_and_expire(caller: Caller<'_>, key: Key, ttl: TtlChange) -> Result<Outcome> {
     let answer = execute(caller, Op::Get { key: key.clone(), with_ttl: false }).await?;
     let record = answer.reply.into_record()?;
+    if record.as_ref().is_some_and(|record| hash::is_hash(&record.value)) {
+        return Err(hash::wrong_type());
+    }
     if record.is_some() {
         expire(caller, key, ttl, ExpireCondition::Always).await?;
     }
@@ -211,6 +225,24 @@ async fn scan(
         }
     }
     Ok(Outcome::Page { keys, next: cursor.map(|next| Place { prefix, next }) })
+}
+
+/// Of a page, the keys that hold a hash, or those that hold a string.
+async fn of_type(caller: Caller<'_>, page: Outcome, hashes: bool) -> Result<Outcome> {
+    let Outcome::Page { keys, next } = page else { return Ok(page) };
+    let mut found = Vec::new();
+    let end = i64::try_from(hash::MARK.len()).unwrap_or(0) - 1;
+    for key in keys {
+        let look = Op::GetRange { key: key.clone(), start: 0, end };
+        match execute(caller, look).await.and_then(|answer| answer.reply.into_bytes()) {
+            Ok(head) if hash::is_hash(&head) == hashes => found.push(key),
+            Ok(_) => {}
+            // Redis may hold more than Mainstay keeps.
+            Err(error) if error.kind() == ErrorKind::WrongType => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Outcome::Page { keys: found, next })
 }
 
 async fn keys(caller: Caller<'_>, filter: Filter) -> Result<Outcome> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use mainstay::{Condition, ExpireCondition, Key, TtlChange};
 
 use super::{sequence::Filter, *};
-use crate::resp::cursor::Place;
+use crate::resp::{cursor::Place, passing::is_of_the_connection};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -247,6 +247,7 @@ fn a_scan_goes_on_under_the_prefix_it_was_begun_with() {
         cursor: cursor.map(Bytes::from),
         limit,
         filter,
+        hashes: None,
     };
     assert_eq!(steps("scan 0"), scan("", None, 10, Filter::Everything));
     assert_eq!(
@@ -254,11 +255,14 @@ fn a_scan_goes_on_under_the_prefix_it_was_begun_with() {
         scan("user:", None, 10_000, Filter::Prefix(Bytes::from("user:")))
     );
     let pattern = Filter::Pattern(Bytes::from("user:*:x"));
-    assert_eq!(
-        steps("scan 0 type string match user:*:x"),
-        scan("user:", None, 10, pattern.clone())
-    );
-    assert_eq!(steps("scan 0 type hash"), scan("", None, 10, Filter::Nothing));
+    assert_eq!(steps("scan 0 match user:*:x"), scan("user:", None, 10, pattern.clone()));
+    assert_eq!(steps("scan 0 type list"), scan("", None, 10, Filter::Nothing));
+    let of_type = |line| match steps(line) {
+        Sequence::Scan { filter: Filter::Everything, hashes, .. } => hashes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of_type("scan 0 type hash"), Some(true));
+    assert_eq!(of_type("scan 0 type string"), Some(false));
 
     let cursors = Cursors::default();
     let number = cursors.issue(Place { prefix: Bytes::from("us"), next: Bytes::from("p2") });
@@ -269,4 +273,116 @@ fn a_scan_goes_on_under_the_prefix_it_was_begun_with() {
     assert_eq!(*next, scan("us", Some("p2"), 10, pattern));
     let refused = read_with(&format!("scan {number} match other:*"), &cursors).unwrap_err();
     assert_eq!(refused, Failure::CURSOR);
+}
+
+/// The table of `docs/resp.md`.
+fn documented() -> String {
+    let upper = |specs: &[&Spec]| {
+        let names = specs.iter().map(|spec| format!("`{}`", spec.name.to_ascii_uppercase()));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let mut groups: Vec<&str> = TABLE.iter().map(|spec| spec.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut text = "| group | commands |\n|---|---|\n".to_owned();
+    for group in groups {
+        let of: Vec<&Spec> = TABLE.iter().copied().filter(|spec| spec.group == group).collect();
+        text.push_str(&format!("| {group} | {} |\n", upper(&of)));
+    }
+    let (never, passed): (Vec<&Spec>, Vec<&Spec>) =
+        FOREIGN.iter().copied().partition(|spec| is_of_the_connection(spec.name));
+    let (admin, plain): (Vec<&Spec>, Vec<&Spec>) =
+        passed.into_iter().partition(|spec| spec.is_admin());
+    text.push_str(&format!("| never passed through | {} |\n", upper(&never)));
+    text.push_str(&format!("| passed through only by name | {} |\n", upper(&admin)));
+    text.push_str(&format!("| passed through | {} |\n", upper(&plain)));
+    text
+}
+
+#[test]
+fn the_page_names_every_command() {
+    let page = include_str!("../../../../../docs/resp.md");
+    let begin = "<!-- commands: checked by a test -->\n";
+    let (_, rest) = page.split_once(begin).expect("the table begins");
+    let (table, _) = rest.split_once("<!-- end of commands -->").expect("the table ends");
+    assert!(table == documented(), "the table of docs/resp.md is to be:\n{}", documented());
+}
+
+#[test]
+fn the_keys_of_a_call_are_found_wherever_they_stand() {
+    let keys = |line: &str| {
+        let args = words(line);
+        let name = args[0].to_ascii_lowercase();
+        let spec = find(&name).or_else(|| find_foreign(&name, || false)).unwrap();
+        let keys: Vec<String> = spec
+            .keys_in(&args)
+            .into_iter()
+            .map(|key| String::from_utf8_lossy(key).into())
+            .collect();
+        keys.join(" ")
+    };
+    for (line, expected) in [
+        ("get a", "a"),
+        ("mset a 1 b 2", "a b"),
+        ("eval x 2 a b c", "a b"),
+        ("eval x 9 a", ""),
+        ("eval x -1 a", ""),
+        ("ping", ""),
+        ("rename a b", "a b"),
+        ("lpush l x", "l"),
+        ("blpop a b 0", "a b"),
+        ("brpoplpush a b 0", "a b"),
+        ("zunionstore d 2 a b", "d a b"),
+        ("zinter 2 a b withscores", "a b"),
+        ("lmpop 1 l left", "l"),
+        ("blmpop 0 2 a b left", "a b"),
+        ("xread count 1 block 0 streams a b 0 0", "a b"),
+        ("xreadgroup group g c streams a >", "a"),
+        ("xreadgroup group streams c streams a >", "a"),
+        ("xreadgroup group g streams count 1 streams a b > >", "a b"),
+        ("sort l store d by nosort store e", "l d e"),
+        ("sort l by store store e", "l e"),
+        ("sort l get limit limit 0 1 store e", "l e"),
+        ("georadius g 1 2 3 km count 1 store a storedist b", "g a b"),
+        ("georadiusbymember g store 3 km store b", "g b"),
+        ("sort l by nosort store d", "l d"),
+        ("georadius g 1 2 3 km storedist d", "g d"),
+        ("object encoding k", "k"),
+        ("xgroup create s g $", "s"),
+        ("bitop and d a b", "d a b"),
+        ("pfmerge d a", "d a"),
+        ("json.set doc $ 1", "doc"),
+    ] {
+        assert_eq!(keys(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn how_long_a_call_may_wait_is_read_from_its_options() {
+    let wait = |line: &str| {
+        let args = words(line);
+        let spec = find_foreign(&args[0].to_ascii_lowercase(), || false).unwrap();
+        let Handler::Pass(wait) = spec.handler else { panic!("{line}") };
+        wait.of(&args)
+    };
+    let seconds = |seconds| Some(Some(Duration::from_secs(seconds)));
+    assert_eq!(wait("blpop a b 3"), seconds(3));
+    assert_eq!(wait("blpop a 0"), Some(None));
+    assert_eq!(wait("bzmpop 2 1 a min"), seconds(2));
+    assert_eq!(wait("xread streams a 0"), None);
+    assert_eq!(wait("xread block 1000 streams a 0"), seconds(1));
+    assert_eq!(wait("xreadgroup group block 0 streams a >"), None);
+    assert_eq!(wait("xreadgroup group block c block 0 streams a >"), Some(None));
+    assert_eq!(wait("lpush a b"), None);
+    // What changes a group is never repeated.
+    assert!(!find_foreign(b"xgroup", || false).unwrap().is_read());
+}
+
+#[test]
+fn what_may_be_passed_through_is_sorted_and_nothing_of_our_own() {
+    assert!(FOREIGN.windows(2).all(|pair| pair[0].name < pair[1].name));
+    assert!(FOREIGN.iter().all(|spec| find(spec.name.as_bytes()).is_none()));
+    assert!(find_foreign(b"nope", || false).is_none());
+    assert!(find_foreign(b"nope", || true).is_some());
+    assert!(find_foreign(b"mainstay.nope", || false).is_none());
 }

@@ -80,14 +80,14 @@ fn refusals_have_redis_words() {
     let endless = |start: &[u8]| [start, &long].concat();
     for (input, words) in [
         (b"*x\r\n".to_vec(), "invalid multibulk length"),
-        (b"*1048577\r\n".to_vec(), "invalid multibulk length"),
+        (b"*1048577\r\n".to_vec(), "invalid multibulk length, over resp.args_max"),
         (b"*99999999999999999999\r\n".to_vec(), "invalid multibulk length"),
         (b"*1\r\n+OK\r\n".to_vec(), "expected '$', got '+'"),
         (b"*1\r\n\r\n".to_vec(), "expected '$', got ' '"),
         (b"*1\r\n$-1\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$x\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$01\r\n".to_vec(), "invalid bulk length"),
-        (b"*1\r\n$1048577\r\n".to_vec(), "invalid bulk length"),
+        (b"*1\r\n$1048577\r\n".to_vec(), "invalid bulk length, over resp.bulk_max"),
         (b"*1\r\n$1\r\nabc".to_vec(), "invalid bulk length"),
         (endless(b"*"), "too big mbulk count string"),
         (endless(b"*1\r\n$"), "too big bulk count string"),
@@ -97,7 +97,10 @@ fn refusals_have_redis_words() {
     }
     let narrow = Limits { frame_max: 100, ..LIMITS };
     assert_eq!(error(b"*2\r\n$90\r\n", &narrow), "none");
-    assert_eq!(error(b"*2\r\n$95\r\n", &narrow), "Protocol error: too big request");
+    assert_eq!(
+        error(b"*2\r\n$95\r\n", &narrow),
+        "Protocol error: too big request, over resp.frame_max"
+    );
 }
 
 #[test]

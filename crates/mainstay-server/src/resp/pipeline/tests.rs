@@ -59,7 +59,8 @@ impl std::task::Wake for Count {
 fn answers_come_in_order_and_slots_are_used_again() {
     let wake = Arc::new(Wake::default());
     let count = Arc::new(Count(0.into()));
-    let mut pipeline = Pipeline::new(Arc::clone(&wake), 3);
+    let mut pipeline =
+        Pipeline::new(Arc::clone(&wake), 3, |answer: &Result<u32, _>| answer.is_ok().into());
     let mut touch = touch(&get("a"));
     for round in 0..5 {
         // A registration lasts for one wake.
@@ -80,10 +81,11 @@ fn answers_come_in_order_and_slots_are_used_again() {
             pipeline.poll_woken();
         }
         assert!(count.0.load(SeqCst) > before, "the connection is woken");
+        assert_eq!(pipeline.ready(), 3, "each answer is weighed");
         for n in 0..3_u32 {
             assert_eq!(pipeline.take_front(), Some((round * 10 + n, Ok(n))));
         }
-        assert!(pipeline.is_empty());
+        assert!(pipeline.is_empty() && pipeline.ready() == 0);
     }
     assert_eq!(pipeline.slots.len(), 3);
     pipeline.shrink();
@@ -93,7 +95,7 @@ fn answers_come_in_order_and_slots_are_used_again() {
 #[test]
 fn a_late_wake_of_an_empty_slot_does_nothing() {
     let wake = Arc::new(Wake::default());
-    let mut pipeline = Pipeline::new(Arc::clone(&wake), 2);
+    let mut pipeline = Pipeline::new(Arc::clone(&wake), 2, |_| 0);
     let mut touch = Touch::default();
     pipeline.start(std::future::ready(1), &mut touch, ());
     assert_eq!(pipeline.take_front(), Some(((), 1)));
@@ -102,4 +104,26 @@ fn a_late_wake_of_an_empty_slot_does_nothing() {
     pipeline.start(std::future::ready(2), &mut touch, ());
     pipeline.poll_woken();
     assert_eq!(pipeline.take_front(), Some(((), 2)));
+}
+
+#[test]
+fn a_message_waits_for_what_was_written_before_it() {
+    let message = |channel: &str| {
+        let mut touch = Touch::default();
+        touch.fill_message(channel.as_bytes());
+        touch
+    };
+    let mut all = Touch::default();
+    all.fill_exclusive();
+    for (earlier, later, waits) in [
+        (touch(&set("a")), message("news"), true),
+        (all.clone(), message("news"), true),
+        (touch(&get("a")), message("news"), false),
+        (message("news"), message("news"), true),
+        (message("news"), message("others"), false),
+        (message("news"), touch(&set("a")), false),
+        (message("news"), all, true),
+    ] {
+        assert_eq!(earlier.conflicts(&later), waits, "{earlier:?} {later:?}");
+    }
 }

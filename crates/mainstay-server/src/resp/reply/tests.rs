@@ -65,3 +65,19 @@ fn what_is_written_while_muted_is_not_sent() {
     });
     assert_eq!(text, "+OK\r\n");
 }
+
+#[test]
+fn what_is_appended_comes_behind_what_was_written() {
+    for length in [1, COPY_MAX, 3 * COPY_MAX] {
+        let mut other = Output::new();
+        other.bulk_shared(Bytes::from(vec![b'x'; length]));
+        other.integer(7);
+        let mut out = Output::new();
+        out.ok();
+        out.append(other);
+        out.ok();
+        let whole = format!("+OK\r\n${length}\r\n{}\r\n:7\r\n+OK\r\n", "x".repeat(length));
+        assert_eq!(out.remaining(), whole.len());
+        assert_eq!(out.copy_to_bytes(whole.len()), whole);
+    }
+}

@@ -1,10 +1,15 @@
 //! Who may come in, and how a refusal looks.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{Method, Request},
 };
-use mainstay_server::http::{Api, HttpConfig, HttpServer, Sections};
+use futures_util::future::BoxFuture;
+use mainstay::Actor;
+use mainstay_server::http::{Api, HttpConfig, HttpServer, NotReloaded, Reload, Sections};
+use serde_json::Value;
 
 use crate::support::in_memory;
 
@@ -139,4 +144,103 @@ async fn the_configuration_is_shown_without_secrets() {
     let reload =
         request(Method::POST, "/v1/config/reload").header("authorization", "Bearer correct-horse");
     send(&api, reload.body(Body::empty()).unwrap()).await.problem(501);
+}
+
+/// Has one thing to change, unless it is told to fail.
+#[derive(Debug)]
+struct Owner {
+    fails: bool,
+    late: bool,
+}
+
+impl Reload for Owner {
+    fn reload(
+        &self,
+        dry_run: bool,
+        seen: Option<u64>,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<Value, NotReloaded>> {
+        Box::pin(async move {
+            match self.fails {
+                true => {
+                    let problems = ["m.toml:1:2: a: wrong", "m.toml:3:4: b: wrong"];
+                    Err(NotReloaded::Invalid(problems.map(str::to_owned).to_vec()))
+                }
+                // Somebody else has been quicker.
+                false if seen.is_some() && self.late => Err(NotReloaded::Outdated),
+                false => Ok(serde_json::json!({"dry_run": dry_run, "actor": actor.as_str()})),
+            }
+        })
+    }
+}
+
+async fn reloaded(api: &Api, path: &str, token: &str) -> Answer {
+    let request = request(Method::POST, path).header("authorization", format!("Bearer {token}"));
+    send(api, request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_reload_needs_the_token_and_says_what_came_of_it() {
+    let api = Api::new(with_token(), in_memory().await, Sections::new()).unwrap();
+    api.serve_reloads(Arc::new(Owner { fails: false, late: false }));
+    reloaded(&api, "/v1/config/reload", "wrong-horse").await.problem(401);
+    reloaded(&api, "/v1/config/reload?dryrun", "correct-horse").await.problem(400);
+    let done = reloaded(&api, "/v1/config/reload?dry_run", "correct-horse").await;
+    assert_eq!(done.status, 200);
+    assert_eq!(done.json(), serde_json::json!({"dry_run": true, "actor": "http default"}));
+
+    let api = Api::new(with_token(), in_memory().await, Sections::new()).unwrap();
+    api.serve_reloads(Arc::new(Owner { fails: true, late: false }));
+    let refused = reloaded(&api, "/v1/config/reload", "correct-horse").await.problem(422);
+    assert_eq!(refused["detail"], "m.toml:1:2: a: wrong (and 1 more)");
+    assert_eq!(refused["causes"][1]["detail"], "m.toml:3:4: b: wrong");
+}
+
+#[tokio::test]
+async fn another_token_counts_from_the_next_request_on() {
+    let api = Api::new(with_token(), in_memory().await, Sections::new()).unwrap();
+    let status = async |token: &str| {
+        get_with(&api, "/v1/status", "authorization", &format!("Bearer {token}"))
+            .await
+            .status
+            .as_u16()
+    };
+    assert_eq!((status("correct-horse").await, status("other-horse").await), (200, 401));
+    let other = HttpConfig { token: Some("other-horse".to_owned()), ..HttpConfig::default() };
+    api.reconfigure(other, Sections::new()).unwrap();
+    assert_eq!((status("correct-horse").await, status("other-horse").await), (401, 200));
+    let short = HttpConfig { token: Some("short".to_owned()), ..HttpConfig::default() };
+    assert!(api.reconfigure(short, Sections::new()).is_err());
+    assert_eq!(status("other-horse").await, 200);
+}
+
+#[tokio::test]
+async fn a_reload_on_a_condition_is_refused_once_somebody_else_has_reloaded() {
+    let api = api().await;
+    api.serve_reloads(Arc::new(Owner { fails: false, late: false }));
+    let tag = get(&api, "/v1/config").await.header("etag").to_owned();
+    let on = async |tag: &str| {
+        let request = request(Method::POST, "/v1/config/reload").header("if-match", tag);
+        send(&api, request.body(Body::empty()).unwrap()).await
+    };
+    assert_eq!(on(&tag).await.status, 200);
+    api.reconfigure(HttpConfig::default(), Sections::new()).unwrap();
+    assert_eq!(on(&tag).await.problem(412)["type"], "urn:mainstay:error:precondition_failed");
+    let now = get(&api, "/v1/config").await.header("etag").to_owned();
+    assert_ne!(now, tag);
+    assert_eq!(on(&now).await.status, 200);
+    assert_eq!(on("*").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_was_overtaken_on_the_way_is_told_so_too() {
+    let api = api().await;
+    api.serve_reloads(Arc::new(Owner { fails: false, late: true }));
+    let tag = get(&api, "/v1/config").await.header("etag").to_owned();
+    let on = async |tag: &str| {
+        let request = request(Method::POST, "/v1/config/reload").header("if-match", tag);
+        send(&api, request.body(Body::empty()).unwrap()).await
+    };
+    on(&tag).await.problem(412);
+    assert_eq!(on("*").await.status, 200);
 }

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::support::{api, get, request, send};
 
 /// Every path with its methods, as INTERFACES promises them.
-const PATHS: [(&str, &str); 25] = [
+const PATHS: &[(&str, &str)] = &[
     ("/v1/kv", "get"),
     ("/v1/kv/{key}", "get head put delete"),
     ("/v1/kv/{key}/incr", "post"),
+    ("/v1/clients", "get"),
     ("/v1/locks", "get"),
     ("/v1/locks/{name}", "delete post put"),
     ("/v1/batch", "post"),
@@ -20,11 +21,14 @@ const PATHS: [(&str, &str); 25] = [
     ("/status.txt", "get"),
     ("/v1/backends/{backend}/breaker", "post"),
     ("/v1/backends/{backend}/drain", "post delete"),
+    ("/v1/drills", "get post"),
+    ("/v1/drills/{id}", "get delete"),
     ("/v1/invalidate", "post"),
     ("/v1/journal", "get"),
     ("/v1/journal/replay", "post"),
     ("/v1/journal/dead-letters/{seq}", "delete"),
     ("/v1/events", "get"),
+    ("/v1/history", "get"),
     ("/v1/config", "get"),
     ("/v1/config/reload", "post"),
     ("/livez", "get"),

@@ -53,5 +53,26 @@ async fn what_cannot_be_is_refused_with_its_fix() {
     }
     delete(&api, "/v1/locks/k?holder=x&token=1").await.problem(400);
     delete(&api, "/v1/locks/k?token=1").await.problem(400);
+    delete(&api, "/v1/locks/k?holder=1&token=1&reason=x").await.problem(400);
+    delete(&api, "/v1/locks/k?reason=x").await.problem(400);
     assert_eq!(get(&api, "/v1/locks").await.json()["locks"], json!([]));
+}
+
+#[tokio::test]
+async fn a_lock_is_released_by_hand_with_a_reason() {
+    let api = api().await;
+    let grant = post_json(&api, "/v1/locks/jobs/nightly", &json!({})).await.json();
+    let token = grant["token"].as_u64().unwrap();
+    let by_hand =
+        |token: u64, reason| format!("/v1/locks/jobs/nightly?token={token}&reason={reason}");
+    delete(&api, &by_hand(token + 1, "typo")).await.problem(412);
+    delete(&api, &by_hand(token, "")).await.problem(400);
+    assert_eq!(delete(&api, &by_hand(token, "its+host%20burnt")).await.status, 204);
+    assert_eq!(get(&api, "/v1/locks").await.json()["locks"][0]["held"], false);
+    delete(&api, &by_hand(token, "again")).await.problem(412);
+    let events = get(&api, "/v1/events?format=json").await.json();
+    let last = events["events"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["kind"], &last["state"]), (&"lock".into(), &"released".into()));
+    let reason = last["reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("jobs/nightly, token {token}: its")), "{reason}");
 }

@@ -108,11 +108,11 @@ async fn one_connection_too_many_is_told_so() {
     let mut first = server.connect().await;
     first.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     read_until(&mut first, "ok\n").await;
-    let refused = server.get("/livez").await;
+    let refused = server.get("/v1/kv/k").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
     assert!(refused.contains("urn:mainstay:error:overloaded"), "{refused}");
     drop(first);
-    let place = async { while !server.get("/livez").await.starts_with("HTTP/1.1 200") {} };
+    let place = async { while !server.get("/v1/kv/k").await.starts_with("HTTP/1.1 404") {} };
     timeout(PATIENCE, place).await.unwrap();
     assert!(server.stop().await);
 }
@@ -212,4 +212,42 @@ async fn what_does_not_end_is_broken_off() {
     stuck.write_all(head).await.unwrap();
     read_until(&mut stuck, "100 Continue").await;
     assert!(!server.stop().await);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_read_holds_up_nobody_and_costs_no_more_than_its_buffers() {
+    const EVENTS: usize = 5000;
+    let config = HttpConfig { listen: "127.0.0.1:0".to_owned(), ..HttpConfig::default() };
+    let storage = in_memory().await;
+    let server = HttpServer::bind(config, storage.clone(), Sections::new()).await.unwrap();
+    let (address, cancel) = (server.local_addr(), CancellationToken::new());
+    let task = tokio::spawn(server.run(cancel.clone()));
+    let running = Running { address, cancel, task };
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = running.connect().await;
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        read_until(&mut stream, "event: snapshot").await;
+        streams.push(stream);
+    }
+    let mut stuck = streams.pop().unwrap();
+    // More than the buffers of both sockets hold.
+    let padding = "x".repeat(4096);
+    for number in 0..EVENTS {
+        let reason = format!("event {number}. {padding}");
+        storage.events().publish(None, mainstay::EventKind::Storage { state: "open" }, reason);
+        if number % 250 == 249 {
+            for stream in &mut streams {
+                let text = read_until(stream, &format!("event {number}. ")).await;
+                assert!(!text.contains("lagged"));
+            }
+        }
+    }
+    let text = read_until(&mut stuck, &format!("event {}. ", EVENTS - 1)).await;
+    let missed = text.split("{\"missed\":").nth(1).expect("it is told what it missed");
+    let missed: usize = missed.split('}').next().unwrap().parse().unwrap();
+    assert!(missed > 0 && missed <= EVENTS - mainstay::event::LAG_MAX, "{missed}");
+    assert_eq!(text.matches("\"reason\":\"event ").count() + missed, EVENTS);
+    drop((stuck, streams));
+    assert!(running.stop().await);
 }

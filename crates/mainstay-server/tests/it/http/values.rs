@@ -211,7 +211,7 @@ async fn keys_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn a_value_over_the_limit_is_refused_declared_or_not() {
-    let mut config = in_memory().await.config().clone();
+    let mut config = mainstay::Config::clone(&in_memory().await.config());
     config.limits.value_max = 8;
     let storage = mainstay::Storage::open(config).await.unwrap();
     let api = Api::new(HttpConfig::default(), storage, Sections::new()).unwrap();

@@ -38,7 +38,10 @@ async fn a_protocol_error_is_answered_in_its_turn_and_ends_the_connection() {
     for (bytes, expected) in [
         ("*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
         ("ping\r\n*1\r\n+x\r\n", "+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n"),
-        ("*1\r\n$99999999999\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
+        (
+            "*1\r\n$99999999999\r\n",
+            "-ERR Protocol error: invalid bulk length, over resp.bulk_max\r\n",
+        ),
         ("set k \"v\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n"),
     ] {
         let mut client = server.client().await;

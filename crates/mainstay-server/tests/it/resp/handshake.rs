@@ -1,5 +1,12 @@
 //! How clients introduce themselves, authenticate, and look around.
 
+use std::sync::Arc;
+
+use mainstay::{
+    Clock, Config, Storage,
+    backend::memory::Memory,
+    config::{BackendConfig, MemoryConfig},
+};
 use mainstay_server::resp::RespConfig;
 
 use super::support::Server;
@@ -169,6 +176,8 @@ async fn info_tells_clients_what_they_look_for() {
         "connected_clients:1",
         "cluster_enabled:0",
         "# Resilience",
+        "connection_attempts:0",
+        "recoveries:0",
     ] {
         assert!(info.lines().any(|got| got == line), "{line:?} in {info}");
     }
@@ -179,4 +188,43 @@ async fn info_tells_clients_what_they_look_for() {
     assert!(status.contains("\"backends\":[{\"name\":\"memory\""), "{status}");
     client.send("mainstay.events 1\r\n").await;
     assert_eq!(client.line().await, "*1");
+    client.line().await;
+    client.line().await;
+    client.ask("mainstay.breaker memory closed for 1m reason a test", "+OK\r\n").await;
+    client.send("mainstay.events 1\r\n").await;
+    assert_eq!(client.line().await, "*1");
+    client.line().await;
+    let event = client.line().await;
+    assert!(event.contains("\"actor\":\"resp 127.0.0.1\""), "{event}");
+    assert!(event.contains("\"reason\":\"forced: a test\""), "{event}");
+    client.ask("get k", "$-1\r\n").await;
+    let info = client.text("info resilience").await;
+    assert!(info.contains("\r\nkpi_error_rate:value=0.0000,met=1\r\n"), "{info}");
+}
+
+#[tokio::test]
+async fn only_memory_alone_has_a_run_id_for_it_lives_as_long_as_the_process() {
+    let field = |info: &str, name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned))
+    };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let server = Server::on_memory(RespConfig::default()).await;
+        let info = server.client().await.text("info").await;
+        let id = field(&info, "run_id:").unwrap();
+        assert!(id.len() == 40 && field(&info, "master_replid:").as_ref() == Some(&id), "{info}");
+        assert_eq!(field(&info, "maxmemory_policy:").as_deref(), Some("allkeys-lru"));
+        seen.push(id);
+    }
+    assert_ne!(seen[0], seen[1], "another process has another one");
+    let other = Memory::new(&MemoryConfig::default(), 1 << 20, Clock::system());
+    let storage = Storage::builder(Config::default())
+        .backend("other", Arc::new(other), BackendConfig::default())
+        .open()
+        .await
+        .unwrap();
+    let server = Server::start(RespConfig::default(), storage).await;
+    let info = server.client().await.text("info").await;
+    assert_eq!(field(&info, "run_id:"), None, "{info}");
+    assert_eq!(field(&info, "maxmemory:").as_deref(), Some("0"));
 }

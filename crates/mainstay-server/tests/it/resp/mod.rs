@@ -3,6 +3,9 @@
 mod commands;
 mod connections;
 mod handshake;
+mod hashes;
+mod multi;
 mod pipelining;
 mod scripts;
-mod support;
+pub(crate) mod support;
+mod users;

@@ -146,8 +146,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("return redis.call('select', 0)", "ERR This Redis command is not allowed from script"),
     (
-        "return redis.call('hset', KEYS[1], 'a', 'b')",
-        "ERR This Redis command is not allowed from script; HSET is not for strings, and Mainstay keeps no others",
+        "return redis.call('lpush', KEYS[1], 'a')",
+        "ERR This Redis command is not allowed from script; LPUSH is neither for strings nor for hashes, and Mainstay keeps no others",
     ),
     ("return redis.call('set', KEYS[1], 'v', 'odd')", "ERR syntax error"),
     ("error('after')", "ERR user_script:1: after"),

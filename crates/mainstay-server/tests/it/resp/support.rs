@@ -220,7 +220,6 @@ impl Backend for Gate {
             control: false,
             locks: false,
             value_max: 1 << 20,
-            keeps_deadlines: false,
         }
     }
 

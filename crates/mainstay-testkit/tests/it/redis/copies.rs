@@ -131,7 +131,7 @@ async fn a_mark_in_flight_when_the_server_dies_may_stand() {
     server.stop();
     for many in [1, 5] {
         let token = CopyOp::Token { keys: keys(many), token: 1, life: FOREVER };
-        let hasty = backend.execute(&Op::Copy(token), within(Duration::from_millis(20))).await;
+        let hasty = timely(&backend, &Op::Copy(token), Duration::from_millis(20)).await;
         assert_eq!(kind(hasty), (ErrorKind::Timeout, Effect::Unknown));
     }
     let mark = perform(&backend, CopyOp::Mark { keys: keys(5), nonce: 1, life: FOREVER });
@@ -274,9 +274,9 @@ async fn a_raise_without_an_answer_may_have_been_applied() {
     let backend = connected(proxy.url(&server.url(), server.port())).await;
     server.stop();
     let ask = |raise| Op::Copy(CopyOp::Beacon { key: Key::from("beacon"), raise });
-    let hasty = backend.execute(&ask(Some(0)), within(Duration::from_millis(20))).await;
+    let hasty = timely(&backend, &ask(Some(0)), Duration::from_millis(20)).await;
     assert_eq!(kind(hasty), (ErrorKind::Timeout, Effect::Unknown));
-    let hasty = backend.execute(&ask(None), within(Duration::from_millis(20))).await;
+    let hasty = timely(&backend, &ask(None), Duration::from_millis(20)).await;
     assert_eq!(kind(hasty), (ErrorKind::Timeout, Effect::None), "a read");
     server.cont();
     assert!(beacon(&backend, false).await.unwrap().beacon <= 1);

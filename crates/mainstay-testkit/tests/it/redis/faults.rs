@@ -55,7 +55,7 @@ async fn three_silences_in_a_row_give_the_connection_up() {
     let op = set_op("k", "v");
     let patience = Duration::from_millis(150);
     for _ in 0..3 {
-        let silent = backend.execute(&op, within(patience)).await;
+        let silent = timely(&backend, &op, patience).await;
         assert_eq!(kind(silent), (ErrorKind::Timeout, Effect::Unknown));
     }
     assert_eq!(kind(set(&backend, "k", "v").await), (ErrorKind::Disconnected, Effect::None));
@@ -74,7 +74,7 @@ async fn a_callers_short_deadline_does_not_cost_the_connection() {
     server.stop();
     let op = Op::Get { key: Key::from("k"), with_ttl: false };
     for _ in 0..10 {
-        let hasty = backend.execute(&op, within(Duration::from_millis(1))).await;
+        let hasty = timely(&backend, &op, Duration::from_millis(1)).await;
         let (kind, effect) = kind(hasty);
         assert!(matches!(kind, ErrorKind::Timeout | ErrorKind::DeadlineExceeded), "{kind:?}");
         assert_eq!(effect, Effect::None, "a read");
@@ -237,7 +237,16 @@ async fn probes_tell_who_answered_and_leave_no_trace() {
     let backend = connected(server.url()).await;
     let report = backend.probe(ProbeDepth::WriteRead, within(FOREVER)).await.unwrap();
     let names: Vec<&str> = report.facts.iter().map(|(name, _)| *name).collect();
-    let expected = ["version", "mode", "role", "run_id", "replication_id", "maxmemory_policy"];
+    let expected = [
+        "version",
+        "mode",
+        "role",
+        "run_id",
+        "replication_id",
+        "maxmemory",
+        "maxmemory_policy",
+        "persistence",
+    ];
     assert_eq!(names, expected);
     assert_eq!(server.redis_cli(&["DBSIZE"]).await.unwrap(), "1");
     let count = Op::Count { prefix: bytes::Bytes::new() };

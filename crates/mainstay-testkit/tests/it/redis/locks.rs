@@ -33,6 +33,7 @@ async fn votes(backend: &Adapter, name: &str) -> bool {
         counting: Counting::Later,
         note: String::new(),
         ground: Ground::Member,
+        waiter: None,
     };
     matches!(locked(backend, op).await, Locked::Granted { .. })
 }

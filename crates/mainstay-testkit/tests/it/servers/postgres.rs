@@ -52,7 +52,8 @@ fn state(pid: &str) -> String {
 #[tokio::test]
 async fn a_password_and_settings() {
     let settings = vec![("max_connections".to_owned(), "7".to_owned())];
-    let options = PostgresOptions { require_password: true, fsync: true, settings };
+    let options =
+        PostgresOptions { require_password: true, fsync: true, settings, ..Default::default() };
     let postgres = Postgres::start_with(options).await.unwrap();
     assert_eq!(postgres.psql("show max_connections; show fsync").await.unwrap(), "7\non");
     let wrong = postgres.url().replace("mainstay:mainstay", "mainstay:wrong");

@@ -109,8 +109,10 @@ impl Memory {
             (key.clone(), version)
         });
         let versions: Vec<(Key, Version)> = versions.collect();
-        let noted = versions.iter().map(|(key, version)| (key.clone(), (*version, now_us)));
-        control.written.extend(noted);
+        for (key, version) in &versions {
+            let place = key.entered(&control.written);
+            control.written.insert(place, (*version, now_us));
+        }
         versions
     }
 

@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use crate::{
     config::MemoryConfig,
     entry::{Key, Version},
     error::{Error, ErrorKind, Result},
+    live::{LiveLimit, LiveSize},
     op::Op,
     reply::Reply,
 };
@@ -61,9 +61,9 @@ pub struct Memory {
     evicted: AtomicU64,
     next_victim: AtomicUsize,
     state: AtomicU8,
-    max: u64,
-    bounds: Bounds,
-    ttl_max: Option<Duration>,
+    max: AtomicU64,
+    value_max: LiveSize,
+    ttl_max: LiveLimit,
     control: Mutex<control::Control>,
     locks: Mutex<semantics::locks::LockState>,
     identity: Mutex<String>,
@@ -87,11 +87,15 @@ const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
 
 impl Memory {
+    /// The fact that says how many bytes it holds.
+    pub const FACT_BYTES: &'static str = "bytes";
+    /// The fact that says how many records it gave up because it was full.
+    pub const FACT_EVICTED: &'static str = "evicted";
+
     /// An empty one; it serves after `connect`. Values are limited to `value_max` bytes and to a quarter of
     /// `MemoryConfig::max`, so that no single write can evict everything else.
     pub fn new(config: &MemoryConfig, value_max: usize, clock: Clock) -> Self {
         let used = Arc::new(AtomicU64::new(0));
-        let quarter = usize::try_from(config.max / 4).unwrap_or(usize::MAX);
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(Arc::clone(&used)))).collect(),
             counter: AtomicU64::new(clock.unix_us()),
@@ -100,15 +104,27 @@ impl Memory {
             evicted: AtomicU64::new(0),
             next_victim: AtomicUsize::new(0),
             state: AtomicU8::new(NEW),
-            max: config.max,
-            bounds: Bounds { value_max: value_max.min(quarter) },
-            ttl_max: config.ttl_max,
+            max: AtomicU64::new(config.max),
+            value_max: LiveSize::new(longest(config, value_max)),
+            ttl_max: LiveLimit::new(config.ttl_max),
             control: Mutex::default(),
             locks: Mutex::default(),
             identity: Mutex::new("memory".to_owned()),
             evicts: AtomicBool::new(false),
             followers: feed::Followers::default(),
         }
+    }
+
+    /// Takes over settings; what is over a smaller bound goes now, and nothing that stands lives shorter.
+    pub fn set(&self, config: &MemoryConfig, value_max: usize) {
+        self.max.store(config.max, Ordering::Relaxed);
+        self.value_max.set(longest(config, value_max));
+        self.ttl_max.set(config.ttl_max);
+        self.make_room();
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { value_max: self.value_max.get() }
     }
 
     /// What it holds now.
@@ -163,7 +179,7 @@ impl Memory {
                 Slot { stored, next: self.next_version(), change: Change::Keep, key }
             })
             .collect();
-        let reply = semantics::apply(op, &mut slots, now, self.bounds)?;
+        let reply = semantics::apply(op, &mut slots, now, self.bounds())?;
         for slot in slots {
             let shard = held.of(&slot.key);
             shard.take_due(now, DUE_PER_WRITE);
@@ -192,7 +208,7 @@ impl Memory {
     }
 
     fn cap(&self, expires_at: Option<i64>, now: i64) -> Option<i64> {
-        let Some(ttl_max) = self.ttl_max else { return expires_at };
+        let Some(ttl_max) = self.ttl_max.get() else { return expires_at };
         let latest = now.saturating_add(i64::try_from(ttl_max.as_millis()).unwrap_or(i64::MAX));
         Some(expires_at.map_or(latest, |at| at.min(latest)))
     }
@@ -200,7 +216,9 @@ impl Memory {
     /// Evicts, one record of each shard in turn, until the bound holds. Locks are taken one at a time.
     fn make_room(&self) {
         let mut empty_shards = 0;
-        while self.used.load(Ordering::Relaxed) > self.max && empty_shards < SHARDS {
+        while self.used.load(Ordering::Relaxed) > self.max.load(Ordering::Relaxed)
+            && empty_shards < SHARDS
+        {
             let index = self.next_victim.fetch_add(1, Ordering::Relaxed) % SHARDS;
             let now = self.clock.unix_ms();
             let mut shard = self.lock(index);
@@ -237,11 +255,17 @@ impl Memory {
         ProbeReport {
             facts: vec![
                 ("keys", stats.keys.to_string()),
-                ("bytes", stats.bytes.to_string()),
-                ("evicted", stats.evicted.to_string()),
+                (Self::FACT_BYTES, stats.bytes.to_string()),
+                (Self::FACT_EVICTED, stats.evicted.to_string()),
             ],
+            ..ProbeReport::default()
         }
     }
+}
+
+/// A quarter of everything at most.
+fn longest(config: &MemoryConfig, value_max: usize) -> usize {
+    value_max.min(usize::try_from(config.max / 4).unwrap_or(usize::MAX))
 }
 
 /// The locked shards of one operation.
@@ -284,8 +308,7 @@ impl Backend for Memory {
             copies: true,
             control: true,
             locks: true,
-            value_max: self.bounds.value_max,
-            keeps_deadlines: true,
+            value_max: self.value_max.get(),
         }
     }
 

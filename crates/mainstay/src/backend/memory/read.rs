@@ -32,6 +32,10 @@ impl Memory {
             Op::Scan { prefix, cursor, limit } => {
                 return Some(self.scan(prefix, cursor.as_ref(), *limit).map(Reply::Page));
             }
+            Op::Raw(_) => {
+                let text = "memory takes no commands of Redis's own";
+                return Some(Err(Error::new(ErrorKind::Unsupported, text)));
+            }
             Op::Query(_) => {
                 let text = "memory has no tables to query";
                 return Some(Err(Error::new(ErrorKind::Unsupported, text)));

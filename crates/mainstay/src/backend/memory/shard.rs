@@ -23,9 +23,6 @@ pub const OVERHEAD: u64 = 192;
 /// Records that the clock hand passes over before it takes the one under it in any case.
 const SECOND_CHANCES: usize = 64;
 
-/// Keys and values up to this length are copied in, so that a short one does not keep a long network buffer alive.
-const COPIED_MAX: usize = 64 << 10;
-
 /// One record.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -105,7 +102,8 @@ impl Shard {
     }
 
     pub(super) fn put(&mut self, key: &Key, value: Bytes, expires_at: Option<i64>, counter: u64) {
-        let value = if value.len() > COPIED_MAX { value } else { Bytes::copy_from_slice(&value) };
+        // A value that came over a connection is a slice of that connection's buffer, and would hold all of it.
+        let value = Bytes::copy_from_slice(&value);
         let place = match self.index.get(key) {
             Some(place) => *place,
             None => self.new_place(),
@@ -117,7 +115,7 @@ impl Shard {
                 (old.key, true)
             }
             None => {
-                let key = Key::from(key.as_bytes());
+                let key = key.kept();
                 self.index.insert(key.clone(), place);
                 (key, false)
             }

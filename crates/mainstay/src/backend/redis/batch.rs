@@ -7,8 +7,15 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use self::gather::{Asked, Merging, Tally, Waiting};
 use super::classify;
-use crate::error::{Effect, Error, ErrorKind, Result};
+use crate::{
+    entry::Key,
+    error::{Effect, Error, ErrorKind, Result},
+    sharded::Apart,
+};
+
+mod gather;
 
 /// From so many calls in flight on, commands are sent together: below that a queue only adds a hand-over.
 const CROWD: usize = 4;
@@ -23,13 +30,8 @@ const UNDERWAY_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) struct Batches {
     queue: mpsc::UnboundedSender<Waiting>,
-    calls: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    command: Cmd,
-    reply: oneshot::Sender<Result<Value>>,
+    /// Apart, for it is written with each call, and what is beside it is read.
+    calls: Apart<AtomicUsize>,
 }
 
 /// A call in flight, counted until it is dropped.
@@ -37,7 +39,7 @@ pub(super) struct Call<'a>(&'a Batches, usize);
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.0.calls.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -53,19 +55,32 @@ impl Batches {
     pub(super) fn new(connection: MultiplexedConnection) -> Self {
         let (queue, waiting) = mpsc::unbounded_channel();
         drop(tokio::spawn(drive(connection, waiting)));
-        Self { queue, calls: AtomicUsize::new(0) }
+        Self { queue, calls: Default::default() }
     }
 
     /// A call begins.
     pub(super) fn enter(&self) -> Call<'_> {
-        Call(self, self.calls.fetch_add(1, Ordering::Relaxed))
+        Call(self, self.calls.0.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Sends one command together with those of others. An error reply is a value.
-    pub(super) async fn send(&self, command: Cmd) -> Result<Value> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.send(Waiting { command, reply }).map_err(|_| gone(Effect::None))?;
-        answer.await.unwrap_or_else(|_| Err(gone(Effect::Unknown)))
+    /// Sends one command together with those of others, at once. An error reply is a value.
+    pub(super) fn send(&self, command: Cmd) -> impl Future<Output = Result<Value>> + use<> {
+        self.ask(Asked::Command(command))
+    }
+
+    /// Asks for the value of a key, perhaps in one command with others. An error reply is a value.
+    pub(super) fn get(&self, key: Key) -> impl Future<Output = Result<Value>> + use<> {
+        self.ask(Asked::Get(key))
+    }
+
+    /// What is asked is not part of the future, which stays small.
+    fn ask(&self, asked: Asked) -> impl Future<Output = Result<Value>> + use<> {
+        let (caller, answer) = oneshot::channel();
+        let sent = self.queue.send(Waiting { asked, caller, alone: false }).is_ok();
+        async move {
+            let gone_with = if sent { Effect::Unknown } else { Effect::None };
+            answer.await.unwrap_or_else(|_| Err(gone(gone_with)))
+        }
     }
 }
 
@@ -76,38 +91,58 @@ fn gone(effect: Effect) -> Error {
 async fn drive(connection: MultiplexedConnection, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut underway = FuturesUnordered::new();
+    let mut merging = Merging::default();
     loop {
+        let room = underway.len() < UNDERWAY_MAX;
         tokio::select! {
             biased;
-            Some(()) = underway.next(), if !underway.is_empty() => {}
-            taken = waiting.recv_many(&mut batch, BATCH_MAX), if underway.len() < UNDERWAY_MAX => {
+            Some((tally, alone)) = underway.next(), if !underway.is_empty() => {
+                merging.note(tally);
+                // They go with the next batch, and before those that came later.
+                batch.extend(alone);
+            }
+            taken = waiting.recv_many(&mut batch, BATCH_MAX), if room => {
                 if taken == 0 {
                     break;
                 }
-                underway.push(send_together(connection.clone(), batch.split_off(0)));
             }
         }
+        if !batch.is_empty() && underway.len() < UNDERWAY_MAX {
+            while batch.len() < BATCH_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                batch.push(next);
+            }
+            let batch = std::mem::take(&mut batch);
+            underway.push(send_together(connection.clone(), batch, merging.pays()));
+        }
     }
-    while underway.next().await.is_some() {}
+    while let Some((_, alone)) = underway.next().await {
+        if !alone.is_empty() {
+            underway.push(send_together(connection.clone(), alone, false));
+        }
+    }
 }
 
-async fn send_together(mut connection: MultiplexedConnection, batch: Vec<Waiting>) {
-    let mut pipeline = redis::Pipeline::with_capacity(batch.len());
-    let mut callers = Vec::with_capacity(batch.len());
+/// Sends a batch. What of it has to be asked alone comes back.
+async fn send_together(
+    mut connection: MultiplexedConnection,
+    mut batch: Vec<Waiting>,
+    merges: bool,
+) -> (Tally, Vec<Waiting>) {
     // Whose caller has gone is not sent at all.
-    for Waiting { command, reply } in batch.into_iter().filter(|one| !one.reply.is_closed()) {
-        pipeline.add_command(command);
-        callers.push(reply);
-    }
+    batch.retain(|one| !one.caller.is_closed());
+    let (pipeline, callers) = gather::form(batch, merges);
     if callers.is_empty() {
-        return;
+        return (Tally::default(), Vec::new());
     }
-    let replies = connection.send_packed_commands(&pipeline, 0, callers.len()).await;
+    let replies = connection.send_packed_commands(&pipeline, 0, callers.replies()).await;
     match replies.map_err(classify::failure) {
         // A caller may have gone meanwhile; one without a reply learns that the connection is out of step.
-        Ok(values) => {
-            callers.into_iter().zip(values).for_each(|(caller, value)| drop(caller.send(Ok(value))))
+        Ok(replies) => callers.hand_out(replies),
+        Err(error) => {
+            callers.refuse(&error);
+            (Tally::default(), Vec::new())
         }
-        Err(error) => callers.into_iter().for_each(|caller| drop(caller.send(Err(error.clone())))),
     }
 }

@@ -59,6 +59,16 @@ pub(super) fn failure(error: RedisError) -> Error {
     Error::new(kind, one_line(&error.to_string())).with_effect(Effect::Unknown)
 }
 
+/// What is said when there is no connection in time, whoever looked at the clock first.
+pub(super) const LATE: &str = "no connection before the deadline";
+
+/// An error of the client library while a connection was being made.
+pub(super) fn opening(error: RedisError) -> Error {
+    let late = error.is_timeout();
+    let error = failure(error);
+    if late { Error::new(error.kind(), LATE).with_effect(error.effect()) } else { error }
+}
+
 /// A reply of a type that the command never gives: the connection is out of step.
 pub(super) fn out_of_step(value: &Value) -> Error {
     let type_name = match value {

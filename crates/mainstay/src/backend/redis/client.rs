@@ -2,6 +2,7 @@
 //! It must not know operations, deadlines, nor how the connections were made.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -9,12 +10,15 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use tokio::sync::OnceCell;
 
 use super::{
     batch::Batches,
     classify,
     cluster::{Redirect, SlotMap, slot_of},
+    command,
     script::Lua,
     url::Host,
 };
@@ -81,15 +85,36 @@ impl Node {
 
     /// Sends one command. An error reply is a value; an error means that the connection broke.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value> {
+        self.give(Cow::Borrowed(command)).await
+    }
+
+    /// The same; where calls crowd, a command that is given away is not copied.
+    async fn give(&self, command: Cow<'_, Cmd>) -> Result<Value> {
         self.check()?;
         let call = self.batches.enter();
         if call.is_crowded() {
-            return self.noted(self.batches.send(command.clone()).await);
+            return self.noted(self.batches.send(command.into_owned()).await);
         }
-        let mut connection = self.connection.clone();
-        // Boxed, for it is large and the crowd does without: a call's future stays small.
-        let result = Box::pin(connection.send_packed_command(command)).await;
-        self.heard(result)
+        self.alone(&command).await
+    }
+
+    /// Asks for the value of a key. An error reply is a value.
+    async fn get(&self, key: &Key) -> Result<Value> {
+        self.check()?;
+        let call = self.batches.enter();
+        if call.is_crowded() {
+            return self.noted(self.batches.get(key.clone()).await);
+        }
+        self.alone(&command::on("GET", key)).await
+    }
+
+    /// Boxed, for it is large and the crowd does without: a call's future stays small.
+    fn alone<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async {
+            let mut connection = self.connection.clone();
+            let result = connection.send_packed_command(command).await;
+            self.heard(result)
+        })
     }
 
     /// Sends several commands at once, in MULTI and EXEC if the pipeline is a transaction. One reply each.
@@ -165,6 +190,8 @@ pub(super) struct Client {
     nodes: Vec<Node>,
     slots: Option<SlotMap>,
     is_7: bool,
+    /// A connection in RESP2, once a client that speaks it needs one.
+    second: OnceCell<MultiplexedConnection>,
 }
 
 impl Client {
@@ -180,7 +207,7 @@ impl Client {
 
     fn new(nodes: Vec<Node>, slots: Option<SlotMap>) -> Self {
         let is_7 = nodes.iter().all(|node| node.facts.version >= (7, 0));
-        Self { nodes, slots, is_7 }
+        Self { nodes, slots, is_7, second: OnceCell::new() }
     }
 
     pub(super) fn nodes(&self) -> &[Node] {
@@ -194,6 +221,11 @@ impl Client {
     /// Whether every server is at least 7.0.
     pub(super) fn is_7(&self) -> bool {
         self.is_7
+    }
+
+    /// The connection in RESP2.
+    pub(super) fn second(&self) -> &OnceCell<MultiplexedConnection> {
+        &self.second
     }
 
     /// Whether nothing can be reached any more; one broken connection to a single server tells that.
@@ -250,6 +282,22 @@ impl Client {
             return Box::pin(self.insist(node, value, command, None)).await;
         }
         classify::reply(value)
+    }
+
+    /// The same for a command that its caller does not need again.
+    pub(super) async fn once(&self, key: &Key, command: Cmd) -> Result<Value> {
+        if self.slots.is_some() {
+            return Box::pin(self.call(key, &command)).await;
+        }
+        classify::reply(self.node_of(key)?.give(Cow::Owned(command)).await?)
+    }
+
+    /// The value of a key. Where calls crowd, it is asked for in one command with others.
+    pub(super) async fn get(&self, key: &Key) -> Result<Value> {
+        if self.slots.is_some() {
+            return Box::pin(self.call(key, &command::on("GET", key))).await;
+        }
+        classify::reply(self.node_of(key)?.get(key).await?)
     }
 
     /// Runs a script, loading it where the server does not know it.

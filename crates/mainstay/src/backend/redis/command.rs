@@ -42,7 +42,7 @@ pub(super) fn request(op: &Op, is_7: bool, value_max: usize) -> Result<Request> 
         Op::TimeToLive { key } => Request::Native(on("PTTL", key)),
         Op::Set { key, value, ttl, condition, want_previous } => {
             fits(value.len(), value_max)?;
-            return set(key, value, *ttl, condition, *want_previous, is_7);
+            return set(key, value, *ttl, condition, *want_previous);
         }
         Op::Delete { key, condition, want_previous } => {
             return delete(key, condition, *want_previous);
@@ -55,7 +55,7 @@ pub(super) fn request(op: &Op, is_7: bool, value_max: usize) -> Result<Request> 
             Request::Script(&script::APPEND, append(key, value, value_max))
         }
         Op::SetRange { key, offset, value } => {
-            Request::Native(set_range(key, *offset, value, value_max)?)
+            return set_range(key, *offset, value, value_max);
         }
         _ => {
             let message = format!("{} is not one command", op.name());
@@ -72,9 +72,13 @@ pub(super) fn on(name: &str, key: &Key) -> Cmd {
 }
 
 /// A command on several keys.
-pub(super) fn on_all(name: &str, keys: &[Key]) -> Cmd {
-    let size: usize = keys.iter().map(|key| key.as_bytes().len()).sum();
-    let mut command = Cmd::with_capacity(1 + keys.len(), name.len() + size);
+pub(super) fn on_all<'a>(
+    name: &str,
+    keys: impl IntoIterator<Item = &'a Key, IntoIter: Clone>,
+) -> Cmd {
+    let keys = keys.into_iter();
+    let size: usize = keys.clone().map(|key| key.as_bytes().len()).sum();
+    let mut command = Cmd::with_capacity(1 + keys.clone().count(), name.len() + size);
     command.arg(name);
     for key in keys {
         command.arg(key.as_bytes());
@@ -85,7 +89,9 @@ pub(super) fn on_all(name: &str, keys: &[Key]) -> Cmd {
 /// Refuses a value over the limit.
 pub(super) fn fits(length: usize, value_max: usize) -> Result<()> {
     if length > value_max {
-        let message = format!("a value of {length} bytes is over the limit of {value_max} bytes");
+        let message = format!(
+            "a value of {length} bytes is over the limit of {value_max} bytes (limits.value_max)"
+        );
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok(())
@@ -134,20 +140,19 @@ pub(super) fn milliseconds(ttl: Duration) -> Result<i64> {
     }
 }
 
-/// SET, or a script where SET cannot compare values, or (before 7.0) cannot both be conditional and give the old value.
+/// SET, or a script where SET cannot compare values, nor tell a string from a hash before it gives the old value.
 fn set(
     key: &Key,
     value: &Bytes,
     ttl: TtlChange,
     condition: &Condition,
     want_previous: bool,
-    is_7: bool,
 ) -> Result<Request> {
     let expiry = expiry(ttl)?;
     let word = match condition {
-        Condition::Always => None,
-        Condition::Present => Some("XX"),
-        Condition::Absent if is_7 || !want_previous => Some("NX"),
+        Condition::Always if !want_previous => None,
+        Condition::Present if !want_previous => Some("XX"),
+        Condition::Absent if !want_previous => Some("NX"),
         _ => {
             let mut command = compare(&script::SET, key, condition, want_previous)?;
             command.arg(&value[..]);
@@ -162,22 +167,18 @@ fn set(
     if let Some(word) = word {
         command.arg(word);
     }
-    if want_previous {
-        command.arg("GET");
-    }
     if let Some(expiry) = expiry {
         expiry.write(&mut command);
     }
     Ok(Request::Native(command))
 }
 
-/// UNLINK, GETDEL, or a script that compares values.
+/// UNLINK, or a script that gives the old value or compares it.
 fn delete(key: &Key, condition: &Condition, want_previous: bool) -> Result<Request> {
     match condition {
-        Condition::Always | Condition::Present if want_previous => {
-            Ok(Request::Native(on("GETDEL", key)))
+        Condition::Always | Condition::Present if !want_previous => {
+            Ok(Request::Native(on("UNLINK", key)))
         }
-        Condition::Always | Condition::Present => Ok(Request::Native(on("UNLINK", key))),
         condition => {
             let command = compare(&script::DELETE, key, condition, want_previous)?;
             Ok(Request::Script(&script::DELETE, command))
@@ -263,11 +264,12 @@ fn append(key: &Key, value: &Bytes, value_max: usize) -> Cmd {
 }
 
 /// SETRANGE within the limit.
-fn set_range(key: &Key, offset: u64, value: &Bytes, value_max: usize) -> Result<Cmd> {
+fn set_range(key: &Key, offset: u64, value: &Bytes, value_max: usize) -> Result<Request> {
     if value.is_empty() {
-        return Ok(on("STRLEN", key));
+        return Ok(Request::Native(on("STRLEN", key)));
     }
     let start = usize::try_from(offset).unwrap_or(usize::MAX);
     fits(start.saturating_add(value.len()), value_max)?;
-    Ok(on("SETRANGE", key).arg(offset).arg(&value[..]).take())
+    let command = script::SET_RANGE.on(&[key]).arg(offset).arg(&value[..]).take();
+    Ok(Request::Script(&script::SET_RANGE, command))
 }

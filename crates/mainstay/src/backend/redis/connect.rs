@@ -33,7 +33,9 @@ use super::{
 };
 use crate::{
     backend::ProbeDepth,
+    clock::Clock,
     error::{Effect, Error, ErrorKind, Result},
+    live::LiveDuration,
 };
 
 /// Requests that may wait for the writer of one connection.
@@ -58,7 +60,7 @@ pub(super) type OnPush = Arc<dyn Fn(&PushInfo) + Send + Sync>;
 pub(super) struct Connector {
     pub(super) target: Target,
     /// Time for one connection, its handshake included.
-    pub(super) timeout: Duration,
+    pub(super) timeout: LiveDuration,
     /// Connections to a single server.
     pub(super) connections: usize,
 }
@@ -107,9 +109,29 @@ impl Connector {
         let opened = dial.handshake(address, login, *db, &on_push, ProtocolVersion::RESP3).await;
         opened.map_err(
             |error| {
-                if is_too_old(&error) { unsupported() } else { classify::failure(error) }
+                if is_too_old(&error) { unsupported() } else { classify::opening(error) }
             },
         )
+    }
+
+    /// One connection to this host, or to the socket of the URL, in this version of the protocol.
+    ///
+    /// # Errors
+    /// The backend's kinds.
+    pub(super) async fn plain(
+        &self,
+        host: &Host,
+        protocol: ProtocolVersion,
+        on_push: &OnPush,
+    ) -> Result<MultiplexedConnection> {
+        let Target { place, login, db, .. } = &self.target;
+        let address = match place {
+            Place::Unix(path) => Address::Unix(path),
+            _ => Address::Tcp(host),
+        };
+        let dial = self.dial().await?;
+        let opened = dial.handshake(address, login, *db, on_push, protocol).await;
+        opened.map_err(classify::opening)
     }
 
     async fn dial(&self) -> Result<Dial<'_>> {
@@ -218,7 +240,7 @@ impl Dial<'_> {
     /// A node that has just come back may still think that the cluster is down: ask them all.
     async fn agreed(client: Result<Client>) -> Result<Client> {
         let client = client?;
-        probe::probe(&client, ProbeDepth::Ping).await?;
+        probe::probe(&client, ProbeDepth::Ping, &Clock::system()).await?;
         Ok(client)
     }
 
@@ -250,7 +272,7 @@ impl Dial<'_> {
             }
             result => result,
         };
-        match opened.map_err(classify::failure) {
+        match opened.map_err(classify::opening) {
             Err(error) if error.kind() == ErrorKind::Disconnected => {
                 Err(self.overhear(address).await.unwrap_or(error))
             }
@@ -285,7 +307,7 @@ impl Dial<'_> {
         protocol: ProtocolVersion,
     ) -> std::result::Result<MultiplexedConnection, RedisError> {
         let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connector.timeout))
+            .set_connection_timeout(Some(self.connector.timeout.get()))
             // Deadlines are the callers'; a timer of its own would only cost.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
@@ -348,7 +370,7 @@ impl Dial<'_> {
         &self,
         exchange: impl Future<Output = std::result::Result<T, RedisError>>,
     ) -> Result<T> {
-        match tokio::time::timeout(self.connector.timeout, exchange).await {
+        match tokio::time::timeout(self.connector.timeout.get(), exchange).await {
             Ok(result) => result.map_err(classify::failure),
             Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to the question for others")),
         }
@@ -356,7 +378,7 @@ impl Dial<'_> {
 }
 
 /// For a connection that is of no more use after one question.
-fn deaf() -> OnPush {
+pub(super) fn deaf() -> OnPush {
     Arc::new(|_| {})
 }
 

@@ -1,4 +1,5 @@
-//! A feed of changes over a connection of its own: CLIENT TRACKING in broadcast mode, and a PING of its own.
+//! A feed of changes, or of a channel, over a connection of its own: CLIENT TRACKING in broadcast mode or SUBSCRIBE, and a
+//! PING of its own.
 //! It must not know what the keys mean, nor who else is connected.
 //!
 //! Why a PING shows how far the feed has come: the server tells of the changes of one round of its loop before it reads
@@ -69,6 +70,30 @@ pub(super) async fn open(
     Ok(Tracking { connection, inbox, clock: clock.clone(), ping: None, next_ping })
 }
 
+/// Listens to a channel: on a cluster any server tells what is said on any.
+///
+/// # Errors
+/// `Unsupported` in RESP2; those of the server and the connection.
+pub(super) async fn listen(
+    connector: &Connector,
+    client: &Client,
+    channel: &str,
+    clock: &Clock,
+) -> Result<Tracking> {
+    let Some(node) = client.nodes().first() else {
+        return Err(Error::new(ErrorKind::Disconnected, "there is no connection"));
+    };
+    let inbox = Arc::new(Inbox::default());
+    let pushed = Arc::clone(&inbox);
+    let mut connection =
+        connector.line(&node.host, Arc::new(move |push| take_in(&pushed, push))).await?;
+    let subscribe = redis::cmd("SUBSCRIBE").arg(channel).take();
+    let answer = connection.send_packed_command(&subscribe).await.map_err(classify::failure)?;
+    classify::reply(answer)?;
+    let next_ping = clock.now();
+    Ok(Tracking { connection, inbox, clock: clock.clone(), ping: None, next_ping })
+}
+
 fn unsupported(message: &str) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }
@@ -78,6 +103,7 @@ fn take_in(inbox: &Inbox, push: &PushInfo) {
     match push.kind {
         PushKind::Disconnection => inbox.end(ErrorKind::Disconnected, "the feed has broken"),
         PushKind::Invalidate => inbox.tell(told(&push.data)),
+        PushKind::Message => inbox.tell(said(&push.data)),
         _ => {}
     }
 }
@@ -88,6 +114,17 @@ fn told(data: &[Value]) -> Told {
     let keys: Result<Vec<Key>> =
         keys.iter().map(|key| reply::bytes(key.clone()).map(Key::from)).collect();
     keys.map_or(Told::All, Told::Changed)
+}
+
+/// What a message on a channel says: a key, or (empty) all of them.
+fn said(data: &[Value]) -> Told {
+    match data {
+        [_, text] => match reply::bytes(text.clone()) {
+            Ok(text) if !text.is_empty() => Told::Changed(vec![Key::from(text)]),
+            _ => Told::All,
+        },
+        _ => Told::All,
+    }
 }
 
 /// A PING on its way, and when it was sent.

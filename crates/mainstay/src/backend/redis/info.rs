@@ -19,6 +19,10 @@ pub(super) struct Info {
     pub(super) replication_id: String,
     pub(super) memory_max: String,
     pub(super) memory_policy: String,
+    /// Whether what it holds survives its end: `aof`, `rdb` or `none`; empty where it does not say.
+    pub(super) persistence: String,
+    /// The server's clock, Unix milliseconds.
+    pub(super) unix_ms: Option<i64>,
 }
 
 /// The questions: `Info::read` takes their replies, after those that were asked before.
@@ -32,6 +36,12 @@ pub(super) fn questions() -> redis::Pipeline {
 /// Another question, about memory: `Info::add` takes its reply.
 pub(super) fn memory() -> redis::Cmd {
     redis::cmd("INFO").arg("memory").take()
+}
+
+/// More questions, of probes alone: `Info::add_more` takes their replies.
+pub(super) fn add_questions(pipeline: &mut redis::Pipeline) {
+    pipeline.add_command(memory()).cmd("INFO").arg("persistence");
+    pipeline.cmd("CONFIG").arg("GET").arg("save").cmd("TIME");
 }
 
 impl Info {
@@ -56,7 +66,32 @@ impl Info {
         Ok(())
     }
 
+    /// Reads the replies to `add_questions`. What the server keeps to itself stays empty.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) fn add_more(&mut self, replies: &mut impl Iterator<Item = Value>) -> Result<()> {
+        let mut next = || replies.next().unwrap_or_default();
+        self.add(next())?;
+        self.add(next())?;
+        let (points, time) = (pair_of(next()), pair_of(next()));
+        if self.persistence.is_empty()
+            && let Some((_, points)) = points
+        {
+            let kept = if points.is_empty() { "none" } else { "rdb" };
+            kept.clone_into(&mut self.persistence);
+        }
+        self.unix_ms = time.and_then(|(seconds, micros)| {
+            let (seconds, micros): (i64, i64) = (seconds.parse().ok()?, micros.parse().ok()?);
+            Some(seconds * 1000 + micros / 1000)
+        });
+        Ok(())
+    }
+
     fn take(&mut self, text: &str) {
+        if text.lines().any(|line| line == "aof_enabled:1") {
+            "aof".clone_into(&mut self.persistence);
+        }
         for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
             let field = match name {
                 "redis_version" => &mut self.version,
@@ -120,6 +155,26 @@ fn text_of(reply: Value) -> Result<Option<String>> {
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Two texts: a name and its value, or two numbers.
+fn pair_of(reply: Value) -> Option<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    };
+    match classify::reply(reply).ok()? {
+        Value::Array(parts) => match parts.as_slice() {
+            [one, other] => Some((text(one)?, text(other)?)),
+            _ => None,
+        },
+        Value::Map(parts) => {
+            let (one, other) = parts.first()?;
+            Some((text(one)?, text(other)?))
+        }
+        _ => None,
     }
 }
 

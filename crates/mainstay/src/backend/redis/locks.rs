@@ -7,6 +7,7 @@ use redis::Value;
 
 use super::{client::Client, reply, script::lua};
 use crate::{
+    backend::semantics::control::micros,
     entry::Key,
     error::{Error, ErrorKind, Result},
     op::{Counting, Ground, LockOp, LockPage, LockRow, Member},
@@ -17,6 +18,7 @@ use crate::{
 pub(super) const PREFIX: &str = "mainstay:lock:";
 const COUNTERS: &str = "mainstay:lock:n:";
 const LEASES: &str = "mainstay:lock:l:";
+const WAITERS: &str = "mainstay:lock:w:";
 const FENCES: &str = "mainstay:lock:f:";
 const FLEET: &str = "mainstay:lock:fleet";
 
@@ -35,6 +37,7 @@ lua!(
 struct Keys {
     lock: Key,
     counter: Key,
+    waiter: Key,
     fleet: Option<Key>,
 }
 
@@ -45,12 +48,13 @@ impl Keys {
             [format!("{{{:016x}}}:", name.stable_hash()).as_bytes(), name.as_bytes()].concat();
         let key = |prefix: &str| Key::new([prefix.as_bytes(), &rest].concat());
         let fleet = client.slots().is_none().then(|| Key::from(FLEET));
-        Self { lock: key(if fence { FENCES } else { LEASES }), counter: key(COUNTERS), fleet }
+        let lock = key(if fence { FENCES } else { LEASES });
+        Self { lock, counter: key(COUNTERS), waiter: key(WAITERS), fleet }
     }
 
     fn call(&self) -> redis::Cmd {
-        let all: Vec<&Key> = [&self.lock, &self.counter].into_iter().chain(&self.fleet).collect();
-        LOCKS.on(&all)
+        let own = [&self.lock, &self.counter, &self.waiter];
+        LOCKS.on(&own.into_iter().chain(&self.fleet).collect::<Vec<&Key>>())
     }
 }
 
@@ -60,7 +64,7 @@ impl Keys {
 /// `Unsupported` for what needs one server, on a cluster; those of the server and the connection.
 pub(super) async fn perform(client: &Client, op: &LockOp) -> Result<Reply> {
     let locked = match op {
-        LockOp::Acquire { name, holder, ttl, counting, note, ground } => {
+        LockOp::Acquire { name, holder, ttl, counting, note, ground, waiter } => {
             let keys = Keys::of(client, name, false);
             let mut call = keys.call();
             call.arg("acquire")
@@ -68,6 +72,9 @@ pub(super) async fn perform(client: &Client, op: &LockOp) -> Result<Reply> {
                 .arg(millis(*ttl))
                 .arg(word(client, ground)?);
             call.arg(u8::from(*counting == Counting::Here)).arg(note);
+            let process = waiter.map(|waiter| format!("{:032x}", waiter.process));
+            let waited = waiter.map_or(0, |waiter| micros(waiter.waited));
+            call.arg(process.unwrap_or_default()).arg(waited);
             run(client, &keys.lock, &call).await?
         }
         LockOp::Renew { name, holder, ttl, ground } => {
@@ -89,6 +96,7 @@ pub(super) async fn perform(client: &Client, op: &LockOp) -> Result<Reply> {
             let keys = Keys::of(client, name, false);
             let mut call = keys.call();
             call.arg("release").arg(&holder.to_be_bytes()[..]);
+            call.arg(LockOp::FREED).arg(LockOp::freed(name));
             run(client, &keys.lock, &call).await?
         }
         LockOp::Fence { resource, token } => {
@@ -103,7 +111,7 @@ pub(super) async fn perform(client: &Client, op: &LockOp) -> Result<Reply> {
         LockOp::Member { id } => return member(client, *id).await.map(Reply::Member),
         LockOp::Admit { identity, floor } => {
             let fleet = fleet(client)?;
-            let mut call = LOCKS.on(&[&fleet, &fleet, &fleet]);
+            let mut call = LOCKS.on(&[&fleet; 4]);
             call.arg("admit").arg(identity).arg(*floor);
             run(client, &fleet, &call).await?
         }
@@ -147,7 +155,7 @@ async fn run(client: &Client, key: &Key, call: &redis::Cmd) -> Result<Locked> {
 
 async fn member(client: &Client, id: u128) -> Result<Member> {
     let fleet = fleet(client)?;
-    let call = LOCKS.on(&[&fleet, &fleet, &fleet]).arg("member").arg(format!("{id:032x}")).take();
+    let call = LOCKS.on(&[&fleet; 4]).arg("member").arg(format!("{id:032x}")).take();
     let [identity, admitted, known_us, counter] = parts(client.run(&fleet, &LOCKS, &call).await?)?;
     Ok(Member {
         identity: String::from_utf8_lossy(&reply::bytes(identity)?).into_owned(),
@@ -165,14 +173,17 @@ async fn list(client: &Client, after: Option<&Key>, limit: usize) -> Result<Lock
     let [next, rows] = parts(client.run(&key, &LIST, &call).await?)?;
     let next = reply::bytes(next)?;
     let Value::Array(rows) = rows else { return Err(odd()) };
-    let rows = rows.chunks_exact(4).map(|row| {
-        let [name, token, left, note] = row else { return Err(odd()) };
+    let rows = rows.chunks_exact(5).map(|row| {
+        let [name, token, left, note, holder] = row else { return Err(odd()) };
         let left = reply::integer(left.clone())?;
         Ok(LockRow {
             name: Key::new(reply::bytes(name.clone())?),
             token: natural(token.clone())?,
             left: u64::try_from(left).ok().map(Duration::from_millis),
             note: String::from_utf8_lossy(&reply::bytes(note.clone())?).into_owned(),
+            holder: <[u8; 16]>::try_from(&reply::bytes(holder.clone())?[..])
+                .ok()
+                .map(u128::from_be_bytes),
         })
     });
     let rows = rows.collect::<Result<_>>()?;

@@ -15,11 +15,12 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope};
+use super::{Backend, Capabilities, Durability, Feed, Line, ProbeDepth, ProbeReport, Scope};
 use crate::{
     clock::{Clock, Deadline, Instant},
     config::{BackendConfig, text},
     error::{Effect, Error, ErrorKind, Result},
+    live::{LiveDuration, LiveSize},
     op::{Op, OpClass},
     reply::Reply,
 };
@@ -38,6 +39,7 @@ mod locks;
 mod many;
 mod perform;
 mod probe;
+mod raw;
 mod reply;
 mod scan;
 mod script;
@@ -65,8 +67,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct Redis {
     connector: Connector,
     shown: String,
-    value_max: usize,
-    patience: Duration,
+    value_max: LiveSize,
+    patience: LiveDuration,
     clock: Clock,
     client: ArcSwapOption<Client>,
     was_connected: AtomicBool,
@@ -88,14 +90,14 @@ impl Redis {
     pub fn new(config: &BackendConfig, value_max: usize) -> Result<Self> {
         let connector = Connector {
             target: url::parse(&config.url)?,
-            timeout: config.connect_timeout,
+            timeout: LiveDuration::new(config.connect_timeout),
             connections: config.connections().max(1),
         };
         Ok(Self {
             connector,
             shown: text::redact_url(&config.url),
-            value_max,
-            patience: config.timeout().min(PATIENCE),
+            value_max: LiveSize::new(value_max),
+            patience: LiveDuration::new(config.timeout().min(PATIENCE)),
             clock: Clock::system(),
             client: ArcSwapOption::empty(),
             was_connected: AtomicBool::new(false),
@@ -119,13 +121,10 @@ impl Redis {
         }
     }
 
-    /// Waits for a call until the deadline, and gives up what it shows to be broken.
-    /// `effect`: what a write that got no answer may have done.
+    /// Waits for an answer that changes nothing until the deadline, and gives up what it shows to be broken.
     async fn bounded<T>(
         &self,
         client: &Arc<Client>,
-        op: Option<&Op>,
-        effect: Effect,
         deadline: Deadline,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
@@ -137,17 +136,22 @@ impl Redis {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 self.settle(client, error.kind());
-                if effect == Effect::None { Err(error.with_effect(effect)) } else { Err(error) }
+                Err(error.with_effect(Effect::None))
             }
             Err(_) => {
                 let waited = deadline.left(started);
-                if waited >= self.patience {
-                    client.silent(op.and_then(perform::first_key));
-                    self.settle(client, ErrorKind::Timeout);
-                }
+                self.unanswered(client, None, waited);
                 let message = format!("no answer within {} ms", waited.as_millis());
-                Err(Error::new(ErrorKind::Timeout, message).with_effect(effect))
+                Err(Error::new(ErrorKind::Timeout, message).with_effect(Effect::None))
             }
+        }
+    }
+
+    /// A call got no answer for so long.
+    fn unanswered(&self, client: &Arc<Client>, op: Option<&Op>, waited: Duration) {
+        if waited >= self.patience.get() {
+            client.silent(op.and_then(perform::first_key));
+            self.settle(client, ErrorKind::Timeout);
         }
     }
 
@@ -184,7 +188,7 @@ impl Redis {
         }
         let connected = tokio::time::timeout_at(deadline.instant(), self.connector.connect()).await;
         let Ok(client) = connected else {
-            return Err(Error::new(ErrorKind::Timeout, "no connection before the deadline"));
+            return Err(Error::new(ErrorKind::Timeout, classify::LATE));
         };
         self.client.store(Some(Arc::new(client?)));
         self.was_connected.store(true, Ordering::Release);
@@ -193,6 +197,32 @@ impl Redis {
             return Err(self.absent());
         }
         Ok(())
+    }
+}
+
+/// A call that waits for its answer. Whoever made it drops it when the deadline has passed, and that says something about the
+/// connection; one that is dropped before says nothing.
+struct Waiting<'a> {
+    redis: &'a Redis,
+    client: &'a Arc<Client>,
+    op: &'a Op,
+    asked: Instant,
+    deadline: Deadline,
+}
+
+impl Waiting<'_> {
+    /// There was an answer.
+    fn ends(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.deadline.is_due(self.redis.clock.now()) {
+            let waited = self.deadline.left(self.asked);
+            self.redis.unanswered(self.client, Some(self.op), waited);
+        }
     }
 }
 
@@ -211,8 +241,7 @@ impl Backend for Redis {
             copies: true,
             control: false,
             locks: true,
-            value_max: self.value_max,
-            keeps_deadlines: true,
+            value_max: self.value_max.get(),
         }
     }
 
@@ -223,17 +252,37 @@ impl Backend for Redis {
     fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> BoxFuture<'a, Result<Reply>> {
         Box::pin(async move {
             let client = self.current()?;
-            let effect = if op.class() == OpClass::Read { Effect::None } else { Effect::Unknown };
-            let call = perform::perform(&client, op, self.value_max, &self.clock);
-            self.bounded(&client, Some(op), effect, deadline, call).await
+            let asked = self.clock.now();
+            if deadline.passed(asked) {
+                let text = "the deadline had passed before";
+                return Err(Error::new(ErrorKind::DeadlineExceeded, text));
+            }
+            let waiting = Waiting { redis: self, client: &client, op, asked, deadline };
+            let value_max = self.value_max.get();
+            let answer =
+                perform::perform(&client, &self.connector, op, value_max, &self.clock).await;
+            waiting.ends();
+            answer.map_err(|error| {
+                self.settle(&client, error.kind());
+                match op.class() {
+                    OpClass::Read => error.with_effect(Effect::None),
+                    OpClass::LastWriterWins | OpClass::Strict => error,
+                }
+            })
         })
+    }
+
+    fn reconfigure(&self, config: &BackendConfig, value_max: usize) {
+        self.value_max.set(value_max);
+        self.patience.set(config.timeout().min(PATIENCE));
+        self.connector.timeout.set(config.connect_timeout);
     }
 
     fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
         Box::pin(async move {
             let client = self.current()?;
-            let call = probe::probe(&client, depth);
-            self.bounded(&client, None, Effect::None, deadline, call).await
+            let call = probe::probe(&client, depth, &self.clock);
+            self.bounded(&client, deadline, call).await
         })
     }
 
@@ -241,6 +290,32 @@ impl Backend for Redis {
         Box::pin(async move {
             let client = self.current()?;
             let call = feed::open(&self.connector, &client, &prefix, &self.clock);
+            match tokio::time::timeout_at(deadline.instant(), call).await {
+                Ok(feed) => feed
+                    .map(|feed| Box::new(feed) as Box<dyn Feed>)
+                    .map_err(|error| error.with_effect(Effect::None)),
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "no feed before the deadline")),
+            }
+        })
+    }
+
+    fn line(&self, resp3: bool, deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Line>>> {
+        Box::pin(async move {
+            let client = self.current()?;
+            let opened = raw::open(&self.connector, &client, resp3);
+            let line = self.bounded(&client, deadline, opened).await?;
+            Ok(Box::new(line) as Box<dyn Line>)
+        })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        channel: &'a str,
+        deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Box<dyn Feed>>> {
+        Box::pin(async move {
+            let client = self.current()?;
+            let call = feed::listen(&self.connector, &client, channel, &self.clock);
             match tokio::time::timeout_at(deadline.instant(), call).await {
                 Ok(feed) => feed
                     .map(|feed| Box::new(feed) as Box<dyn Feed>)

@@ -4,12 +4,14 @@
 use futures_util::future::try_join;
 
 use super::{
-    client::Client, command, command::Request, copies, locks, many, reply, scan, script, transact,
+    client::Client, command, command::Request, connect::Connector, copies, locks, many, raw, reply,
+    scan, script, transact,
 };
 use crate::{
     clock::Clock,
     entry::{Key, Ttl},
     error::{Error, ErrorKind, Result},
+    hash,
     op::Op,
     reply::Reply,
 };
@@ -17,6 +19,7 @@ use crate::{
 /// Performs one operation.
 pub(super) async fn perform(
     client: &Client,
+    connector: &Connector,
     op: &Op,
     value_max: usize,
     clock: &Clock,
@@ -24,8 +27,8 @@ pub(super) async fn perform(
     // What is rarer, or more than one command, is boxed: it does not make every call's future larger.
     match op {
         Op::Get { key, with_ttl: true } => Box::pin(get_with_ttl(client, key)).await,
-        Op::Get { key, .. }
-        | Op::GetRange { key, .. }
+        Op::Get { key, .. } => reply::of(op, client.get(key).await?, false, value_max),
+        Op::GetRange { key, .. }
         | Op::Length { key }
         | Op::TimeToLive { key }
         | Op::Set { key, .. }
@@ -56,6 +59,7 @@ pub(super) async fn perform(
         Op::Count { prefix } => Box::pin(scan::count(client, prefix)).await,
         Op::Copy(op) => Box::pin(copies::perform(client, op, value_max, clock)).await,
         Op::Lock(op) => Box::pin(locks::perform(client, op)).await,
+        Op::Raw(op) => Box::pin(raw::perform(client, connector, op)).await,
         Op::Query(_) | Op::Record(_) | Op::Fenced { .. } => {
             Err(Error::new(ErrorKind::Unsupported, "not an operation of this engine"))
         }
@@ -64,15 +68,29 @@ pub(super) async fn perform(
 
 /// One command or script there, one reply back.
 async fn one(client: &Client, key: &Key, op: &Op, value_max: usize) -> Result<Reply> {
-    match command::request(op, client.is_7(), value_max)? {
-        Request::Answered(reply) => Ok(reply),
-        Request::Native(command) => {
-            reply::of(op, client.call(key, &command).await?, false, value_max)
-        }
+    let command = match command::request(op, client.is_7(), value_max)? {
+        Request::Answered(reply) => return Ok(reply),
+        Request::Native(command) => command,
         Request::Script(script, command) => {
-            let run = Box::pin(client.run(key, script, &command));
-            reply::of(op, run.await?, true, value_max)
+            let run = async { client.run(key, script, &command).await };
+            return reply::of(op, Box::pin(run).await?, true, value_max);
         }
+    };
+    match client.once(key, command).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotInteger | ErrorKind::NotFloat) => {
+            Err(Box::pin(no_number(client, key, error)).await)
+        }
+        value => reply::of(op, value?, false, value_max),
+    }
+}
+
+/// The server takes a hash (`crate::hash`) for a string that is no number.
+async fn no_number(client: &Client, key: &Key, error: Error) -> Error {
+    let last = hash::MARK.len() - 1;
+    let look = command::on("GETRANGE", key).arg(0).arg(last).take();
+    match client.call(key, &look).await.and_then(reply::bytes) {
+        Ok(head) if hash::is_hash(&head) => hash::wrong_type(),
+        _ => error,
     }
 }
 

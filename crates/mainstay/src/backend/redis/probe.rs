@@ -9,13 +9,18 @@ use super::{
     info::{self, Info},
 };
 use crate::{
-    backend::{ProbeDepth, ProbeReport},
+    backend::{ProbeDepth, ProbeReport, skew},
+    clock::Clock,
     entry::Key,
     error::Result,
 };
 
 /// Every server answers, none is a replica, a cluster serves all its slots; on demand a key is written and read back.
-pub(super) async fn probe(client: &Client, depth: ProbeDepth) -> Result<ProbeReport> {
+pub(super) async fn probe(
+    client: &Client,
+    depth: ProbeDepth,
+    clock: &Clock,
+) -> Result<ProbeReport> {
     let infos = try_join_all(client.nodes().iter().map(|node| ask(node, client))).await?;
     if depth == ProbeDepth::WriteRead {
         let key = Key::from(PROBE_KEY);
@@ -31,7 +36,10 @@ pub(super) async fn probe(client: &Client, depth: ProbeDepth) -> Result<ProbeRep
             ("role", info.role),
             ("run_id", info.run_id),
             ("replication_id", info.replication_id),
+            ("maxmemory", info.memory_max),
             ("maxmemory_policy", info.memory_policy),
+            ("persistence", info.persistence),
+            ("clock_skew_ms", skew(info.unix_ms, clock)),
         ];
         report.facts = facts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     }
@@ -43,13 +51,13 @@ pub(super) async fn probe(client: &Client, depth: ProbeDepth) -> Result<ProbeRep
 
 async fn ask(node: &Node, client: &Client) -> Result<Info> {
     let mut questions = info::questions();
-    questions.add_command(info::memory());
+    info::add_questions(&mut questions);
     if client.slots().is_some() {
         questions.cmd("CLUSTER").arg("INFO");
     }
     let mut replies = node.send_all(&questions).await?.into_iter();
     let mut info = Info::read(&mut replies)?.writable()?;
-    info.add(replies.next().unwrap_or_default())?;
+    info.add_more(&mut replies)?;
     if let Some(reply) = replies.next() {
         info::cluster_is_up(reply)?;
     }

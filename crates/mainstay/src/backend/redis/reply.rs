@@ -10,7 +10,7 @@ use super::{classify, command::fits};
 use crate::{
     entry::{Record, Ttl},
     error::{Error, ErrorKind, Result},
-    op::{Condition, Op},
+    op::Op,
     reply::{Outcome, Reply, Written},
 };
 
@@ -25,8 +25,8 @@ pub(super) fn of(op: &Op, value: Value, is_script: bool, value_max: usize) -> Re
         Op::Length { .. } => Ok(Reply::Integer(integer(value)?)),
         Op::TimeToLive { .. } => Ok(Reply::Ttl(ttl(value)?)),
         Op::Set { .. } | Op::Delete { .. } if is_script => compared_reply(value),
-        Op::Set { condition, want_previous, .. } => set_reply(value, condition, *want_previous),
-        Op::Delete { want_previous, .. } => delete_reply(value, *want_previous),
+        Op::Set { .. } => set_reply(value),
+        Op::Delete { .. } => Ok(written(integer(value)? > 0)),
         Op::Expire { .. } => Ok(written(integer(value)? == 1)),
         Op::Increment { .. } => Ok(written_integer(true, integer(value)?)),
         Op::IncrementFloat { .. } => {
@@ -41,29 +41,12 @@ pub(super) fn of(op: &Op, value: Value, is_script: bool, value_max: usize) -> Re
     }
 }
 
-fn set_reply(value: Value, condition: &Condition, want_previous: bool) -> Result<Reply> {
-    if !want_previous {
-        return match value {
-            Value::Okay => Ok(written(true)),
-            Value::Nil => Ok(written(false)),
-            other => Err(classify::out_of_step(&other)),
-        };
+fn set_reply(value: Value) -> Result<Reply> {
+    match value {
+        Value::Okay => Ok(written(true)),
+        Value::Nil => Ok(written(false)),
+        other => Err(classify::out_of_step(&other)),
     }
-    let previous = optional_bytes(value)?.map(record);
-    let applied = match condition {
-        Condition::Absent => previous.is_none(),
-        Condition::Present => previous.is_some(),
-        _ => true,
-    };
-    Ok(Reply::Written(Written { applied, previous, ..Written::default() }))
-}
-
-fn delete_reply(value: Value, want_previous: bool) -> Result<Reply> {
-    if !want_previous {
-        return Ok(written(integer(value)? > 0));
-    }
-    let previous = optional_bytes(value)?.map(record);
-    Ok(Reply::Written(Written { applied: previous.is_some(), previous, ..Written::default() }))
 }
 
 fn compared_reply(value: Value) -> Result<Reply> {

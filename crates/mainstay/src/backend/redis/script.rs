@@ -62,7 +62,22 @@ macro_rules! conditional {
              elseif condition == 'IS' then holds = current == ARGV[2]\n\
              elseif condition == 'ISNOT' then holds = current ~= ARGV[2] end\n\
              local previous = ARGV[3] == '1' and current\n\
+             if previous and string.sub(previous, 1, 15) == '\\0mainstay:hash\\1' then\n\
+               return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')\n\
+             end\n\
              if not holds then return {0, previous} end\n",
+            $rest
+        )
+    };
+}
+
+/// Leaves where the key holds a hash (`crate::hash::MARK`): the script after it would look into it, or spoil it.
+macro_rules! strings_only {
+    ($rest:literal) => {
+        concat!(
+            "if redis.call('GETRANGE', KEYS[1], 0, 14) == '\\0mainstay:hash\\1' then\n\
+               return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')\n\
+             end\n",
             $rest
         )
     };
@@ -145,9 +160,17 @@ lua!(
 lua!(
     /// APPEND within a limit. ARGV: value, the longest length. → the new length, or -1 - the length that is there.
     APPEND,
-    "local length = redis.call('STRLEN', KEYS[1])\n\
+    strings_only!(
+        "local length = redis.call('STRLEN', KEYS[1])\n\
      if length + #ARGV[1] > tonumber(ARGV[2]) then return -1 - length end\n\
      return redis.call('APPEND', KEYS[1], ARGV[1])"
+    )
+);
+
+lua!(
+    /// SETRANGE. ARGV: offset, value. → the new length.
+    SET_RANGE,
+    strings_only!("return redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])")
 );
 
 lua!(

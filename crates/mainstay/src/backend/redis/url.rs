@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use redis::ProtocolVersion;
 
+use crate::config::text::shown_option;
 use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(test)]
@@ -76,7 +77,7 @@ pub(super) struct Target {
 /// `InvalidArgument`, naming the part and the fix, never the URL itself.
 pub(super) fn parse(url: &str) -> Result<Target> {
     let parts = Parts::of(url)?;
-    let mut options = Options::read(parts.query, parts.fragment)?;
+    let mut options = Options::read(url, parts.query, parts.fragment)?;
     let mut login = parts.login()?;
     login.user = login.user.or(options.user.take());
     login.password = login.password.or(options.password.take());
@@ -203,11 +204,14 @@ struct Options {
 }
 
 impl Options {
-    fn read(query: &str, fragment: &str) -> Result<Self> {
+    fn read(url: &str, query: &str, fragment: &str) -> Result<Self> {
         let mut options = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            options.set(name, decode(value)?)?;
+            if !options.set(name, decode(value)?)? {
+                let shown = shown_option(url, name);
+                return Err(invalid(&format!("`{shown}` is no option of a Redis URL")));
+            }
         }
         match fragment {
             "" => {}
@@ -217,7 +221,8 @@ impl Options {
         Ok(options)
     }
 
-    fn set(&mut self, name: &str, value: String) -> Result<()> {
+    /// False: there is no such option.
+    fn set(&mut self, name: &str, value: String) -> Result<bool> {
         match name {
             "user" => self.user = Some(value),
             "pass" | "password" => self.password = Some(value),
@@ -229,9 +234,9 @@ impl Options {
             "tls_cert_file" => self.tls.cert_file = Some(value.into()),
             "tls_key_file" => self.tls.key_file = Some(value.into()),
             "protocol" => self.protocol = Some(protocol(&value)?),
-            _ => return Err(invalid(&format!("`{name}` is no option of a Redis URL"))),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn tls(&mut self, scheme: &str) -> Result<Option<Tls>> {

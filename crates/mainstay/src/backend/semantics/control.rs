@@ -278,7 +278,7 @@ impl Cache {
             self.number += 1;
             let number = self.number;
             let new = Dirty { number, since_us: now_us, open_until_us: now_us };
-            let row = self.dirty.entry(key.clone()).or_insert(new);
+            let row = self.dirty.entry(key.entered(&self.dirty)).or_insert(new);
             row.number = number;
             youngest = youngest.max(row.since_us);
         }

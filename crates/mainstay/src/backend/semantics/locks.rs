@@ -8,12 +8,21 @@ use super::control::micros;
 use crate::{
     entry::Key,
     error::{Error, ErrorKind},
-    op::{Authority, Counting, Ground, LockOp, LockPage, LockRow, Member, Seat},
+    op::{Authority, Counting, Ground, LockOp, LockPage, LockRow, Member, Seat, Waiter},
     reply::{Locked, Reply},
 };
 
 #[cfg(test)]
 mod tests;
+
+/// How long it stands that a process waits, unless it says so again: longer than any pause between two looks.
+pub const NOTED_FOR: Duration = Duration::from_secs(2);
+
+/// How many grants a process that waits lets pass; the release after that keeps the lock for it.
+pub const PASSES_MAX: u64 = 16;
+
+/// For how long it is kept: longer than a pause between two looks, where nothing tells of a release.
+pub const KEPT_FOR: Duration = Duration::from_millis(100);
 
 /// One lock as it is stored. Rows are never deleted: the counter stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,10 +31,33 @@ pub struct Row {
     pub holder: Option<u128>,
     /// The last token.
     pub token: u64,
-    /// When the lease ends.
+    /// When the lease ends; without a holder: until when the lock is kept for the waiter, 0 where it is not.
     pub expires_us: i64,
     /// Who, for people.
     pub note: String,
+    /// The process that has waited longest of those who have said so.
+    pub waiter: Option<u128>,
+    /// Since when.
+    pub waiter_since_us: i64,
+    /// How long that stands; without a waiter: that some wait.
+    pub waiter_until_us: i64,
+    /// The token when somebody was noted first.
+    pub waiter_token: u64,
+}
+
+/// An acquisition, its ground given.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Under which number.
+    pub holder: u128,
+    /// For how long.
+    pub ttl: Duration,
+    /// Who counts.
+    pub counting: Counting,
+    /// Who, for people.
+    pub note: &'a str,
+    /// Who waits, if it is held.
+    pub waiter: Option<Waiter>,
 }
 
 /// What a backend keeps beside the locks.
@@ -59,13 +91,15 @@ impl LockState {
     /// Performs one operation.
     pub fn perform(&mut self, op: &LockOp, now_us: i64) -> Reply {
         match op {
-            LockOp::Acquire { name, holder, ttl, counting, note, ground } => {
+            LockOp::Acquire { name, holder, ttl, counting, note, ground, waiter } => {
                 if !self.fleet.allows(ground, now_us) {
                     return Reply::Lock(Locked::Refused);
                 }
                 let floor = self.fleet.floor;
-                let row = self.rows.entry(name.clone()).or_default();
-                Reply::Lock(row.acquire(*holder, *ttl, *counting, note, floor, now_us))
+                let row = self.rows.entry(name.entered(&self.rows)).or_default();
+                let (holder, ttl, counting, waiter) = (*holder, *ttl, *counting, *waiter);
+                let asking = Asking { holder, ttl, counting, note, waiter };
+                Reply::Lock(row.acquire(&asking, floor, now_us))
             }
             LockOp::Renew { name, holder, ttl, ground } => {
                 if !self.fleet.allows(ground, now_us) {
@@ -99,7 +133,7 @@ impl LockState {
 
     /// `LockOp::Fence`, and what a fenced write looks at first.
     pub fn fence(&mut self, resource: &Key, token: u64, now_us: i64) -> Locked {
-        let seen = self.fences.entry(resource.clone()).or_default();
+        let seen = self.fences.entry(resource.entered(&self.fences)).or_default();
         if *seen > token {
             return Locked::Fenced(*seen);
         }
@@ -133,27 +167,63 @@ impl LockState {
 
 impl Row {
     /// `LockOp::Acquire`, its ground given.
-    pub fn acquire(
-        &mut self,
-        holder: u128,
-        ttl: Duration,
-        counting: Counting,
-        note: &str,
-        floor: u64,
-        now_us: i64,
-    ) -> Locked {
-        let own = self.is_of(holder, now_us);
-        if self.is_held(now_us) && !own {
+    pub fn acquire(&mut self, asking: &Asking<'_>, floor: u64, now_us: i64) -> Locked {
+        let own = self.is_of(asking.holder, now_us);
+        let held = self.is_held(now_us) && !own;
+        if held || self.is_kept_from(asking.waiter, now_us) {
             let (left, note) = (span(self.expires_us, now_us), self.note.clone());
+            if let Some(waiter) = asking.waiter.filter(|_| held) {
+                self.note_waiter(waiter, now_us);
+            }
             return Locked::Held { left, note, token: self.token.max(floor) };
         }
-        if counting == Counting::Here && !own {
+        if !own {
+            self.let_pass(asking.waiter, now_us);
+        }
+        if asking.counting == Counting::Here && !own {
             self.token = self.token.max(floor) + 1;
         }
-        self.holder = Some(holder);
-        self.expires_us = now_us.saturating_add(micros(ttl));
-        note.clone_into(&mut self.note);
+        self.holder = Some(asking.holder);
+        self.expires_us = now_us.saturating_add(micros(asking.ttl));
+        asking.note.clone_into(&mut self.note);
         Locked::Granted { token: self.token.max(floor), now_us }
+    }
+
+    /// Whether it is free, and another has waited too long for it.
+    fn is_kept_from(&self, waiter: Option<Waiter>, now_us: i64) -> bool {
+        let other = self.waiter.is_some_and(|noted| waiter.is_none_or(|own| own.process != noted));
+        self.holder.is_none() && self.expires_us > now_us && other
+    }
+
+    /// Somebody waits: who has waited longest stands in the row.
+    fn note_waiter(&mut self, waiter: Waiter, now_us: i64) {
+        let since = now_us.saturating_sub(micros(waiter.waited));
+        let stands = self.waiter.is_some() && self.waiter_until_us > now_us;
+        let kept = if self.waiter == Some(waiter.process) {
+            // Said again in time; else each look would write.
+            self.waiter_until_us > now_us.saturating_add(micros(NOTED_FOR / 2))
+        } else {
+            self.waiter_since_us <= since
+        };
+        if stands && kept {
+            return;
+        }
+        if !stands {
+            self.waiter_token = self.token;
+        }
+        self.waiter = Some(waiter.process);
+        self.waiter_since_us = since;
+        self.waiter_until_us = now_us.saturating_add(micros(NOTED_FOR));
+    }
+
+    /// The lock is granted to one: whether another waits still.
+    fn let_pass(&mut self, waiter: Option<Waiter>, now_us: i64) {
+        let own = self.waiter == waiter.map(|waiter| waiter.process);
+        // It was kept in vain: once, and not again for one that is gone.
+        let in_vain = self.holder.is_none() && self.expires_us > 0;
+        if own || in_vain || self.waiter_until_us <= now_us {
+            self.waiter = None;
+        }
     }
 
     /// `LockOp::Commit`.
@@ -179,15 +249,19 @@ impl Row {
         if !self.is_of(holder, now_us) {
             return Locked::Gone;
         }
+        let passed = self.token.saturating_sub(self.waiter_token);
+        let stands = self.waiter.is_some() && self.waiter_until_us > now_us;
+        let kept = stands && passed >= PASSES_MAX;
         self.holder = None;
-        self.expires_us = 0;
+        self.expires_us = if kept { now_us.saturating_add(micros(KEPT_FOR)) } else { 0 };
         Locked::Granted { token: self.token, now_us }
     }
 
     /// For people.
     pub fn shown(&self, name: &Key, now_us: i64) -> LockRow {
         let left = self.is_held(now_us).then(|| span(self.expires_us, now_us));
-        LockRow { name: name.clone(), token: self.token, left, note: self.note.clone() }
+        let holder = left.and(self.holder);
+        LockRow { name: name.clone(), token: self.token, left, note: self.note.clone(), holder }
     }
 
     fn is_held(&self, now_us: i64) -> bool {

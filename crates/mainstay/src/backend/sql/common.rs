@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::SCHEMA_VERSION;
 use crate::{
+    backend::ProbeReport,
     backend::semantics::{Change, Slot, Stored, expiry_after},
     entry::{Key, Version},
     error::{Effect, Error, ErrorKind, Result},
@@ -72,7 +73,9 @@ impl Expiry {
 /// Refuses a value over the limit, in the words of `semantics`.
 pub(super) fn check_size(length: usize, max: usize) -> Result<()> {
     if length > max {
-        let message = format!("a value of {length} bytes is over the limit of {max} bytes");
+        let message = format!(
+            "a value of {length} bytes is over the limit of {max} bytes (limits.value_max)"
+        );
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok(())
@@ -133,11 +136,11 @@ impl LockedRow {
 /// The version in a row.
 ///
 /// # Errors
-/// `Corrupt` when the numbers cannot be a version.
+/// `WrongType` when the numbers cannot be a version.
 pub(super) fn version(epoch: i64, counter: i64) -> Result<Version> {
     match (u32::try_from(epoch), u64::try_from(counter)) {
         (Ok(epoch), Ok(counter)) => Ok(Version { epoch, counter }),
-        _ => Err(Error::new(ErrorKind::Corrupt, format!("not a version: {epoch}-{counter}"))),
+        _ => Err(super::unreadable(&format!("holds the version {epoch}-{counter}, which is none"))),
     }
 }
 
@@ -161,6 +164,20 @@ pub(super) fn check_schema(found: i64) -> Result<bool> {
 pub(super) fn lost(error: &Error) -> Error {
     let message = format!("no connection is left: {}", error.message());
     Error::new(ErrorKind::Disconnected, message)
+}
+
+/// Probes once more, over another connection, where the first was cut: an operator or a limit of age may have ended it,
+/// which says nothing of the server.
+pub(super) async fn again_if_cut<F>(probe: impl Fn() -> F) -> Result<ProbeReport>
+where
+    F: Future<Output = Result<ProbeReport>>,
+{
+    match probe().await {
+        Err(error) if error.kind() == ErrorKind::Disconnected => {
+            Ok(ProbeReport { reconnected: true, ..probe().await? })
+        }
+        probed => probed,
+    }
 }
 
 /// The error of a call that `close` has overtaken.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quick_cache::{Equivalent, Lifecycle, Weighter};
+use quick_cache::{Lifecycle, Weighter};
 
 use crate::{
     clock::Instant,
@@ -66,12 +66,13 @@ impl Kept {
         age + now.saturating_duration_since(at)
     }
 
-    pub(super) fn value(&self) -> &Bytes {
+    pub(crate) fn value(&self) -> &Bytes {
         &self.value
     }
 
+    /// Not an addition that excludes others: how hot a key is need not be exact, and each hit costs less.
     pub(super) fn hit(&self) {
-        self.hits.fetch_add(1, Relaxed);
+        self.hits.store(self.hits.load(Relaxed).saturating_add(1), Relaxed);
     }
 
     pub(super) fn hits(&self) -> u32 {
@@ -81,16 +82,6 @@ impl Kept {
 
 pub(super) fn weight(key: &Key, kept: &Kept) -> u64 {
     (key.as_bytes().len() as u64).saturating_add(kept.value.len() as u64).saturating_add(OVERHEAD)
-}
-
-/// The bytes of a key, hashed as the key itself is, so that a look needs no key of its own.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Bare<'a>(pub(super) &'a [u8]);
-
-impl Equivalent<Key> for Bare<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.0 == key.as_bytes()
-    }
 }
 
 /// Bytes.
@@ -103,13 +94,16 @@ impl Weighter<Key, Arc<Kept>> for Weight {
     }
 }
 
-/// SipHash under a secret that comes from the seed: a run repeats, and nobody can choose keys that meet.
+/// SipHash under a secret that comes from the seed: a run repeats, and nobody can choose keys that meet. The secret has been
+/// taken in already.
 #[derive(Clone, Debug)]
-pub(super) struct Seed(u128);
+pub(super) struct Seed(DefaultHasher);
 
 impl Seed {
     pub(super) fn new(entropy: &Entropy) -> Self {
-        Self(entropy.nonce())
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u128(entropy.nonce());
+        Self(hasher)
     }
 }
 
@@ -117,9 +111,7 @@ impl BuildHasher for Seed {
     type Hasher = DefaultHasher;
 
     fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u128(self.0);
-        hasher
+        self.0.clone()
     }
 }
 

@@ -36,7 +36,7 @@ impl Desk {
     }
 
     fn value(&self, key: &str) -> Option<String> {
-        let kept = self.l1.get(key.as_bytes(), &self.era, self.now)?;
+        let kept = self.l1.get(&Key::from(key), &self.era, self.now)?;
         self.l1.count(Some(&kept));
         Some(String::from_utf8(kept.record(self.now).value.to_vec()).unwrap())
     }
@@ -47,10 +47,32 @@ fn what_is_kept_is_found_and_what_is_told_of_is_not() {
     let desk = Desk::new();
     desk.keep(desk.seat("k").unwrap(), &record("v", 1));
     assert_eq!(desk.value("k").as_deref(), Some("v"));
-    let kept = desk.l1.get(b"k", &desk.era, desk.now).unwrap();
+    let kept = desk.l1.get(&Key::from("k"), &desk.era, desk.now).unwrap();
     assert_eq!(kept.age(desk.now + S), 2 * S);
     desk.l1.forget(&"k".into());
     assert_eq!(desk.value("k"), None);
+}
+
+#[test]
+fn other_bounds_hold_at_once() {
+    let desk = Desk::new();
+    let long = "v".repeat(4096);
+    for key in 0..200 {
+        let key = format!("k{key}");
+        desk.keep(desk.seat(&key).unwrap(), &record(&long, 1));
+    }
+    let before = desk.l1.status().bytes;
+    assert!(before > 512 << 10, "{before}");
+    desk.l1.set_bounds(256 << 10, 2 * S);
+    let status = desk.l1.status();
+    assert!(status.bytes <= 256 << 10, "{status:?}");
+    assert_eq!(status.max, 256 << 10);
+    // Too long for the smaller bound, and a shorter life for what still fits.
+    desk.keep(desk.seat("long").unwrap(), &record(&"v".repeat(5000), 2));
+    desk.keep(desk.seat("short").unwrap(), &record("v", 2));
+    assert_eq!((desk.value("long"), desk.value("short").as_deref()), (None, Some("v")));
+    let later = desk.now + 3 * S;
+    assert!(desk.l1.get(&Key::from("short"), &desk.era, later).is_none());
 }
 
 #[test]
@@ -121,7 +143,7 @@ fn a_value_goes_in_time_and_a_cap_counts_from_the_beginning() {
     let seat = desk.seat("k").unwrap();
     let later = desk.now + S;
     seat.keep(Kept::new(&record("v", 1), S, later), 60 * S, Some(3 * S), later);
-    let at = |after| desk.l1.get(b"k", &desk.era, desk.now + after).is_some();
+    let at = |after| desk.l1.get(&Key::from("k"), &desk.era, desk.now + after).is_some();
     assert!(at(2 * S));
     assert!(!at(3 * S));
     assert_eq!(desk.l1.status().entries, 0, "what has expired is let go of");

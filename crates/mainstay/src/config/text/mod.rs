@@ -10,8 +10,8 @@ mod url;
 
 #[cfg(feature = "schema")]
 pub use schema::{DurationText, SizeText};
-pub use url::redact_url;
 pub(super) use url::redacted_url;
+pub use url::{redact_url, shown_option};
 // Named by `#[serde(with = "text::...")]`.
 pub use quantity::{duration, durations, optional_duration, size};
 
@@ -43,12 +43,14 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// Reads `250ms`, `5s`, `10m`, `7d`, `1.5h`.
+/// Reads `250ms`, `5s`, `10m`, `7d`, `1.5h`; whole microseconds, and one at least of what is above zero, since nothing finer
+/// can be written.
 ///
 /// # Errors
 /// The problem and the fix, in words.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    parse_quantity(text, &DURATION_UNITS, DURATION_RULE, "s").map(Duration::from_nanos)
+    let nanos = parse_quantity(text, &DURATION_UNITS, DURATION_RULE, "s")?;
+    Ok(Duration::from_micros((nanos / 1000).max(u64::from(nanos > 0))))
 }
 
 /// Reads `64MiB`, `512KB`, `100B`.
@@ -66,10 +68,10 @@ fn parse_quantity(
     usual: &str,
 ) -> Result<u64, String> {
     let wrong = || {
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            bare_number(text, rule, usual)
-        } else if text.len() > ECHO_MAX {
+        if text.len() > ECHO_MAX {
             rule.to_owned()
+        } else if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            bare_number(text, rule, usual)
         } else {
             format!("`{}`: {rule}", text.escape_debug())
         }
@@ -89,6 +91,8 @@ fn parse_quantity(
         reason = "bounded below, saturating above"
     )]
     let scaled = (fraction * *factor as f64) as u64;
+    // What is above zero stays so.
+    let scaled = scaled.max(u64::from(fraction > 0.0));
     if scaled == u64::MAX { Err(too_large()) } else { Ok(scaled) }
 }
 

@@ -25,7 +25,8 @@ impl JsonSchema for DurationText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d)$",
+            // Or what the environment gives: `${TIMEOUT:-5s}`.
+            "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d)$|\$\{",
             "x-quantity": "duration",
         })
     }
@@ -43,7 +44,7 @@ impl JsonSchema for SizeText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": r"^[0-9]+(\.[0-9]+)?(B|KB|MB|GB|KiB|MiB|GiB)$",
+            "pattern": r"^[0-9]+(\.[0-9]+)?(B|KB|MB|GB|KiB|MiB|GiB)$|\$\{",
             "x-quantity": "size",
         })
     }

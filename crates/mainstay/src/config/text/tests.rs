@@ -101,3 +101,23 @@ proptest! {
         prop_assert!(redact_url(&text).len() <= text.len() + "***@?***".len());
     }
 }
+
+/// Found by the fuzz target `quantities`.
+#[test]
+fn what_is_finer_than_a_microsecond_is_written_as_it_was_read() {
+    for (text, micros) in [(".999999999999s", 999_999), ("0.0001us", 1), ("1.5us", 1), ("0us", 0)] {
+        let read = parse_duration(text).unwrap();
+        assert_eq!(read, Duration::from_micros(micros), "{text}");
+        assert_eq!(parse_duration(&format_duration(read)), Ok(read), "{text}");
+    }
+}
+
+#[test]
+fn an_option_is_named_unless_it_may_be_a_piece_of_a_password() {
+    assert_eq!(shown_option("redis://h?nonsense=1", "nonsense"), "nonsense");
+    for (url, name) in
+        [("redis://u:pa?ss@h", "ss@h"), ("redis://u:pa?ss=1@h", "ss"), ("r://h?a%20b", "a%20b")]
+    {
+        assert_ne!(shown_option(url, name), name, "{url}");
+    }
+}

@@ -28,6 +28,17 @@ pub fn redact_url(url: &str) -> String {
     format!("{scheme}:{slashes}{mark}{shown}{query}")
 }
 
+/// The name of an option of a URL, for an error. With an `@` behind the first `?` it may be a piece of a password that holds a
+/// `?`, and so it is left out.
+pub fn shown_option<'a>(url: &str, name: &'a str) -> &'a str {
+    let may_be_secret = url.split_once('?').is_some_and(|(_, query)| query.contains('@'));
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if may_be_secret || !is_word || name.len() > 32 {
+        return "what stands behind the `?` (a `?` of a password is written %3F)";
+    }
+    name
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))

@@ -321,7 +321,8 @@ fn forced_states_expire_and_can_be_taken_back() {
     for _ in 0..50 {
         assert_eq!(run(&mut breaker, Verdict::Failure, FAST, now), None);
     }
-    assert!(breaker.status(now).forced);
+    let status = breaker.status(now);
+    assert_eq!((status.forced, status.forced_for), (true, Some(minute)));
     now += minute;
     assert_eq!(breaker.advance(now, HALF).expect("expires").to, BreakerState::Closed);
     assert!(!breaker.status(now).forced);
@@ -330,6 +331,7 @@ fn forced_states_expire_and_can_be_taken_back() {
     assert!(!forced.as_ref().expect("a transition").cuts);
     let status = breaker.status(now);
     assert_eq!((status.state, status.reason.as_str()), (BreakerState::Isolated, "forced: drill"));
+    assert_eq!(status.forced_for, Some(minute));
     assert_eq!(breaker.acquire(now).expect_err("forced").retry_in, Some(minute));
     now += minute;
     assert_eq!(breaker.advance(now, HALF).expect("expires").to, BreakerState::HalfOpen);

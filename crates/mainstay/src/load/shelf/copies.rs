@@ -16,7 +16,7 @@ use crate::{
     entry::{Key, Record, Version},
     error::{Error, ErrorKind, Result},
     exec::{
-        Found, Reader, Road,
+        Found, Near, Reader, Road,
         fill::{self, Token},
         loaded, stale,
     },
@@ -92,26 +92,26 @@ impl Copies<'_> {
         };
         let closed =
             Look { copy: None, doubtful: None, ended: false, marks: None, lease: Lease::Closed };
-        let Some((_, view)) = reader.view(road) else { return away(self.not_ready()) };
+        let Some((_, view)) = reader.asks() else { return away(self.not_ready()) };
         let known_old = |key: &Key| view.is_dirty(key) || domain.is_around(key);
         if places.iter().any(known_old) {
             return closed;
         }
         let marks = marks::keys(&SharedMarks::Copies(self), tags);
-        let seats = places.each_ref().map(|key| reader.seat(road, key, Some(&view)));
+        let seats = places.each_ref().map(|key| reader.seat(road, key, Some(view)));
         let node = &road.nodes[domain.cache];
         let keys = places.iter().chain(&marks).map(|key| view.key_of(key)).collect();
         let op = Op::GetMany { keys };
         let patience = deadline.within(road.clock.now(), node.hedge().patience);
         let asked = guard::call(node, &op, patience).await.and_then(Reply::into_records);
         let stored = match asked {
-            Ok(stored) if reader.still_readable(road, &view) => stored,
+            Ok(stored) if reader.still_readable(road, view) => stored,
             Ok(_) => return away(self.not_ready()),
             Err(error) => return away(error),
         };
         let mut seen: Vec<Option<Seen>> = stored.into_iter().map(seen_in).collect();
         let of_marks = seen.split_off(places.len());
-        let mut looked = self.judge(&view, &places, seen);
+        let mut looked = self.judge(view, &places, seen);
         let values = marks.iter().zip(of_marks).map(|(key, seen)| match seen {
             Some(Seen::Value { value, .. }) if !known_old(key) => Some(value),
             _ => None,
@@ -129,9 +129,9 @@ impl Copies<'_> {
     /// What this process keeps of it.
     pub(super) fn near(&self, key: &Key) -> Option<Copy> {
         self.road.l1.of_route(self.route)?;
-        let reader = self.reader(self.road.clock.deadline_in(Duration::ZERO));
-        let found = places(key).iter().find_map(|key| reader.near(self.road, key))?;
-        let envelope = Envelope::decode(found.record?.value)?;
+        let near = Near { route: self.route, domain: Some(self.domain), session: None };
+        let found = places(key).iter().find_map(|key| near.get(self.road, key))?;
+        let envelope = Envelope::decode(&found.record?.value)?;
         Some(Copy { envelope, node: found.node.unwrap_or(self.domain.cache) })
     }
 
@@ -185,7 +185,7 @@ impl Copies<'_> {
         let mut best: Option<(usize, Envelope, Seen)> = None;
         for (at, seen) in seen.iter().enumerate() {
             let Some(Seen::Value { value, .. }) = seen else { continue };
-            let Some(envelope) = Envelope::decode(value.clone()) else { continue };
+            let Some(envelope) = Envelope::decode(value) else { continue };
             if best.as_ref().is_none_or(|(_, other, _)| other.loaded_at < envelope.loaded_at) {
                 best = Some((at, envelope, seen.clone().unwrap_or(Seen::Unreadable)));
             }
@@ -217,7 +217,7 @@ impl Copies<'_> {
         let kept = best.and_then(|(at, envelope, seen)| {
             let found = Found::of_copy(self.road, view, node, seen)?;
             // As long as it is fresh: what is stale is not served from here.
-            let ttl = envelope.left(self.now_ms());
+            let ttl = envelope.times().left(self.now_ms());
             let record = found.record.map(|record| Record { ttl: Some(ttl), ..record });
             (!ttl.is_zero()).then_some((at, Found { record, ..found }))
         });
@@ -239,9 +239,23 @@ impl Copies<'_> {
     ) -> Option<Right> {
         let keys = std::slice::from_ref(&place.key);
         let version = Version { epoch: 0, counter: self.road.clock.unix_us() };
-        let token =
-            fill::ask_token_for(self.road, self.domain, &place.view, keys, life, deadline).await?;
-        token.has(0).then_some(Right { token, place, version })
+        let Self { road, domain, .. } = *self;
+        match fill::ask_token_for(road, domain, &place.view, keys, life, deadline).await {
+            Ok(token) => token.has(0).then_some(Right { token, place, version }),
+            Err(Some(token)) => {
+                self.forgo(Right { token, place, version });
+                None
+            }
+            Err(None) => None,
+        }
+    }
+
+    /// Gives back, behind the caller, what may have been granted without an answer: all others would wait for its holder.
+    fn forgo(&self, right: Right) {
+        let (road, route, domain) = (self.road.clone(), self.route.clone(), self.domain.clone());
+        self.road.tasks.spawn_to_end(async move {
+            Copies { road: &road, route: &route, domain: &domain }.give_back(&right).await;
+        });
     }
 
     pub(super) async fn put(&self, right: Right, envelope: &Envelope, life: Duration) {
@@ -250,7 +264,7 @@ impl Copies<'_> {
         if !fits(road, &value) {
             return self.give_back(&right).await;
         }
-        let life = life.min(route.ttl_max[domain.cache].unwrap_or(Duration::MAX));
+        let life = life.min(route.ttl_max[domain.cache].get().unwrap_or(Duration::MAX));
         let Right { token, place, version } = right;
         let copy = CopyValue { value, version, life, ttl: Some(life) };
         let fill = token.fill(place.view.key_of(&place.key), copy);
@@ -298,7 +312,8 @@ impl Copies<'_> {
             route: self.route,
             record: self.domain.record,
             domain: Some(self.domain),
-            cached: self.road.has_lease(self.route),
+            view: self.road.leased(self.route, self.road.clock.now()),
+            looked: false,
             hedge: false,
             deadline,
             session: None,

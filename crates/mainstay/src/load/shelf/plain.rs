@@ -12,7 +12,7 @@ use super::{Copy, Lease, Look, Place, SharedMarks, fits, own_key};
 use crate::{
     clock::Deadline,
     entry::Key,
-    error::{ErrorKind, Result},
+    error::{Effect, ErrorKind, Result},
     exec::Road,
     guard,
     load::{
@@ -72,7 +72,7 @@ impl Plain<'_> {
                 let (value, held) = (stored.next().flatten(), stored.next().flatten());
                 let marks = stored.map(|record| record.map(|record| record.value));
                 let marks = Some(Marks::new(tags, marks));
-                let envelope = value.and_then(|record| Envelope::decode(record.value));
+                let envelope = value.and_then(|record| Envelope::decode(&record.value));
                 let lease = match held {
                     Some(held) => Lease::Held(number(&held.value)),
                     None => Lease::Vacant(Place::Plain),
@@ -99,7 +99,23 @@ impl Plain<'_> {
             want_previous: false,
         };
         let reply = guard::call(&self.road.nodes[self.node], &op, deadline).await;
-        reply.and_then(Reply::into_written).ok()?.applied.then_some(name)
+        match reply.and_then(Reply::into_written) {
+            Ok(written) => written.applied.then_some(name),
+            Err(error) => {
+                if error.effect() != Effect::None {
+                    self.forgo(key.clone(), name);
+                }
+                None
+            }
+        }
+    }
+
+    /// Gives back, behind the caller, what may have been granted without an answer: all others would wait for its holder.
+    fn forgo(&self, key: Key, right: Bytes) {
+        let (road, route, node) = (self.road.clone(), self.route.clone(), self.node);
+        self.road.tasks.spawn_to_end(async move {
+            Plain { road: &road, route: &route, node }.give_back(&key, right).await;
+        });
     }
 
     pub(super) async fn put(&self, key: &Key, right: Bytes, envelope: &Envelope, life: Duration) {
@@ -107,7 +123,7 @@ impl Plain<'_> {
         if !fits(self.road, &bytes) {
             return self.give_back(key, right).await;
         }
-        let life = life.min(self.route.ttl_max[self.node].unwrap_or(Duration::MAX));
+        let life = life.min(self.route.ttl_max[self.node].get().unwrap_or(Duration::MAX));
         let [value, lease] = places(key);
         let put = Change::Put { value: bytes.clone(), ttl: TtlChange::For(life) };
         let both = Op::Transact {

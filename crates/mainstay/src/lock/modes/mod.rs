@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     clock::Deadline,
+    entry::Key,
     error::Result,
     guard,
-    op::{LockOp, Op},
+    op::{LockOp, Op, Waiter},
     reply::{Locked, Reply},
 };
 
@@ -37,10 +38,12 @@ pub(crate) enum Mode {
 /// One attempt at a lock, under a number that was never used before.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) name: crate::entry::Key,
+    pub(crate) name: Key,
     pub(crate) holder: u128,
     pub(crate) ttl: Duration,
     pub(crate) note: String,
+    /// Who waits, if it is held.
+    pub(crate) waiter: Option<Waiter>,
 }
 
 /// What an attempt gave.
@@ -130,6 +133,16 @@ impl Mode {
             Mode::Single(single) => single.release(parts, claim, deadline).await,
             Mode::Quorum(quorum) => quorum.release(parts, claim, deadline).await,
             Mode::Failover(failover) => failover.release(parts, claim, deadline).await,
+        }
+    }
+
+    /// Which backends may tell of a release, and under which names they know this lock. A quorum keeps no waiters.
+    pub(crate) fn tells_of(&self, name: &Key) -> (Vec<usize>, Vec<Key>) {
+        match self {
+            Mode::Single(single) if single.word() == LockMode::Local => (Vec::new(), Vec::new()),
+            Mode::Single(single) => (vec![single.node()], vec![name.clone()]),
+            Mode::Quorum(_) => (Vec::new(), Vec::new()),
+            Mode::Failover(failover) => (failover.nodes().to_vec(), failover.names(name)),
         }
     }
 

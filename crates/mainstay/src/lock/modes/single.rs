@@ -63,6 +63,7 @@ impl Single {
             counting: Counting::Here,
             note: request.note.clone(),
             ground: Ground::Free,
+            waiter: request.waiter,
         };
         Ok(match parts.ask(self.node, op, deadline).await? {
             (Locked::Granted { token, .. }, sent) => {

@@ -61,25 +61,25 @@ pub(super) fn accepted(write: Op, now_unix_ms: i64) -> Result<Op> {
     Ok(match write {
         Op::Set { key, value, ttl, condition, want_previous } => {
             let ttl = absolute(ttl, now_unix_ms)?;
-            Op::Set { key: own(&key), value: copy(&value), ttl, condition, want_previous }
+            Op::Set { key: key.kept(), value: copy(&value), ttl, condition, want_previous }
         }
         Op::SetMany { entries, ttl, all_absent } => {
-            let entries = entries.iter().map(|(key, value)| (own(key), copy(value))).collect();
+            let entries = entries.iter().map(|(key, value)| (key.kept(), copy(value))).collect();
             Op::SetMany { entries, ttl: absolute(ttl, now_unix_ms)?, all_absent }
         }
         Op::Delete { key, condition, want_previous } => {
-            Op::Delete { key: own(&key), condition, want_previous }
+            Op::Delete { key: key.kept(), condition, want_previous }
         }
-        Op::DeleteMany { keys } => Op::DeleteMany { keys: keys.iter().map(own).collect() },
+        Op::DeleteMany { keys } => Op::DeleteMany { keys: keys.iter().map(Key::kept).collect() },
         Op::Expire { ttl: TtlChange::Keep, .. } => {
             let problem = "an expiry that stays as it is changes nothing";
             return Err(Error::new(ErrorKind::InvalidArgument, problem));
         }
         Op::Expire { key, ttl: TtlChange::For(ttl), condition } if ttl.is_zero() => {
-            Op::Expire { key: own(&key), ttl: TtlChange::At(now_unix_ms), condition }
+            Op::Expire { key: key.kept(), ttl: TtlChange::At(now_unix_ms), condition }
         }
         Op::Expire { key, ttl, condition } => {
-            Op::Expire { key: own(&key), ttl: absolute(ttl, now_unix_ms)?, condition }
+            Op::Expire { key: key.kept(), ttl: absolute(ttl, now_unix_ms)?, condition }
         }
         _ => return Err(unsupported(name)),
     })
@@ -99,10 +99,6 @@ fn absolute(ttl: TtlChange, now_unix_ms: i64) -> Result<TtlChange> {
             .map(|at| at.map_or(TtlChange::Clear, TtlChange::At)),
         TtlChange::Clear | TtlChange::Keep | TtlChange::At(_) => Ok(ttl),
     }
-}
-
-fn own(key: &Key) -> Key {
-    Key::new(copy(key.bytes()))
 }
 
 fn copy(bytes: &Bytes) -> Bytes {

@@ -107,6 +107,16 @@ impl Folder {
         u128::from_str_radix(digits, 16).ok().map(JournalId)
     }
 
+    /// It cannot be read, nor told from the segments.
+    pub(super) fn lost_identity(&self) -> Error {
+        let message = format!(
+            "the journal in {} has lost its identity, and without it its records cannot be checked: put the file \
+             `identity` back, or move the folder away to begin anew",
+            self.path.display()
+        );
+        Error::new(ErrorKind::Corrupt, message)
+    }
+
     pub(super) fn set_identity(&self, id: JournalId) -> Result<()> {
         let text = format!("{IDENTITY_WORD}{:032x}\n", id.0);
         self.replace(&self.path.join(IDENTITY), text.as_bytes())

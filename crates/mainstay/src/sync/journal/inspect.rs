@@ -32,6 +32,9 @@ pub(crate) fn inspect(dir: &Path) -> Result<Inspection> {
     let firsts = folder.segments()?;
     let told = || firsts.iter().find_map(|first| segment::journal_of(&folder, *first));
     let id = folder.identity().or_else(told).ok_or_else(|| {
+        if !firsts.is_empty() {
+            return folder.lost_identity();
+        }
         let message = format!("there is no journal in {}", dir.display());
         Error::new(ErrorKind::Misconfigured, message)
     })?;

@@ -14,6 +14,8 @@ mod export;
 mod folder;
 mod frame;
 mod full;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod inspect;
 mod lane;
 mod marks;
@@ -131,6 +133,11 @@ impl Journal {
             report: Arc::new(opened.report),
             clock,
         })
+    }
+
+    /// Takes over bounds. Nothing that waits is dropped for a smaller one; its files stay as large as they were to be.
+    pub(crate) fn set_limits(&self, limits: JournalLimits) {
+        self.shared.limits.set(limits);
     }
 
     /// What was found at the opening.

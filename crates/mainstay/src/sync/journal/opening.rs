@@ -22,11 +22,7 @@ use super::{
     state::Shared,
     writer::Writer,
 };
-use crate::{
-    clock::Clock,
-    entropy::Entropy,
-    error::{Error, ErrorKind, Result},
-};
+use crate::{clock::Clock, entropy::Entropy, error::Result};
 
 /// A journal as it was found.
 #[derive(Debug)]
@@ -55,7 +51,7 @@ pub(super) fn open(
         found.read(&folder, id, *first, firsts.last() == Some(first), &mut report)?;
     }
     found.done.extend(dead_seqs);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(limits));
     report.dead_letters = letters.len() as u64;
     shared.load_dead(letters);
     let (files, next_seq) = found.settle(&shared);
@@ -67,7 +63,6 @@ pub(super) fn open(
         folder,
         disk,
         dead,
-        limits,
         clock,
     };
     writer.clean();
@@ -89,14 +84,7 @@ fn identify(folder: &Folder, firsts: &[u64], entropy: &Entropy) -> Result<Journa
         None if firsts.iter().all(empty) && !folder.dead_letters().exists() => {
             JournalId(entropy.nonce())
         }
-        None => {
-            let message = format!(
-                "the journal in {} has lost its identity, and without it its records cannot be checked: put the file \
-                 `identity` back, or move the folder away to begin anew",
-                folder.path().display()
-            );
-            return Err(Error::new(ErrorKind::Corrupt, message));
-        }
+        None => return Err(folder.lost_identity()),
     };
     folder.set_identity(id)?;
     Ok(id)

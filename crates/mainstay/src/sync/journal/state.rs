@@ -11,18 +11,21 @@ use std::{
 };
 
 use super::{
+    JournalLimits,
     entry::{DeadLetter, JournalEntry},
     overlay::{Overlaid, Overlay},
 };
-use crate::entry::Key;
+use crate::{entry::Key, live::Live};
 
 /// Shared by the journal's handle and its writer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     /// Read without the lock: nothing waits nearly always.
     depth: AtomicU64,
     /// Bytes of all files of the journal.
     pub(super) disk_bytes: AtomicU64,
+    /// How much is taken before more is refused.
+    pub(super) limits: Live<JournalLimits>,
     state: Mutex<State>,
 }
 
@@ -42,6 +45,15 @@ pub(super) struct Pending {
 }
 
 impl Shared {
+    pub(super) fn new(limits: JournalLimits) -> Self {
+        Self {
+            depth: AtomicU64::new(0),
+            disk_bytes: AtomicU64::new(0),
+            limits: Live::new(limits),
+            state: Mutex::default(),
+        }
+    }
+
     pub(super) fn depth(&self) -> u64 {
         self.depth.load(Ordering::Acquire)
     }

@@ -202,6 +202,23 @@ async fn the_time_in_the_journal_counts() {
     assert!(journal.overlaid(&"z".into()).unwrap().gone(after));
 }
 
+#[tokio::test]
+async fn other_bounds_hold_for_the_next_write_and_what_waits_stays() {
+    let folder = Folder::new("bounds");
+    let journal = open(folder.path()).await;
+    let append = async |key: &str| {
+        let far = clock().deadline_in(Duration::from_secs(60));
+        journal.append(set(key, "v"), "", Base::default(), far).await
+    };
+    append("a").await.unwrap();
+    journal.set_limits(JournalLimits { bytes_max: 1, ..JournalLimits::default() });
+    assert_eq!(append("b").await.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(journal.depth(), 1);
+    journal.set_limits(JournalLimits::default());
+    append("b").await.unwrap();
+    assert_eq!(journal.depth(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_whose_time_is_over_is_not_taken() {
     let folder = Folder::new("deadline");

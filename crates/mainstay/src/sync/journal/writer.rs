@@ -4,7 +4,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    JournalLimits,
     dead::DeadLetters,
     disk::Disk,
     entry::{DeadLetter, JournalEntry},
@@ -30,7 +29,6 @@ pub(super) struct Writer {
     pub(super) marks: Marks,
     pub(super) dead: DeadLetters,
     pub(super) shared: Arc<Shared>,
-    pub(super) limits: JournalLimits,
     pub(super) clock: Clock,
 }
 
@@ -106,21 +104,22 @@ impl Writer {
 
     /// Whether one more fits behind what this batch takes already.
     fn room(&self, taken: u64, more: u64) -> Result<()> {
+        let limits = self.shared.limits.full();
         let used = self.segments.kept_bytes() + self.dead.bytes();
-        if used + taken + more > self.limits.bytes_max {
-            return Err(full::by_bytes(&self.limits, self.dead.bytes()));
+        if used + taken + more > limits.bytes_max {
+            return Err(full::by_bytes(&limits, self.dead.bytes()));
         }
         let oldest = self.shared.with(|state| state.oldest().map(|entry| entry.accepted_unix_ms));
         let age = oldest.map_or(0, |at| self.clock.unix_ms().saturating_sub(at));
-        if i128::from(age) > i128::try_from(self.limits.age_max.as_millis()).unwrap_or(i128::MAX) {
-            return Err(full::by_age(&self.limits));
+        if i128::from(age) > i128::try_from(limits.age_max.as_millis()).unwrap_or(i128::MAX) {
+            return Err(full::by_age(&limits));
         }
         Ok(())
     }
 
     /// Puts the writes on the disk, into a new segment when the one in use failed; returns the first number.
     fn commit(&mut self, jobs: &[Job], bytes: u64) -> Result<u64> {
-        let room = self.limits.bytes_max.saturating_sub(self.dead.bytes());
+        let room = self.shared.limits.get().bytes_max.saturating_sub(self.dead.bytes());
         self.segments.turn(bytes, room, self.shared.depth() == 0);
         let first_try = self.write(jobs);
         match first_try {

@@ -22,12 +22,15 @@ fn backend(name: &str, error: Option<&str>) -> BackendStatus {
         health: if error.is_some() { Health::Down } else { Health::Up },
         health_since: Duration::ZERO,
         drained: false,
+        drained_for: None,
+        injected: None,
         breaker: BreakerStatus {
             state: BreakerState::Closed,
             forced: false,
             reason: String::new(),
             since: Duration::ZERO,
             retry_in: None,
+            forced_for: None,
             failures: 0,
             calls: 0,
         },
@@ -39,7 +42,11 @@ fn backend(name: &str, error: Option<&str>) -> BackendStatus {
         calls: CallCounts::default(),
         latency_p50: None,
         latency_p99: None,
-        latency: LatencySnapshot::default(),
+        requests: Vec::new(),
+        transitions: Vec::new(),
+        flapping: false,
+        switches: 0,
+        recoveries: LatencySnapshot::default(),
         facts: Vec::new(),
     }
 }
@@ -48,6 +55,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
     Status {
         health: Health::Up,
         sentence: String::new(),
+        warnings: Vec::new(),
         uptime: Duration::ZERO,
         backends,
         routes: vec![RouteStatus {
@@ -56,6 +64,7 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
             promise: String::new(),
             readable: true,
             writable: true,
+            stale_served: 0,
         }],
         requests: Vec::new(),
         fallbacks: Vec::new(),
@@ -67,6 +76,9 @@ fn status(description: &str, backends: Vec<BackendStatus>) -> Status {
         overflowed_keys: 0,
         journal: None,
         locks: mainstay::status::LocksStatus::default(),
+        kpis: mainstay::status::Kpis::default(),
+        resilience: mainstay::status::Resilience::default(),
+        history: mainstay::status::HistoryStatus::default(),
     }
 }
 
@@ -107,6 +119,7 @@ Route       *  sqlite(record) ./mainstay-data/mainstay.db
 Ready in 38 ms.
 Try it      redis-cli -p 6390 set user:1 ada ex 60
             curl -i http://127.0.0.1:6391/v1/kv/user:1
+Break it    mainstay drill redis-outage --for 15s
 ",
         env!("CARGO_PKG_VERSION")
     );

@@ -8,6 +8,7 @@ use crate::resp::{
         Job, Parsed, Request,
         args::{integer, is, key, keys},
         encode,
+        part::Part,
         sequence::Sequence,
     },
     error::Failure,
@@ -20,7 +21,7 @@ pub(in crate::resp::command) fn exists(request: &Request<'_>) -> Parsed<Job> {
 
 /// TYPE key
 pub(in crate::resp::command) fn type_of(request: &Request<'_>) -> Parsed<Job> {
-    Ok(Job::Op(Op::Exists { keys: keys(&request.args[1..]) }, encode::type_of))
+    Ok(Job::Part(key(&request.args[1]), Part::Type))
 }
 
 /// RENAME key newkey

@@ -20,7 +20,8 @@ const PAGE_MAX: usize = 10_000;
 /// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
 pub(in crate::resp::command) fn scan(request: &Request<'_>) -> Parsed<Job> {
     let number = cursor(&request.args[1])?;
-    let (mut pattern, mut limit, mut strings) = (None, 10, true);
+    let (mut pattern, mut limit) = (None, 10);
+    let (mut nothing, mut hashes) = (false, None);
     let (options, left_over) = request.args[2..].as_chunks::<2>();
     for [option, value] in options {
         if is(option, "match") {
@@ -31,7 +32,8 @@ pub(in crate::resp::command) fn scan(request: &Request<'_>) -> Parsed<Job> {
                 _ => return Err(Failure::SYNTAX),
             };
         } else if is(option, "type") {
-            strings = is(value, "string");
+            hashes = Some(is(value, "hash"));
+            nothing = !is(value, "hash") && !is(value, "string");
         } else {
             return Err(Failure::SYNTAX);
         }
@@ -39,9 +41,10 @@ pub(in crate::resp::command) fn scan(request: &Request<'_>) -> Parsed<Job> {
     if !left_over.is_empty() {
         return Err(Failure::SYNTAX);
     }
-    let filter = if strings { Filter::of(pattern) } else { Filter::Nothing };
+    let filter = if nothing { Filter::Nothing } else { Filter::of(pattern) };
+    let hashes = hashes.filter(|_| !nothing);
     let (prefix, cursor) = place(request, number, filter.prefix())?;
-    Ok(Job::sequence(Sequence::Scan { prefix, cursor, limit, filter }))
+    Ok(Job::sequence(Sequence::Scan { prefix, cursor, limit, filter, hashes }))
 }
 
 /// Redis reads cursors with `strtoul`: a minus wraps, which no client sends.

@@ -9,6 +9,7 @@ use crate::resp::{
         Job, Parsed, Request,
         args::{expiry, expiry_keyword, integer, is, key, keys},
         encode,
+        part::Part,
         sequence::Sequence,
     },
     error::Failure,
@@ -62,13 +63,13 @@ pub(in crate::resp::command) fn getex(request: &Request<'_>) -> Parsed<Job> {
 
 /// STRLEN key
 pub(in crate::resp::command) fn strlen(request: &Request<'_>) -> Parsed<Job> {
-    Ok(Job::Op(Op::Length { key: key(&request.args[1]) }, encode::integer))
+    Ok(Job::Part(key(&request.args[1]), Part::Length))
 }
 
 /// GETRANGE key start end, and SUBSTR
 pub(in crate::resp::command) fn getrange(request: &Request<'_>) -> Parsed<Job> {
     let (start, end) = (integer(&request.args[2])?, integer(&request.args[3])?);
-    Ok(Job::Op(Op::GetRange { key: key(&request.args[1]), start, end }, encode::bytes))
+    Ok(Job::Part(key(&request.args[1]), Part::Range(start, end)))
 }
 
 /// SETRANGE key offset value

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Context;
+use crate::access::Users;
 use crate::resp::{
     client::Client,
     command::{
@@ -30,7 +31,7 @@ pub(super) fn kill(context: &mut Context<'_>) -> Parsed<()> {
             Ok(())
         }
         options => {
-            let (filter, skip_me) = filter(options)?;
+            let (filter, skip_me) = filter(options, &context.shared.guard.access.users())?;
             let (own, now) = (context.session.client.id, context.shared.clock().now());
             let closed = close(context, |client| {
                 !(skip_me && client.id == own)
@@ -39,6 +40,7 @@ pub(super) fn kill(context: &mut Context<'_>) -> Parsed<()> {
                         Test::Peer(address) => client.peer.to_string() == *address,
                         Test::Local(address) => client.local.to_string() == *address,
                         Test::Age(seconds) => client.age_seconds(now) >= *seconds,
+                        Test::User(name) => client.facts().user_name().as_bytes() == &name[..],
                         Test::Never => false,
                     })
             });
@@ -53,10 +55,11 @@ enum Test {
     Peer(String),
     Local(String),
     Age(u64),
+    User(Bytes),
     Never,
 }
 
-fn filter(options: &[Bytes]) -> Parsed<(Vec<Test>, bool)> {
+fn filter(options: &[Bytes], users: &Users) -> Parsed<(Vec<Test>, bool)> {
     let (mut tests, mut skip_me) = (Vec::new(), true);
     let (pairs, left_over) = options.as_chunks::<2>();
     if !left_over.is_empty() {
@@ -82,9 +85,10 @@ fn filter(options: &[Bytes]) -> Parsed<(Vec<Test>, bool)> {
                 tests.push(Test::Never);
             }
         } else if is(option, "user") {
-            if &value[..] != b"default" {
+            if users.find(value).is_none() {
                 return Err(Failure::new(format!("ERR No such user '{}'", text())));
             }
+            tests.push(Test::User(value.clone()));
         } else if is(option, "skipme") && (is(value, "yes") || is(value, "no")) {
             skip_me = is(value, "yes");
         } else {

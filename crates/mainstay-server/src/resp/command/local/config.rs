@@ -69,7 +69,7 @@ fn set(context: &mut Context<'_>) -> Parsed<()> {
 }
 
 fn values(shared: &Shared) -> Vec<(&'static str, String)> {
-    let config = &shared.config;
+    let config = shared.config();
     let seconds = config.idle_timeout.map_or(0, |timeout| timeout.as_secs());
     vec![
         ("appendfsync", "everysec".to_owned()),

@@ -4,12 +4,14 @@
 use bytes::Bytes;
 
 use super::Context;
+use crate::access::Door;
 use crate::resp::{
     command::{
         Parsed,
         args::{integer, is},
         local::client::checked_name,
         local::info::REDIS_VERSION,
+        multi::Multi,
     },
     error::Failure,
     reply::Protocol,
@@ -27,7 +29,7 @@ pub(in crate::resp::command) fn hello(context: &mut Context<'_>) -> Parsed<()> {
     if let Some((user, password)) = &options.credentials {
         authenticate(context, user, password)?;
     }
-    if !context.session.authenticated {
+    if context.session.user().is_none() {
         return Err(Failure::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
@@ -106,7 +108,7 @@ fn greet(context: &mut Context<'_>) {
 /// AUTH [user] password
 pub(in crate::resp::command) fn auth(context: &mut Context<'_>) -> Parsed<()> {
     match context.args {
-        [_, _] if context.shared.config.password.is_none() => {
+        [_, _] if context.shared.anonymous().is_some() => {
             return Err(Failure::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -120,32 +122,28 @@ pub(in crate::resp::command) fn auth(context: &mut Context<'_>) -> Parsed<()> {
     Ok(())
 }
 
-fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Parsed<()> {
-    // Without a password the default user takes any, as Redis's `nopass` does.
-    let expected = context.shared.config.password.as_deref();
-    let matches = expected.is_none_or(|expected| same_secret(expected.as_bytes(), password));
-    if !matches || user != b"default" {
+fn authenticate(context: &mut Context<'_>, name: &[u8], password: &[u8]) -> Parsed<()> {
+    let access = &context.shared.guard.access;
+    let Some(user) = access.by_password(name, password) else {
+        let peer = context.session.client.peer;
+        access.refuse_credentials(Door::Resp, Some(peer), context.shared.clock());
         return Err(Failure::fixed(
             "WRONGPASS invalid username-password pair or user is disabled.",
         ));
-    }
-    context.session.authenticated = true;
+    };
+    context.session.become_user(Some(user));
     Ok(())
-}
-
-/// Compares in a time that does not tell where the first difference is.
-fn same_secret(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = usize::from(expected.len() != given.len());
-    for (nth, byte) in given.iter().enumerate() {
-        let due = expected.get(nth % expected.len().max(1)).copied().unwrap_or(0);
-        difference |= usize::from(due ^ byte);
-    }
-    difference == 0
 }
 
 /// PING [message]
 pub(in crate::resp::command) fn ping(context: &mut Context<'_>) -> Parsed<()> {
+    let listens = context.session.subscribed.is_some() && context.out.protocol() == Protocol::Resp2;
     match context.args {
+        [_] | [_, _] if listens => {
+            context.out.array(2);
+            context.out.bulk(b"pong");
+            context.out.bulk(context.args.get(1).map_or(&b""[..], |text| text));
+        }
         [_] => context.out.simple("PONG"),
         [_, message] => context.out.bulk_shared(message.clone()),
         _ => return Err(Failure::arity("ping")),
@@ -172,8 +170,10 @@ pub(in crate::resp::command) fn select(context: &mut Context<'_>) -> Parsed<()> 
 pub(in crate::resp::command) fn reset(context: &mut Context<'_>) -> Parsed<()> {
     context.out.set_protocol(Protocol::Resp2);
     context.session.replies = Replies::On;
+    context.session.multi = Multi::default();
+    context.session.subscribed = None;
     context.out.set_muted(false);
-    context.session.authenticated = context.shared.config.password.is_none();
+    context.session.become_user(context.shared.anonymous());
     context.session.client.update(|facts| {
         facts.name.clear();
         facts.protocol = Protocol::Resp2;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use mainstay::status::Status;
+use mainstay::{Config, status::Status};
 
 use super::Context;
 use crate::resp::{
@@ -64,7 +64,8 @@ fn server(shared: &Shared, status: &Status, text: &mut String) -> std::fmt::Resu
         shared.local.port(),
         shared.clock().unix_us(),
         seconds / 86_400,
-    )
+    )?;
+    identity(shared, status, "run_id", text)
 }
 
 fn clients(shared: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
@@ -72,12 +73,22 @@ fn clients(shared: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
         text,
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nblocked_clients:0\r\n",
         shared.clients.count(),
-        shared.config.connections_max,
+        shared.config().connections_max,
     )
 }
 
-fn memory(_: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
-    write!(text, "maxmemory:0\r\nmaxmemory_policy:noeviction\r\n")
+fn memory(shared: &Shared, status: &Status, text: &mut String) -> std::fmt::Result {
+    // Of a record nothing goes by itself; of memory what was used least lately does.
+    let (max, policy) = match keeps_only_in_memory(status) {
+        true => (shared.storage.config().memory.max, "allkeys-lru"),
+        false => (0, "noeviction"),
+    };
+    write!(text, "maxmemory:{max}\r\nmaxmemory_policy:{policy}\r\n")
+}
+
+/// All keys live in the memory of this process and nowhere else: they live exactly as long as it does.
+fn keeps_only_in_memory(status: &Status) -> bool {
+    status.backends.iter().all(|backend| &*backend.name == Config::MEMORY)
 }
 
 fn persistence(_: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
@@ -91,15 +102,58 @@ fn stats(shared: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
         shared.clients.total(),
         shared.counters.commands.get(),
         shared.counters.rejected.get(),
-    )
+    )?;
+    for (what, count) in shared.guard.access.refusals() {
+        write!(text, "acl_access_denied_{what}:{count}\r\n")?;
+    }
+    Ok(())
 }
 
-fn replication(_: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
-    write!(text, "role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n")
+fn replication(shared: &Shared, status: &Status, text: &mut String) -> std::fmt::Result {
+    write!(text, "role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n")?;
+    identity(shared, status, "master_replid", text)
+}
+
+/// Who knows this may keep copies here: a new name says that they are gone. With a backend behind, or several, what is
+/// gone and what is not cannot be said by one name, and so no name is given.
+fn identity(shared: &Shared, status: &Status, field: &str, text: &mut String) -> std::fmt::Result {
+    match keeps_only_in_memory(status) {
+        true => write!(text, "{field}:{}\r\n", shared.run_id),
+        false => Ok(()),
+    }
 }
 
 fn cluster(_: &Shared, _: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "cluster_enabled:0\r\n")
+}
+
+/// What outages cost since the start, and the key figures of late; what has no value has no line.
+fn figures(status: &Status, text: &mut String) -> std::fmt::Result {
+    let since = &status.resilience;
+    write!(
+        text,
+        "connection_attempts:{}\r\nsuccessful_reconnections:{}\r\nstuck_retry_resets:{}\r\nrecoveries:{}\r\n",
+        since.connection_attempts,
+        since.successful_reconnections,
+        since.stuck_retry_resets,
+        since.recoveries,
+    )?;
+    let average = since.average_recovery.map(|average| average.as_secs_f64() * 1000.0);
+    for (name, value) in [
+        ("average_recovery_ms", average),
+        ("cache_hit_rate", since.cache_hit_rate),
+        ("database_fallback_rate", since.database_fallback_rate),
+    ] {
+        if let Some(value) = value {
+            write!(text, "{name}:{value:.4}\r\n")?;
+        }
+    }
+    for (name, kpi) in status.kpis.all() {
+        if let (Some(value), Some(met)) = (kpi.value, kpi.met) {
+            write!(text, "kpi_{name}:value={value:.4},met={}\r\n", u8::from(met))?;
+        }
+    }
+    Ok(())
 }
 
 fn resilience(_: &Shared, status: &Status, text: &mut String) -> std::fmt::Result {
@@ -112,6 +166,7 @@ fn resilience(_: &Shared, status: &Status, text: &mut String) -> std::fmt::Resul
         status.dirty_keys,
         status.backends.len(),
     )?;
+    figures(status, text)?;
     for backend in &status.backends {
         let (breaker, calls) = (&backend.breaker, &backend.calls);
         write!(

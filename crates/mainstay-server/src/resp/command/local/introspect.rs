@@ -1,28 +1,29 @@
 //! COMMAND: the table, as clients and redis-cli read it.
 //! It must not know what the commands do.
 
-use bytes::Bytes;
-
 use super::{Context, expect, subcommand, unknown_subcommand};
 use crate::resp::{
-    command::{Parsed, Spec, TABLE, args::is, find, script},
+    command::{FOREIGN, Parsed, Spec, TABLE, args::is},
     error::Failure,
     glob,
     reply::Output,
+    session::Shared,
 };
 
 /// COMMAND [subcommand ...]
 pub(in crate::resp::command) fn command(context: &mut Context<'_>) -> Parsed<()> {
     if context.args.len() == 1 {
-        context.out.array(TABLE.len());
-        TABLE.iter().for_each(|spec| describe(spec, context.out));
+        let all = all(context.shared);
+        context.out.array(all.len());
+        all.into_iter().for_each(|spec| describe(spec, context.out));
         return Ok(());
     }
     let name = subcommand(context.args);
     match name.as_ref().map_or(&b""[..], |name| name.as_bytes()) {
         b"count" => {
             expect(context.args, 2..=2, "command|count")?;
-            context.out.integer(i64::try_from(TABLE.len()).unwrap_or(0));
+            let count = all(context.shared).len();
+            context.out.integer(i64::try_from(count).unwrap_or(0));
             Ok(())
         }
         b"info" => {
@@ -37,6 +38,14 @@ pub(in crate::resp::command) fn command(context: &mut Context<'_>) -> Parsed<()>
         b"getkeys" => getkeys(context),
         _ => Err(unknown_subcommand(context.args, "COMMAND")),
     }
+}
+
+/// Every command that is taken here, by name.
+fn all(shared: &Shared) -> Vec<&'static Spec> {
+    let foreign = FOREIGN.iter().filter(|_| shared.passing.is_on());
+    let mut all: Vec<&Spec> = TABLE.iter().chain(foreign).copied().collect();
+    all.sort_unstable_by_key(|spec| spec.name);
+    all
 }
 
 fn describe(spec: &Spec, out: &mut Output) {
@@ -62,13 +71,14 @@ fn describe(spec: &Spec, out: &mut Output) {
 fn info(context: &mut Context<'_>) {
     let names = &context.args[2..];
     if names.is_empty() {
-        context.out.array(TABLE.len());
-        TABLE.iter().for_each(|spec| describe(spec, context.out));
+        let all = all(context.shared);
+        context.out.array(all.len());
+        all.into_iter().for_each(|spec| describe(spec, context.out));
         return;
     }
     context.out.array(names.len());
     for name in names {
-        match find(name) {
+        match context.shared.passing.spec(name) {
             Some(spec) => describe(spec, context.out),
             None => context.out.null(),
         }
@@ -78,9 +88,9 @@ fn info(context: &mut Context<'_>) {
 fn docs(context: &mut Context<'_>) {
     let names = &context.args[2..];
     let specs: Vec<&Spec> = if names.is_empty() {
-        TABLE.to_vec()
+        all(context.shared)
     } else {
-        names.iter().filter_map(|name| find(name)).collect()
+        names.iter().filter_map(|name| context.shared.passing.spec(name)).collect()
     };
     let out = &mut context.out;
     out.map(specs.len());
@@ -98,7 +108,7 @@ fn docs(context: &mut Context<'_>) {
 
 fn list(context: &mut Context<'_>) -> Parsed<()> {
     let names: Vec<&str> = match &context.args[2..] {
-        [] => TABLE.iter().map(|spec| spec.name).collect(),
+        [] => all(context.shared).into_iter().map(|spec| spec.name).collect(),
         [filter, kind, value] if is(filter, "filterby") => {
             let wanted: Box<dyn Fn(&Spec) -> bool> = if is(kind, "pattern") {
                 Box::new(|spec| glob::matches(value, spec.name.as_bytes()))
@@ -109,7 +119,8 @@ fn list(context: &mut Context<'_>) -> Parsed<()> {
             } else {
                 return Err(Failure::SYNTAX);
             };
-            TABLE.iter().filter(|spec| wanted(spec)).map(|spec| spec.name).collect()
+            let all = all(context.shared).into_iter();
+            all.filter(|spec| wanted(spec)).map(|spec| spec.name).collect()
         }
         _ => return Err(Failure::SYNTAX),
     };
@@ -123,34 +134,19 @@ fn getkeys(context: &mut Context<'_>) -> Parsed<()> {
         return Err(Failure::arity("command|getkeys"));
     }
     let command = &context.args[2..];
-    let spec = find(&command[0]).ok_or(Failure::fixed("ERR Invalid command specified"))?;
-    if spec.name.starts_with("eval") {
-        let keys = script::keys_of(command).filter(|keys| !keys.is_empty());
-        let none = Failure::fixed("ERR The command has no key arguments");
-        let keys = keys.ok_or(none)?;
-        context.out.array(keys.len());
-        keys.iter().for_each(|key| context.out.bulk(key));
-        return Ok(());
-    }
-    if spec.keys.0 == 0 {
-        return Err(Failure::fixed("ERR The command has no key arguments"));
-    }
+    let spec = context
+        .shared
+        .passing
+        .spec(&command[0])
+        .ok_or(Failure::fixed("ERR Invalid command specified"))?;
     if !spec.takes(command.len()) {
         return Err(Failure::fixed("ERR Invalid number of arguments specified for command"));
     }
-    let keys = keys_of(spec, command);
+    let keys = spec.keys_in(command);
+    if keys.is_empty() {
+        return Err(Failure::fixed("ERR The command has no key arguments"));
+    }
     context.out.array(keys.len());
     keys.into_iter().for_each(|key| context.out.bulk(key));
     Ok(())
-}
-
-fn keys_of<'a>(spec: &Spec, command: &'a [Bytes]) -> Vec<&'a Bytes> {
-    let (first, last, step) = spec.keys;
-    let count = i64::try_from(command.len()).unwrap_or(i64::MAX);
-    let last = if last < 0 { count + last } else { last };
-    let index = |at: i64| usize::try_from(at).unwrap_or(0);
-    (index(first)..=index(last))
-        .step_by(index(step).max(1))
-        .filter_map(|at| command.get(at))
-        .collect()
 }

@@ -10,6 +10,7 @@ use crate::resp::{
     session::{Session, Shared},
 };
 
+pub(super) mod acl;
 pub(super) mod client;
 pub(super) mod client_kill;
 pub(super) mod config;

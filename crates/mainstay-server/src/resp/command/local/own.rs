@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mainstay::{BreakerCommand, config::text::parse_duration};
+use mainstay::{Actor, BreakerCommand, config::text::parse_duration};
 
 use super::{Context, help};
-use crate::resp::{
-    command::{
-        Parsed,
-        args::{integer, is},
+use crate::{
+    access::Door,
+    resp::{
+        command::{
+            Parsed,
+            args::{integer, is},
+        },
+        error::Failure,
     },
-    error::Failure,
 };
 
 /// How long a breaker is forced when no time is given.
@@ -92,9 +95,11 @@ pub(in crate::resp::command) fn breaker(context: &mut Context<'_>) -> Parsed<()>
     } else {
         return Err(Failure::SYNTAX);
     };
-    let reason = format!("by {}: {reason}", context.session.client.peer);
+    let door = format!("resp {}", context.session.client.peer.ip());
+    let user = context.session.user();
+    let actor = Actor::new(user.map_or(door.clone(), |user| user.signed(Door::Resp, door)));
     let backend = String::from_utf8_lossy(backend);
-    context.shared.storage.breaker(&backend, command, &reason)?;
+    context.shared.storage.breaker_by(&backend, command, &reason, &actor)?;
     context.out.ok();
     Ok(())
 }

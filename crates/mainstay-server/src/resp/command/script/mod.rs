@@ -5,13 +5,17 @@ use bytes::Bytes;
 use mainstay::Key;
 
 use super::{Job, Parsed, Request, args::integer};
-use crate::resp::error::Failure;
+use crate::{
+    resp::{error::Failure, reply::Output},
+    script::Value,
+};
 
 mod commands;
 mod run;
 mod world;
 
-pub(in crate::resp) use run::{Desk, run};
+pub(in crate::resp) use run::{Desk, run, within};
+pub(in crate::resp) use world::World;
 
 /// What EVAL, EVALSHA or SCRIPT asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +47,13 @@ pub(in crate::resp) struct Eval {
 enum Source {
     Text(Bytes),
     Sha(Bytes),
+}
+
+impl Eval {
+    /// Whether it was asked for as one that changes nothing.
+    pub(in crate::resp::command) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
 }
 
 impl Script {
@@ -95,12 +106,22 @@ pub(in crate::resp::command) fn evalsha_ro(request: &Request<'_>) -> Parsed<Job>
 /// SCRIPT LOAD | EXISTS | FLUSH | KILL | HELP
 pub(in crate::resp::command) use commands::script;
 
-/// The keys of an EVAL, for COMMAND GETKEYS.
-pub(in crate::resp::command) fn keys_of(command: &[Bytes]) -> Option<&[Bytes]> {
-    let count = usize::try_from(integer(command.get(2)?).ok()?).ok()?;
-    command.get(3..)?.get(..count)
-}
-
 fn key_of(bytes: &Bytes) -> Key {
     Key::from(bytes.clone())
+}
+
+/// Writes what a script answers.
+pub(in crate::resp) fn encode_script(value: Value, out: &mut Output) {
+    match value {
+        Value::Nil => out.null(),
+        Value::Integer(number) => out.integer(number),
+        Value::Bulk(bytes) => out.bulk_shared(bytes),
+        Value::Status(text) => out.simple(&String::from_utf8_lossy(&text)),
+        Value::Error(text) => out.error(&text),
+        Value::Double(number) => out.double(number),
+        Value::Array(values) => {
+            out.array(values.len());
+            values.into_iter().for_each(|value| encode_script(value, out));
+        }
+    }
 }

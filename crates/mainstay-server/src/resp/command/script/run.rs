@@ -1,10 +1,12 @@
 //! Runs a script on what its keys hold, and has what it changed committed in one step.
 //! It must not know what a command of a script means (`world`), nor Lua.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mainstay::{CallOptions, Decision, Error, ErrorKind, Result, Snapshot, Storage};
+use mainstay::{
+    CallOptions, Decision, Error, ErrorKind, Op, RawOp, RawValue, Result, Snapshot, Storage,
+};
 
 use super::{Eval, Script, Source, commands::HELP, key_of, world::World};
 use crate::{
@@ -28,15 +30,17 @@ pub(in crate::resp) struct Desk {
 }
 
 /// Performs what was asked.
-pub(in crate::resp) async fn run(caller: Caller<'_>, desk: &Desk, script: Script) -> Value {
+/// `at_redis`: the Redis to which scripts are passed through as well: there they are loaded too.
+pub(in crate::resp) async fn run(
+    caller: Caller<'_>,
+    desk: &Desk,
+    at_redis: Option<&Arc<str>>,
+    script: Script,
+) -> Value {
     let done = match script {
         Script::Eval(eval) => evaluate(caller, desk, eval).await,
-        Script::Load(text) => load(caller.storage, desk, text).await,
-        Script::Exists(shas) => Ok(Value::Array(
-            shas.iter()
-                .map(|sha| Value::Integer(i64::from(desk.scripts.get(sha).is_some())))
-                .collect(),
-        )),
+        Script::Load(text) => load(caller.storage, desk, at_redis, text).await,
+        Script::Exists(shas) => Ok(exist(caller.storage, desk, at_redis, &shas).await),
         Script::Flush => {
             desk.scripts.clear();
             Ok(Value::ok())
@@ -50,7 +54,67 @@ pub(in crate::resp) async fn run(caller: Caller<'_>, desk: &Desk, script: Script
     done.unwrap_or_else(|error| error)
 }
 
-async fn load(storage: &Storage, desk: &Desk, text: Bytes) -> std::result::Result<Value, Value> {
+/// Which scripts are known, wherever they may be run. While Redis is away, here.
+async fn exist(
+    storage: &Storage,
+    desk: &Desk,
+    at_redis: Option<&Arc<str>>,
+    shas: &[Bytes],
+) -> Value {
+    let there = match at_redis {
+        Some(backend) => ask_redis(storage, backend, "EXISTS", shas).await,
+        None => None,
+    };
+    let there = match there {
+        Some(RawValue::Array(flags)) => flags,
+        _ => Vec::new(),
+    };
+    let known = |(nth, sha): (usize, &Bytes)| {
+        let here = desk.scripts.get(sha).is_some();
+        let there = there.get(nth).is_none_or(|flag| *flag == RawValue::Integer(1));
+        Value::Integer(i64::from(here && there))
+    };
+    Value::Array(shas.iter().enumerate().map(known).collect())
+}
+
+/// Asks SCRIPT of Redis; `None`: it does not answer.
+async fn ask_redis(
+    storage: &Storage,
+    backend: &Arc<str>,
+    word: &'static str,
+    args: &[Bytes],
+) -> Option<RawValue> {
+    let words = [Bytes::from_static(b"SCRIPT"), Bytes::from_static(word.as_bytes())];
+    let op = Op::Raw(RawOp {
+        backend: Arc::clone(backend),
+        words: words.into_iter().chain(args.iter().cloned()).collect(),
+        keys: Vec::new(),
+        resp3: true,
+        reads: true,
+    });
+    let answer = storage.execute(&op, CallOptions::default()).await.ok()?;
+    answer.reply.into_raw().ok().map(|value| *value)
+}
+
+async fn load(
+    storage: &Storage,
+    desk: &Desk,
+    at_redis: Option<&Arc<str>>,
+    text: Bytes,
+) -> std::result::Result<Value, Value> {
+    if let Some(backend) = at_redis {
+        match ask_redis(storage, backend, "LOAD", std::slice::from_ref(&text)).await {
+            Some(RawValue::Bulk(sha)) => {
+                // It may be meant for Redis alone: whether it can be run here is seen when it is.
+                if let Ok(program) = Program::new(text) {
+                    desk.scripts.put(&program);
+                }
+                return Ok(Value::Bulk(sha));
+            }
+            Some(RawValue::Error(text)) => return Err(Value::Error(text)),
+            _ => {}
+        }
+    }
     let program = Program::new(text).map_err(Value::Error)?;
     let time = storage.config().limits.deadline;
     let compiled = desk.pool.compile(program.clone(), time).await;
@@ -64,14 +128,7 @@ async fn evaluate(
     desk: &Desk,
     eval: Eval,
 ) -> std::result::Result<Value, Value> {
-    let program = match &eval.source {
-        Source::Sha(sha) => desk.scripts.get(sha).ok_or_else(|| Value::error(NO_SCRIPT))?,
-        Source::Text(text) => {
-            let program = Program::new(text.clone()).map_err(Value::Error)?;
-            desk.scripts.put(&program);
-            program
-        }
-    };
+    let program = known(desk, &eval)?;
     let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
     let native = program.native.filter(|_| !eval.read_only && !program.no_writes);
     if let Some((op, count)) = native.and_then(|native| native.op(&eval.keys, &eval.argv)) {
@@ -111,13 +168,52 @@ impl Work<'_> {
         let inputs =
             Inputs { keys: eval.keys.clone(), argv: eval.argv.clone(), version: REDIS_VERSION };
         let clock = storage.clock().clone();
-        let value_max = usize::try_from(storage.config().limits.value_max).unwrap_or(usize::MAX);
+        let value_max = storage.config().limits.value_max();
         let read_only = eval.read_only || program.no_writes;
         let world = move || World::new(read, clock, value_max, read_only);
         let ran = desk.pool.run(program.clone(), inputs, world, time).await;
         let (output, world) = ran.map_err(refusal)?;
         let changes = world.map_or_else(Vec::new, World::changes);
         Ok(Decision { changes, output })
+    }
+}
+
+/// Runs a script as one command of a transaction: on its `world`, which it changes only if it comes to its end.
+///
+/// # Errors
+/// The script could not be run at all.
+pub(in crate::resp) async fn within(
+    desk: &Desk,
+    script: Script,
+    world: &mut World,
+    time: Duration,
+) -> Result<Value> {
+    let Script::Eval(eval) = script else {
+        return Ok(Value::error("ERR SCRIPT is not allowed in a transaction of Mainstay"));
+    };
+    let program = match known(desk, &eval) {
+        Ok(program) => program,
+        Err(value) => return Ok(value),
+    };
+    let inputs = Inputs { keys: eval.keys, argv: eval.argv, version: REDIS_VERSION };
+    let host = world.again(eval.read_only || program.no_writes);
+    let (output, host) =
+        desk.pool.run(program, inputs, move || host, time).await.map_err(refusal)?;
+    if let Some(host) = host {
+        *world = host.writable();
+    }
+    Ok(output)
+}
+
+/// The text of a script.
+fn known(desk: &Desk, eval: &Eval) -> std::result::Result<Program, Value> {
+    match &eval.source {
+        Source::Sha(sha) => desk.scripts.get(sha).ok_or_else(|| Value::error(NO_SCRIPT)),
+        Source::Text(text) => {
+            let program = Program::new(text.clone()).map_err(Value::Error)?;
+            desk.scripts.put(&program);
+            Ok(program)
+        }
     }
 }
 

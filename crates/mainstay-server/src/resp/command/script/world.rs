@@ -8,17 +8,25 @@ use mainstay::{
     Answer, Change, Clock, ExpireCondition, Freshness, Key, Op, OpClass, Record, Reply, Snapshot,
     Ttl, TtlChange, Version, Worth,
     backend::semantics::{self, Bounds, Slot, Stored, apply, range_of, ttl_left},
+    hash::{Hash, is_hash, wrong_type},
 };
 
-use super::super::{Handler, Job, Request, Spec, args::Name, find, sequence::Sequence};
+use super::super::{
+    Handler, Job, Request, Spec,
+    args::{Name, integer},
+    find,
+    hash::{self, Ask, Call},
+    sequence::{Outcome, Sequence},
+};
 use crate::{
     resp::{cursor::Cursors, error::Failure, reply::Output},
     script::{Host, Value},
 };
 
 /// The commands that a script may call, by name.
-const CALLABLE: [&str; 37] = [
+const CALLABLE: [&str; 55] = [
     "append",
+    "copy",
     "decr",
     "decrby",
     "del",
@@ -32,6 +40,21 @@ const CALLABLE: [&str; 37] = [
     "getex",
     "getrange",
     "getset",
+    "hdel",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hincrby",
+    "hincrbyfloat",
+    "hkeys",
+    "hlen",
+    "hmget",
+    "hmset",
+    "hscan",
+    "hset",
+    "hsetnx",
+    "hstrlen",
+    "hvals",
     "incr",
     "incrby",
     "incrbyfloat",
@@ -44,6 +67,8 @@ const CALLABLE: [&str; 37] = [
     "pexpiretime",
     "psetex",
     "pttl",
+    "rename",
+    "renamenx",
     "set",
     "setex",
     "setnx",
@@ -57,22 +82,11 @@ const CALLABLE: [&str; 37] = [
     "unlink",
 ];
 
-/// Commands of Redis on what Mainstay does not keep: hashes, lists, sets, sorted sets, channels.
-const KEPT_ELSEWHERE: [&str; 34] = [
+/// Commands of Redis on what Mainstay does not keep: lists, sets, sorted sets, channels.
+const KEPT_ELSEWHERE: [&str; 23] = [
     "blpop",
     "brpop",
-    "hdel",
-    "hexists",
-    "hget",
-    "hgetall",
-    "hincrby",
-    "hkeys",
-    "hlen",
-    "hmget",
-    "hmset",
-    "hset",
-    "hsetnx",
-    "hvals",
+    "hexpire",
     "llen",
     "lindex",
     "lpop",
@@ -97,11 +111,17 @@ const KEPT_ELSEWHERE: [&str; 34] = [
 
 const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
 
+const READ_ONLY: &str = "ERR Write commands are not allowed from read-only scripts.";
+
+fn undeclared() -> Failure {
+    Failure::fixed("ERR Script attempted to access a non local key in a cluster node")
+}
+
 /// No version of a slot is ever looked at.
 const NO_VERSION: Version = Version { epoch: 0, counter: 0 };
 
 /// One key as the script has left it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     stored: Option<Stored>,
     was_there: bool,
@@ -111,19 +131,26 @@ struct Held {
     ttl: TtlChange,
 }
 
-/// The keys of one script, at one time.
+/// The keys of one script or transaction, at one time.
 #[derive(Debug)]
-pub(super) struct World {
+pub(in crate::resp) struct World {
     held: BTreeMap<Key, Held>,
     clock: Clock,
     now: i64,
     bounds: Bounds,
     cursors: Cursors,
     read_only: bool,
+    /// The hash that was written last: a transaction writes to one again and again.
+    last: Option<(Key, Bytes, Hash)>,
 }
 
 impl World {
-    pub(super) fn new(read: Snapshot, clock: Clock, value_max: usize, read_only: bool) -> Self {
+    pub(in crate::resp) fn new(
+        read: Snapshot,
+        clock: Clock,
+        value_max: usize,
+        read_only: bool,
+    ) -> Self {
         let now = clock.unix_ms();
         let held = read.into_iter().map(|(key, record)| {
             let stored = record.map(|record| stored(record, now));
@@ -132,11 +159,11 @@ impl World {
         });
         let held = held.collect();
         let bounds = Bounds { value_max };
-        Self { held, clock, now, bounds, cursors: Cursors::default(), read_only }
+        Self { held, clock, now, bounds, cursors: Cursors::default(), read_only, last: None }
     }
 
     /// What the script has changed.
-    pub(super) fn changes(self) -> Vec<(Key, Change)> {
+    pub(in crate::resp) fn changes(self) -> Vec<(Key, Change)> {
         let change = |(key, held): (Key, Held)| {
             let Held { stored, was_there, changed, ttl } = held;
             let change = match stored {
@@ -151,12 +178,51 @@ impl World {
         self.held.into_iter().filter_map(change).collect()
     }
 
-    fn command(&mut self, words: &[Bytes]) -> Result<Value, Failure> {
+    /// The same for commands that write.
+    pub(super) fn writable(self) -> Self {
+        Self { read_only: false, ..self }
+    }
+
+    /// The same once more, for a script that may or may not come to its end.
+    pub(super) fn again(&self, read_only: bool) -> Self {
+        let (held, clock) = (self.held.clone(), self.clock.clone());
+        let (now, bounds) = (self.now, self.bounds);
+        Self { held, clock, now, bounds, cursors: Cursors::default(), read_only, last: None }
+    }
+
+    /// Whether a command of this name can be performed here.
+    pub(in crate::resp) fn takes(name: &str) -> bool {
+        CALLABLE.contains(&name)
+    }
+
+    /// Performs one command and writes what it answers, an error too.
+    pub(in crate::resp) fn answer(&mut self, words: &[Bytes], out: &mut Output) {
+        if let Err(failure) = self.perform_into(words, out) {
+            out.error(failure.text());
+        }
+    }
+
+    fn perform_into(&mut self, words: &[Bytes], out: &mut Output) -> Result<(), Failure> {
+        let name = words.first().and_then(|word| Name::of(word));
+        match (name.as_ref().map_or(&b""[..], |name| name.as_bytes()), words) {
+            (b"ping", [_]) => out.simple("PONG"),
+            (b"ping" | b"echo", [_, text]) => out.bulk_shared(text.clone()),
+            (b"select", [_, database]) if integer(database)? == 0 => out.ok(),
+            (b"select", _) => return Err(Failure::DATABASE),
+            (b"unwatch", _) => out.ok(),
+            _ => return self.command(words, out),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, words: &[Bytes], out: &mut Output) -> Result<(), Failure> {
         let spec = self.spec(words)?;
         if spec.name == "time" {
             let us = self.clock.unix_us();
-            let text = |number: u64| Value::Bulk(Bytes::from(number.to_string()));
-            return Ok(Value::Array(vec![text(us / 1_000_000), text(us % 1_000_000)]));
+            out.array(2);
+            out.bulk((us / 1_000_000).to_string().as_bytes());
+            out.bulk((us % 1_000_000).to_string().as_bytes());
+            return Ok(());
         }
         let Handler::Data(read) = spec.handler else { return Err(Failure::fixed(NOT_ALLOWED)) };
         let job = read(&Request {
@@ -168,13 +234,63 @@ impl World {
         match job {
             Job::Op(op, encode) => {
                 let reply = self.perform(&op)?;
-                let mut out = Output::new();
-                encode(answer(reply), &self.clock, &mut out)?;
-                parse(&mut out).ok_or(Failure::fixed("ERR internal error: a reply without an end"))
+                encode(answer(reply), &self.clock, out)?;
             }
-            Job::Sequence(steps) => self.sequence(*steps),
-            Job::Script(_) => Err(Failure::fixed(NOT_ALLOWED)),
+            Job::Part(key, part) => {
+                let reply = self.perform(&Op::Get { key, with_ttl: false })?;
+                part.encode(reply.into_record()?, out)?;
+            }
+            Job::Hash(call) => self.hash(*call)?.encode(out),
+            Job::Sequence(steps) => self.sequence(*steps)?.encode(&self.cursors, out),
+            Job::Script(_)
+            | Job::Transaction(_)
+            | Job::Watch(_)
+            | Job::Pass(_)
+            | Job::Channels(_)
+            | Job::Subscribe(..)
+            | Job::Block(_)
+            | Job::PassWatch(_)
+            | Job::PassExec(_) => {
+                return Err(Failure::fixed(NOT_ALLOWED));
+            }
         }
+        Ok(())
+    }
+
+    /// A command on a hash.
+    fn hash(&mut self, call: Call) -> Result<hash::Answer, Failure> {
+        let Call { key, ask } = call;
+        let Some(held) = self.held.get_mut(&key) else { return Err(undeclared()) };
+        let stored = held.stored.as_ref().map(|stored| &stored.value);
+        let asked = match ask {
+            Ask::Read(asked) => return hash::read(stored, &asked),
+            Ask::Write(_) if self.read_only => return Err(Failure::fixed(READ_ONLY)),
+            Ask::Write(asked) => asked,
+        };
+        let mut fields = match self.last.take() {
+            // Known by its memory, not by its bytes.
+            Some((last, value, fields))
+                if last == key
+                    && stored.is_some_and(|stored| stored.as_ptr() == value.as_ptr()) =>
+            {
+                fields
+            }
+            _ => stored.map(Hash::read).transpose()?.unwrap_or_default(),
+        };
+        let answer = hash::write(&mut fields, &asked)?;
+        let expires_at = held.stored.as_ref().and_then(|stored| stored.expires_at);
+        // A new key begins without an expiry: its route may have one for it.
+        let ttl = if held.stored.is_some() { TtlChange::Keep } else { TtlChange::Clear };
+        if fields.0.is_empty() {
+            if held.stored.is_some() {
+                held.take(semantics::Change::Remove, TtlChange::Keep);
+            }
+        } else {
+            let value = fields.to_value(self.bounds.value_max)?;
+            held.take(semantics::Change::Put { value: value.clone(), expires_at }, ttl);
+            self.last = Some((key, value, fields));
+        }
+        Ok(answer)
     }
 
     fn spec(&self, words: &[Bytes]) -> Result<&'static Spec, Failure> {
@@ -191,14 +307,17 @@ impl World {
         Ok(spec)
     }
 
-    fn sequence(&mut self, steps: Sequence) -> Result<Value, Failure> {
+    fn sequence(&mut self, steps: Sequence) -> Result<Outcome, Failure> {
         match steps {
             Sequence::GetAndExpire { key, ttl } => {
                 let get = Op::Get { key: key.clone(), with_ttl: false };
-                let record = self.perform(&get)?.into_record()?;
+                let value = self.perform(&get)?.into_record()?.map(|record| record.value);
+                if value.as_deref().is_some_and(is_hash) {
+                    return Err(wrong_type().into());
+                }
                 let condition = ExpireCondition::Always;
                 self.perform(&Op::Expire { key, ttl, condition })?;
-                Ok(record.map_or(Value::Nil, |record| Value::Bulk(record.value)))
+                Ok(Outcome::Value(value))
             }
             Sequence::ExpireSooner { key, ttl } => {
                 let left = self.perform(&Op::TimeToLive { key: key.clone() })?.into_ttl()?;
@@ -210,7 +329,14 @@ impl World {
                     }
                     Ttl::Missing | Ttl::Persistent => false,
                 };
-                Ok(Value::Integer(i64::from(sooner)))
+                Ok(Outcome::Applied(sooner))
+            }
+            Sequence::Copy { from, to, replace } => {
+                if self.stored(&from).is_none() {
+                    return Ok(Outcome::Applied(false));
+                }
+                let copy = Op::Move { from, to, keep_source: true, replace };
+                Ok(Outcome::Applied(self.perform(&copy)?.into_written()?.applied))
             }
             _ => Err(Failure::fixed(NOT_ALLOWED)),
         }
@@ -220,15 +346,13 @@ impl World {
         let mut declared = true;
         op.for_each_key(|key| declared &= self.held.contains_key(key));
         if !declared {
-            let text = "ERR Script attempted to access a non local key in a cluster node";
-            return Err(Failure::fixed(text));
+            return Err(undeclared());
         }
         if op.class() == OpClass::Read {
             return Ok(self.read(op)?);
         }
         if self.read_only {
-            let text = "ERR Write commands are not allowed from read-only scripts.";
-            return Err(Failure::fixed(text));
+            return Err(Failure::fixed(READ_ONLY));
         }
         Ok(self.write(op)?)
     }
@@ -277,7 +401,15 @@ impl World {
             Op::Set { ttl, .. } | Op::SetMany { ttl, .. } | Op::Expire { ttl, .. } => *ttl,
             _ => TtlChange::Keep,
         };
+        let now = self.now;
         for slot in slots {
+            // What moves takes its expiry with it.
+            let ttl = match (op, &slot.change) {
+                (Op::Move { .. }, semantics::Change::Put { expires_at, .. }) => {
+                    expires_at.map_or(TtlChange::Clear, |at| TtlChange::For(ttl_left(at, now)))
+                }
+                _ => ttl,
+            };
             if let Some(held) = self.held.get_mut(&slot.key) {
                 held.take(slot.change, ttl);
             }
@@ -314,7 +446,12 @@ impl Held {
 
 impl Host for World {
     fn call(&mut self, words: Vec<Bytes>) -> Value {
-        self.command(&words).unwrap_or_else(|failure| Value::error(failure.text()))
+        let mut out = Output::new();
+        match self.command(&words, &mut out) {
+            Ok(()) => parse(&mut out)
+                .unwrap_or_else(|| Value::error("ERR internal error: a reply without an end")),
+            Err(failure) => Value::error(failure.text()),
+        }
     }
 }
 
@@ -333,8 +470,9 @@ fn refusal(name: &[u8]) -> Failure {
     let kept_elsewhere = KEPT_ELSEWHERE.iter().any(|other| other.as_bytes() == name);
     if kept_elsewhere {
         let name = String::from_utf8_lossy(name).to_ascii_uppercase();
-        let text =
-            format!("{NOT_ALLOWED}; {name} is not for strings, and Mainstay keeps no others");
+        let text = format!(
+            "{NOT_ALLOWED}; {name} is neither for strings nor for hashes, and Mainstay keeps no others"
+        );
         return Failure::new(text);
     }
     Failure::fixed("ERR Unknown Redis command called from script")

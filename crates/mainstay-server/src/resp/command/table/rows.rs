@@ -1,69 +1,21 @@
 //! One line for each command.
 //! It must not know how the table is searched.
 
-use super::{Handler, Kind, Spec};
-use crate::resp::command::{
-    Context, Job, Parsed, Request,
-    data::{counters, expiry, invalidate, keys, scan, strings, write},
-    local::{client, config, handshake, info, introspect, own, server},
-    locks, script,
+use super::{
+    Kind, Spec,
+    forms::{
+        ADMIN, ALL, CLUSTER, CONNECTION, FLUSH, HASH_READ, HASH_WRITE, KEY_READ, KEY_WRITE, LOCK,
+        NO_KEYS, ONE, PAIRS, PUBSUB, SCRIPT, SCRIPT_READ, SERVER, STRING_READ, STRING_WRITE, TWO,
+        data, eval, listen, local, open, turn,
+    },
 };
-
-const NO_KEYS: (i64, i64, i64) = (0, 0, 0);
-const ONE: (i64, i64, i64) = (1, 1, 1);
-const TWO: (i64, i64, i64) = (1, 2, 1);
-const ALL: (i64, i64, i64) = (1, -1, 1);
-const PAIRS: (i64, i64, i64) = (1, -1, 2);
-
-type Data = fn(&Request<'_>) -> Parsed<Job>;
-type Local = fn(&mut Context<'_>) -> Parsed<()>;
-type Keys = (i64, i64, i64);
-
-const fn data(
-    name: &'static str,
-    arity: i64,
-    keys: Keys,
-    (group, kind): (&'static str, Kind),
-    handler: Data,
-    summary: &'static str,
-) -> Spec {
-    Spec { name, arity, keys, kind, group, summary, handler: Handler::Data(handler) }
-}
-
-const fn local(
-    name: &'static str,
-    arity: i64,
-    (group, kind): (&'static str, Kind),
-    handler: Local,
-    summary: &'static str,
-) -> Spec {
-    Spec { name, arity, keys: NO_KEYS, kind, group, summary, handler: Handler::Local(handler) }
-}
-
-const fn open(name: &'static str, arity: i64, handler: Local, summary: &'static str) -> Spec {
-    Spec {
-        name,
-        arity,
-        keys: NO_KEYS,
-        kind: Kind::Connection,
-        group: "connection",
-        summary,
-        handler: Handler::Open(handler),
-    }
-}
-
-const STRING_READ: (&str, Kind) = ("string", Kind::Read);
-const STRING_WRITE: (&str, Kind) = ("string", Kind::Write);
-const KEY_READ: (&str, Kind) = ("generic", Kind::Read);
-const KEY_WRITE: (&str, Kind) = ("generic", Kind::Write);
-const CONNECTION: (&str, Kind) = ("connection", Kind::Connection);
-const SERVER: (&str, Kind) = ("server", Kind::Connection);
-const CLUSTER: (&str, Kind) = ("cluster", Kind::Connection);
-const ADMIN: (&str, Kind) = ("server", Kind::Admin);
-const LOCK: (&str, Kind) = ("lock", Kind::Write);
-const SCRIPT: (&str, Kind) = ("scripting", Kind::Write);
-const SCRIPT_READ: (&str, Kind) = ("scripting", Kind::Read);
-const FLUSH: (&str, Kind) = ("server", Kind::Write);
+use crate::resp::command::{
+    channels,
+    data::{counters, expiry, invalidate, keys, scan, strings, write},
+    hash,
+    local::{acl, client, config, handshake, info, introspect, own, server},
+    locks, multi, script,
+};
 
 pub(super) static GET: Spec =
     data("get", 2, ONE, STRING_READ, strings::get, "Returns the string value of a key.");
@@ -72,6 +24,7 @@ pub(super) static SET: Spec =
 
 /// Every command, by name.
 pub(in crate::resp) static TABLE: &[&Spec] = &[
+    &local("acl", -2, SERVER, acl::acl, "A container for Access List Control commands."),
     &data(
         "append",
         3,
@@ -125,32 +78,18 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         write::delex,
         "Deletes a key if its value meets a condition.",
     ),
+    &turn("discard", 1, multi::discard, "Discards a transaction."),
     &local("echo", 2, CONNECTION, handshake::echo, "Returns the given string."),
-    &data("eval", -3, NO_KEYS, SCRIPT, script::eval, "Executes a server-side Lua script."),
-    &data(
-        "eval_ro",
-        -3,
-        NO_KEYS,
-        SCRIPT_READ,
-        script::eval_ro,
-        "Executes a read-only server-side Lua script.",
-    ),
-    &data(
-        "evalsha",
-        -3,
-        NO_KEYS,
-        SCRIPT,
-        script::evalsha,
-        "Executes a server-side Lua script by SHA1 digest.",
-    ),
-    &data(
+    &eval("eval", SCRIPT, script::eval, "Executes a server-side Lua script."),
+    &eval("eval_ro", SCRIPT_READ, script::eval_ro, "Executes a read-only server-side Lua script."),
+    &eval("evalsha", SCRIPT, script::evalsha, "Executes a server-side Lua script by SHA1 digest."),
+    &eval(
         "evalsha_ro",
-        -3,
-        NO_KEYS,
         SCRIPT_READ,
         script::evalsha_ro,
         "Executes a read-only server-side Lua script by SHA1 digest.",
     ),
+    &turn("exec", 1, multi::exec, "Executes all commands in a transaction."),
     &data("exists", -2, ALL, KEY_READ, keys::exists, "Determines whether one or more keys exist."),
     &data(
         "expire",
@@ -225,7 +164,71 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         strings::getset,
         "Returns the previous string value of a key after setting it to a new value.",
     ),
+    &data(
+        "hdel",
+        -3,
+        ONE,
+        HASH_WRITE,
+        hash::hdel,
+        "Deletes one or more fields and their values from a hash.",
+    ),
     &open("hello", -1, handshake::hello, "Handshakes with the server."),
+    &data(
+        "hexists",
+        3,
+        ONE,
+        HASH_READ,
+        hash::hexists,
+        "Determines whether a field exists in a hash.",
+    ),
+    &data("hget", 3, ONE, HASH_READ, hash::hget, "Returns the value of a field in a hash."),
+    &data("hgetall", 2, ONE, HASH_READ, hash::hgetall, "Returns all fields and values in a hash."),
+    &data(
+        "hincrby",
+        4,
+        ONE,
+        HASH_WRITE,
+        hash::hincrby,
+        "Increments the integer value of a field in a hash by a number.",
+    ),
+    &data(
+        "hincrbyfloat",
+        4,
+        ONE,
+        HASH_WRITE,
+        hash::hincrbyfloat,
+        "Increments the floating point value of a field by a number.",
+    ),
+    &data("hkeys", 2, ONE, HASH_READ, hash::hkeys, "Returns all fields in a hash."),
+    &data("hlen", 2, ONE, HASH_READ, hash::hlen, "Returns the number of fields in a hash."),
+    &data("hmget", -3, ONE, HASH_READ, hash::hmget, "Returns the values of fields in a hash."),
+    &data("hmset", -4, ONE, HASH_WRITE, hash::hmset, "Sets the values of multiple fields."),
+    &data("hscan", -3, ONE, HASH_READ, hash::hscan, "Iterates over fields and values of a hash."),
+    &data(
+        "hset",
+        -4,
+        ONE,
+        HASH_WRITE,
+        hash::hset,
+        "Creates or modifies the value of a field in a hash.",
+    ),
+    &data(
+        "hsetnx",
+        4,
+        ONE,
+        HASH_WRITE,
+        hash::hsetnx,
+        "Sets the value of a field in a hash only when the field doesn't exist.",
+    ),
+    &data(
+        "hstrlen",
+        3,
+        ONE,
+        HASH_READ,
+        hash::hstrlen,
+        "Returns the length of the value of a field.",
+    ),
+    &data("hvals", 2, ONE, HASH_READ, hash::hvals, "Returns all values in a hash."),
     &data(
         "incr",
         2,
@@ -259,7 +262,7 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         own::breaker,
         "Forces the breaker of a backend, or gives it back.",
     ),
-    &local("mainstay.events", -1, ADMIN, own::events, "Returns the last events as JSON."),
+    &local("mainstay.events", -1, SERVER, own::events, "Returns the last events as JSON."),
     &local("mainstay.help", 1, SERVER, own::own_help, "Explains the commands of Mainstay itself."),
     &data(
         "mainstay.invalidate",
@@ -326,6 +329,7 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         write::msetnx,
         "Sets the string values of one or more keys when none of them exists.",
     ),
+    &turn("multi", 1, multi::multi, "Starts a transaction."),
     &data("persist", 2, ONE, KEY_WRITE, expiry::persist, "Removes the expiration time of a key."),
     &data(
         "pexpire",
@@ -360,6 +364,12 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         write::psetex,
         "Sets the value and the expiration time in milliseconds of a key.",
     ),
+    &listen(
+        "psubscribe",
+        -2,
+        channels::psubscribe,
+        "Listens for messages published to channels that match one or more patterns.",
+    ),
     &data(
         "pttl",
         2,
@@ -367,6 +377,14 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         KEY_READ,
         expiry::pttl,
         "Returns the expiration time in milliseconds of a key.",
+    ),
+    &data("publish", 3, NO_KEYS, PUBSUB, channels::publish, "Posts a message to a channel."),
+    &data("pubsub", -2, NO_KEYS, PUBSUB, channels::pubsub, "A container for Pub/Sub commands."),
+    &listen(
+        "punsubscribe",
+        -1,
+        channels::punsubscribe,
+        "Stops listening to messages published to channels that match patterns.",
     ),
     &open("quit", -1, handshake::quit, "Closes the connection."),
     &data("randomkey", 1, NO_KEYS, KEY_READ, scan::randomkey, "Returns some key name."),
@@ -431,7 +449,22 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         strings::setrange,
         "Overwrites a part of a string value with another by an offset.",
     ),
+    &data(
+        "spublish",
+        3,
+        NO_KEYS,
+        PUBSUB,
+        channels::spublish,
+        "Posts a message to a shard channel.",
+    ),
+    &listen(
+        "ssubscribe",
+        -2,
+        channels::ssubscribe,
+        "Listens for messages published to shard channels.",
+    ),
     &data("strlen", 2, ONE, STRING_READ, strings::strlen, "Returns the length of a string value."),
+    &listen("subscribe", -2, channels::subscribe, "Listens for messages published to channels."),
     &data(
         "substr",
         4,
@@ -439,6 +472,12 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
         STRING_READ,
         strings::getrange,
         "Returns a substring from a string value.",
+    ),
+    &listen(
+        "sunsubscribe",
+        -1,
+        channels::sunsubscribe,
+        "Stops listening to messages posted to shard channels.",
     ),
     &local("time", 1, SERVER, server::time, "Returns the server time."),
     &data(
@@ -452,11 +491,24 @@ pub(in crate::resp) static TABLE: &[&Spec] = &[
     &data("ttl", 2, ONE, KEY_READ, expiry::ttl, "Returns the expiration time in seconds of a key."),
     &data("type", 2, ONE, KEY_READ, keys::type_of, "Determines the type of value stored at a key."),
     &data("unlink", -2, ALL, KEY_WRITE, write::del, "Deletes one or more keys."),
+    &listen(
+        "unsubscribe",
+        -1,
+        channels::unsubscribe,
+        "Stops listening to messages posted to channels.",
+    ),
+    &turn("unwatch", 1, multi::unwatch, "Forgets about watched keys of a transaction."),
     &local(
         "wait",
         3,
         ("generic", Kind::Connection),
         server::wait,
         "Returns 0: there are no replicas of this server.",
+    ),
+    &turn(
+        "watch",
+        -2,
+        multi::watch,
+        "Monitors changes to keys to determine the execution of a transaction.",
     ),
 ];

@@ -27,8 +27,8 @@ fn value() -> Bytes {
     Bytes::from_static(b"v")
 }
 
-fn set_words(ttl: TtlChange, condition: Condition, want_previous: bool, is_7: bool) -> String {
-    let request = set(&key(), &value(), ttl, &condition, want_previous, is_7);
+fn set_words(ttl: TtlChange, condition: Condition) -> String {
+    let request = set(&key(), &value(), ttl, &condition, false);
     native(request.expect("a request"))
 }
 
@@ -36,30 +36,31 @@ fn set_words(ttl: TtlChange, condition: Condition, want_previous: bool, is_7: bo
 fn set_is_one_command_where_it_can_be() {
     use Condition::{Absent, Always, Present};
     let for_1ms = TtlChange::For(Duration::from_nanos(1));
-    assert_eq!(set_words(TtlChange::Clear, Always, false, false), "SET k v");
-    assert_eq!(set_words(for_1ms, Always, false, false), "SET k v PX 1");
-    assert_eq!(set_words(TtlChange::Keep, Present, true, false), "SET k v XX GET KEEPTTL");
-    assert_eq!(set_words(TtlChange::At(5), Absent, false, false), "SET k v NX PXAT 5");
-    assert_eq!(set_words(TtlChange::At(-5), Absent, true, true), "SET k v NX GET PXAT 1");
+    assert_eq!(set_words(TtlChange::Clear, Always), "SET k v");
+    assert_eq!(set_words(for_1ms, Always), "SET k v PX 1");
+    assert_eq!(set_words(TtlChange::Keep, Present), "SET k v XX KEEPTTL");
+    assert_eq!(set_words(TtlChange::At(5), Absent), "SET k v NX PXAT 5");
+    assert_eq!(set_words(TtlChange::At(-5), Absent), "SET k v NX PXAT 1");
 }
 
 #[test]
 fn set_is_a_script_where_it_must_be() {
-    let script = |condition, want_previous, is_7| {
+    let script = |condition, want_previous| {
         let ttl = TtlChange::For(Duration::from_secs(1));
-        let request = set(&key(), &value(), ttl, &condition, want_previous, is_7);
+        let request = set(&key(), &value(), ttl, &condition, want_previous);
         script_words(request.expect("a request"))
     };
-    assert_eq!(script(Condition::Absent, true, false), "1 k ABSENT  1 v PX 1000");
-    assert_eq!(script(Condition::ValueIs(value()), false, true), "1 k IS v 0 v PX 1000");
-    assert_eq!(script(Condition::ValueIsNot(value()), true, true), "1 k ISNOT v 1 v PX 1000");
+    assert_eq!(script(Condition::Absent, true), "1 k ABSENT  1 v PX 1000");
+    assert_eq!(script(Condition::Always, true), "1 k ALWAYS  1 v PX 1000");
+    assert_eq!(script(Condition::ValueIs(value()), false), "1 k IS v 0 v PX 1000");
+    assert_eq!(script(Condition::ValueIsNot(value()), true), "1 k ISNOT v 1 v PX 1000");
 }
 
 #[test]
 fn what_redis_cannot_do_is_refused_before_it_is_sent() {
     let version = crate::entry::Version { epoch: 1, counter: 1 };
     let condition = Condition::VersionIs(version);
-    let refused = set(&key(), &value(), TtlChange::Clear, &condition, false, true);
+    let refused = set(&key(), &value(), TtlChange::Clear, &condition, false);
     assert_eq!(refused.expect_err("no versions").kind(), ErrorKind::Unsupported);
     let refused = delete(&key(), &condition, false);
     assert_eq!(refused.expect_err("no versions").kind(), ErrorKind::Unsupported);

@@ -70,3 +70,24 @@ fn whether_it_evicts_is_believed_only_when_it_says_so() {
     assert!(evicts("maxmemory:9\r\nmaxmemory_policy:volatile-ttl\r\n"));
     assert!(evicts("used_memory:9\r\n"), "it does not say");
 }
+
+#[test]
+fn what_survives_and_what_time_it_is_are_told_where_it_says() {
+    let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    let told = |persistence: &str, save: &str| {
+        let time = Value::Array(vec![bulk("1700000000"), bulk("250000")]);
+        let save = Value::Array(vec![bulk("save"), bulk(save)]);
+        let replies = vec![bulk("maxmemory_policy:noeviction\r\n"), bulk(persistence), save, time];
+        let mut info = Info::default();
+        info.add_more(&mut replies.into_iter()).expect("readable");
+        (info.persistence, info.unix_ms)
+    };
+    let at = Some(1_700_000_000_250);
+    assert_eq!(told("aof_enabled:1\r\n", ""), ("aof".to_owned(), at));
+    assert_eq!(told("aof_enabled:0\r\n", "3600 1"), ("rdb".to_owned(), at));
+    assert_eq!(told("aof_enabled:0\r\n", ""), ("none".to_owned(), at));
+    let no = || refused("NOPERM no permissions");
+    let mut info = Info::default();
+    info.add_more(&mut vec![no(), no(), no(), no()].into_iter()).expect("readable");
+    assert_eq!((info.persistence.as_str(), info.unix_ms), ("", None));
+}

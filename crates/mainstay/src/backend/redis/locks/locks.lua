@@ -1,5 +1,6 @@
--- What `semantics::locks` has, for one lock. KEYS: lock, counter, and where there is one server: fleet.
--- ARGV: word, then what each word needs. The lock holds holder:16 note; the counter never expires; the fleet is a hash.
+-- What `semantics::locks` has, for one lock. KEYS: lock, counter, waiter, and where there is one server: fleet.
+-- ARGV: word, then what each word needs. The lock holds holder:16 note; the counter never expires; the waiter (a hash:
+-- process, since, token, kept) does when it does not say again that it waits; the fleet is a hash.
 -- Tokens and microseconds are doubles here: whole up to 2^53. An answer: {word, token, now, left, note}.
 local word, holder = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
@@ -10,7 +11,7 @@ local function text(number)
 end
 
 local function fleet(field)
-  return KEYS[3] and redis.call('HGET', KEYS[3], field) or ''
+  return KEYS[4] and redis.call('HGET', KEYS[4], field) or ''
 end
 
 -- Which run of which history of this server.
@@ -44,9 +45,9 @@ end
 -- ARGV: the number, if it has none.
 if word == 'member' then
   -- It may have forgotten a lease since: what it was admitted as it is no more.
-  if evicts() then redis.call('HDEL', KEYS[3], 'seen', 'admitted') end
+  if evicts() then redis.call('HDEL', KEYS[4], 'seen', 'admitted') end
   if identity() == '' then
-    redis.call('HSET', KEYS[3], 'seen', running(), 'since', text(now), 'born', ARGV[2])
+    redis.call('HSET', KEYS[4], 'seen', running(), 'since', text(now), 'born', ARGV[2])
   end
   local own = identity()
   local admitted = fleet('admitted') == own and 1 or 0
@@ -58,7 +59,7 @@ end
 if word == 'admit' then
   if identity() ~= ARGV[2] or evicts() then return refused() end
   local floor = math.max(tonumber(fleet('floor')) or 0, tonumber(ARGV[3]))
-  redis.call('HSET', KEYS[3], 'admitted', ARGV[2], 'floor', text(floor))
+  redis.call('HSET', KEYS[4], 'admitted', ARGV[2], 'floor', text(floor))
   return granted(floor)
 end
 
@@ -82,17 +83,38 @@ local function holds(ground)
 end
 
 local function note_highest(token)
-  if KEYS[3] and token > (tonumber(fleet('highest')) or 0) then
-    redis.call('HSET', KEYS[3], 'highest', text(token))
+  if KEYS[4] and token > (tonumber(fleet('highest')) or 0) then
+    redis.call('HSET', KEYS[4], 'highest', text(token))
   end
 end
 
--- ARGV: holder, milliseconds, ground, whether it counts here, note.
+-- Who has waited longest stands there; said again in time, or else each look would write.
+local function note_waiter(process, since)
+  local waiter = redis.call('HMGET', KEYS[3], 'process', 'since')
+  if waiter[1] == process then
+    if redis.call('PTTL', KEYS[3]) > 1000 then return end
+  elseif waiter[1] then
+    if tonumber(waiter[2]) <= since then return end
+  else
+    redis.call('HSET', KEYS[3], 'token', text(counter))
+  end
+  redis.call('HSET', KEYS[3], 'process', process, 'since', text(since))
+  redis.call('PEXPIRE', KEYS[3], 2000)
+end
+
+-- ARGV: holder, milliseconds, ground, whether it counts here, note, the process that waits or '', for how long.
 if word == 'acquire' then
   if not holds(ARGV[4]) then return refused() end
   local told = math.max(counter, tonumber(fleet('floor')) or 0)
   if held and not own then
+    if ARGV[7] ~= '' then note_waiter(ARGV[7], now - ARGV[8]) end
     return {'held', told, now, math.max(redis.call('PTTL', KEYS[1]), 0) * 1000, string.sub(held, 17)}
+  end
+  if not own then
+    local waiter = redis.call('HMGET', KEYS[3], 'process', 'kept')
+    local own, kept = waiter[1] and waiter[1] == ARGV[7], tonumber(waiter[2] or '0')
+    if waiter[1] and not own and kept > now then return {'held', told, now, kept - now, ''} end
+    if own or kept > 0 then redis.call('HDEL', KEYS[3], 'process', 'kept') end
   end
   if ARGV[5] == '1' and not own then
     told = told + 1
@@ -122,7 +144,15 @@ if word == 'commit' then
   return granted(token)
 end
 
--- ARGV: holder.
+-- ARGV: holder, a channel, what is told there if somebody waits.
 if not own then return {'gone', 0, now, 0, ''} end
 redis.call('DEL', KEYS[1])
+local waiter = redis.call('HMGET', KEYS[3], 'process', 'token')
+if waiter[2] then
+  if waiter[1] and counter - waiter[2] >= 16 then
+    redis.call('HSET', KEYS[3], 'kept', text(now + 100000))
+  end
+  -- One who may not publish may release.
+  redis.pcall('PUBLISH', ARGV[3], ARGV[4] .. (waiter[1] or ''))
+end
 return granted(counter)

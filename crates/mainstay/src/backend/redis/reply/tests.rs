@@ -4,16 +4,15 @@ use super::*;
 fn replies_say_whether_a_write_was_applied() {
     let bulk = || Value::BulkString(b"old".to_vec());
     let applied = |reply: Result<Reply>| reply.and_then(Reply::into_written).expect("a write");
-    assert!(applied(set_reply(Value::Okay, &Condition::Absent, false)).applied);
-    assert!(!applied(set_reply(Value::Nil, &Condition::Absent, false)).applied);
-    assert!(!applied(set_reply(bulk(), &Condition::Absent, true)).applied);
-    assert!(applied(set_reply(bulk(), &Condition::Present, true)).applied);
-    let always = applied(set_reply(bulk(), &Condition::Always, true));
+    assert!(applied(set_reply(Value::Okay)).applied);
+    assert!(!applied(set_reply(Value::Nil)).applied);
+    let script = Value::Array(vec![Value::Int(1), bulk()]);
+    let always = applied(compared_reply(script));
     assert_eq!(always.previous.map(|record| record.value), Some(Bytes::from_static(b"old")));
     let script = Value::Array(vec![Value::Int(0), bulk()]);
     let refused = applied(compared_reply(script));
     assert!(!refused.applied && refused.previous.is_some());
-    let out_of_step = set_reply(Value::Int(1), &Condition::Always, false);
+    let out_of_step = set_reply(Value::Int(1));
     assert_eq!(out_of_step.expect_err("no reply to SET").kind(), ErrorKind::Disconnected);
 }
 

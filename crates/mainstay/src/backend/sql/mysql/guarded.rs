@@ -1,16 +1,22 @@
 //! Writes that are performed only while what protects their copies holds; those under a mark.
 //! It must not know what a write means, nor what a copy is.
 
+use std::{pin::pin, sync::Arc};
+
 use bytes::Bytes;
 use mysql_async::{Value, prelude::Queryable};
 
 use super::{
-    super::common::{Expiry, Intent, check_size, written},
+    super::{
+        common::{Expiry, Intent, check_size, written},
+        together::{Change, Mark, Write},
+    },
     around::Around,
     guard::Guard,
     pool::{Connections, bounded},
     schema,
     statement::{bytes, number, record},
+    together::arguments_of,
     write::{self, Done, Step},
 };
 use crate::{
@@ -29,7 +35,7 @@ use crate::{
 /// have `Effect::Unknown`.
 pub(super) async fn commit(
     all: &Connections,
-    cache: &str,
+    cache: &Arc<str>,
     write: &Op,
     under: Under,
     bounds: Bounds,
@@ -37,8 +43,9 @@ pub(super) async fn commit(
 ) -> Result<Committed> {
     match under {
         Under::Mark { epoch, deadline_us } => {
-            let mark = Mark { cache, epoch, deadline_us };
-            let done = marked(all, &mark, write, bounds, deadline).await?;
+            let mark = Mark { cache: Arc::clone(cache), epoch, deadline_us };
+            let alone = pin!(marked(all, &mark, write, bounds, deadline));
+            let done = all.perform(write, Some(&mark), bounds, alone, deadline).await?;
             Ok(done.map_or(Committed::Overtaken, |reply| Committed::Done(Box::new(reply))))
         }
         Under::Around { known_for, open_for } => {
@@ -48,28 +55,30 @@ pub(super) async fn commit(
     }
 }
 
-/// What a mark in the cache was placed under.
-#[derive(Clone, Copy, Debug)]
-struct Mark<'a> {
-    cache: &'a str,
-    epoch: u64,
-    deadline_us: i64,
+fn guard(mark: &Mark) -> Guard {
+    Guard::marked(&mark.cache, mark.epoch, mark.deadline_us)
 }
 
-impl Mark<'_> {
-    fn guard(&self) -> Guard {
-        Guard::marked(self.cache, self.epoch, self.deadline_us)
-    }
-
-    fn arguments(&self) -> [Value; 3] {
-        [bytes(self.cache.as_bytes()), Value::UInt(self.epoch), Value::Int(self.deadline_us)]
+/// Performs one write that does not depend on what is stored. `None`: overtaken.
+///
+/// # Errors
+/// Those of the server and the connection.
+pub(super) async fn alone(
+    all: &Connections,
+    mark: &Mark,
+    write: &Write,
+    deadline: Deadline,
+) -> Result<Option<Reply>> {
+    match &write.change {
+        Change::Set { value, expiry } => set(all, mark, &write.key, value, *expiry, deadline).await,
+        Change::Delete => delete(all, mark, &write.key, deadline).await,
     }
 }
 
 /// `None`: overtaken.
 async fn marked(
     all: &Connections,
-    mark: &Mark<'_>,
+    mark: &Mark,
     op: &Op,
     bounds: Bounds,
     deadline: Deadline,
@@ -91,7 +100,7 @@ async fn marked(
 
 async fn set(
     all: &Connections,
-    mark: &Mark<'_>,
+    mark: &Mark,
     key: &Key,
     value: &Bytes,
     expiry: Expiry,
@@ -106,7 +115,7 @@ async fn set(
             number(expiry.at),
             number(expiry.after),
         ];
-        arguments.extend(mark.arguments());
+        arguments.extend(arguments_of(mark));
         arguments.push(Value::Int(mark.deadline_us));
         (record::SET_MARKED.to_owned(), arguments)
     };
@@ -116,13 +125,13 @@ async fn set(
 
 async fn delete(
     all: &Connections,
-    mark: &Mark<'_>,
+    mark: &Mark,
     key: &Key,
     deadline: Deadline,
 ) -> Result<Option<Reply>> {
     let step = |epoch: u32| {
         let mut arguments = vec![Value::from(epoch), bytes(key.as_bytes())];
-        arguments.extend(mark.arguments());
+        arguments.extend(arguments_of(mark));
         (record::DELETE_MARKED.to_owned(), arguments)
     };
     let Some(done) = one(all, step, deadline).await? else { return Ok(None) };
@@ -131,7 +140,7 @@ async fn delete(
     }
     // There was nothing to delete, or the guard did not hold. It does not come back: what holds now held then.
     let mut lease = all.lease(deadline).await?;
-    let outcome = bounded(deadline, lease.conn().query_drop(mark.guard().look())).await;
+    let outcome = bounded(deadline, lease.conn().query_drop(guard(mark).look())).await;
     let overtaken = outcome.as_ref().is_err_and(|failure| failure.is_overtaken());
     match lease.settle(outcome, Intent::Read) {
         Err(_) if overtaken => Ok(None),
@@ -171,12 +180,12 @@ async fn one(
 /// Any write. The guard is looked at when the transaction begins and in the round trip of its commit.
 async fn in_transaction(
     all: &Connections,
-    mark: &Mark<'_>,
+    mark: &Mark,
     op: &Op,
     bounds: Bounds,
     deadline: Deadline,
 ) -> Result<Option<Reply>> {
-    let guard = mark.guard();
+    let guard = guard(mark);
     for _ in 0..2 {
         let mut lease = all.lease(deadline).await?;
         match bounded(deadline, lease.conn().query_drop(guard.begin())).await {

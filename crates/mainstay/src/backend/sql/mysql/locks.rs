@@ -134,9 +134,11 @@ async fn changed(all: &Connections, sql: String, deadline: Deadline) -> Result<R
 }
 
 async fn last_row(conn: &mut Conn, sql: &str) -> mysql_async::Result<Option<Row>> {
-    let mut sets = conn.query_iter(sql).await?;
-    sets.collect::<Row>().await?;
-    Ok(sets.collect_and_drop::<Row>().await?.into_iter().next())
+    let (mut sets, mut last) = (conn.query_iter(sql).await?, None);
+    while !sets.is_empty() {
+        last = sets.collect::<Row>().await?.into_iter().next().or(last);
+    }
+    Ok(last)
 }
 
 async fn list(
@@ -152,11 +154,14 @@ async fn list(
     let more = found.len() > limit;
     let rows = found.into_iter().take(limit).map(|mut row| {
         let left = span(take(&mut row, 2)?, take(&mut row, 4)?);
+        let left = Some(left).filter(|left| !left.is_zero());
+        let holder = take::<Option<Vec<u8>>>(&mut row, 5)?;
         Ok(LockRow {
             name: Key::new(take::<Vec<u8>>(&mut row, 0)?),
             token: take(&mut row, 1)?,
-            left: Some(left).filter(|left| !left.is_zero()),
+            left,
             note: text(&mut row, 3)?,
+            holder: left.and(holder).and_then(|id| id.try_into().ok()).map(u128::from_be_bytes),
         })
     });
     let rows = rows.collect::<Result<Vec<LockRow>>>()?;

@@ -9,16 +9,17 @@ use mysql_async::{Opts, Row, Value, prelude::Queryable};
 
 use super::{
     TOMBSTONE_KEPT_MS,
-    common::{BATCH_MAX, Intent, lost, not_connected},
+    common::{BATCH_MAX, Intent, again_if_cut, lost, not_connected},
 };
 use crate::{
     backend::{
-        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, semantics::Bounds,
+        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, semantics::Bounds, skew,
     },
-    clock::Deadline,
+    clock::{Clock, Deadline},
     config::BackendConfig,
     entry::Key,
     error::{Error, ErrorKind, Result},
+    live::{LiveDuration, LiveSize},
     op::{Op, OpClass},
     reply::Reply,
 };
@@ -36,6 +37,7 @@ mod query;
 mod read;
 mod schema;
 mod statement;
+mod together;
 mod url;
 mod write;
 
@@ -46,7 +48,8 @@ use statement::{Listed, listed};
 pub struct Mysql {
     options: Opts,
     config: BackendConfig,
-    value_max: usize,
+    value_max: LiveSize,
+    connect_timeout: LiveDuration,
     current: ArcSwapOption<Connections>,
 }
 
@@ -65,7 +68,8 @@ impl Mysql {
         Ok(Self {
             options: url::options(config)?,
             config: config.clone(),
-            value_max,
+            value_max: LiveSize::new(value_max),
+            connect_timeout: LiveDuration::new(config.connect_timeout),
             current: ArcSwapOption::empty(),
         })
     }
@@ -75,10 +79,13 @@ impl Mysql {
     }
 
     async fn open(&self, deadline: Deadline) -> Result<()> {
-        let connections = Connections::new(&self.options, self.config.connect_timeout);
+        let connections =
+            Connections::new(&self.options, self.connect_timeout.get(), self.config.timeout());
         schema::role(&connections, connections.lease(deadline).await?, deadline).await?;
         schema::migrate(&connections, deadline).await?;
-        if let Some(old) = self.current.swap(Some(Arc::new(connections))) {
+        let connections = Arc::new(connections);
+        connections.send_together();
+        if let Some(old) = self.current.swap(Some(connections)) {
             old.retire();
         }
         Ok(())
@@ -87,32 +94,36 @@ impl Mysql {
     async fn run(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
         let all = self.current()?;
         if let Op::Record(op) = op {
-            return control::run(&all, op, Bounds { value_max: self.value_max }, deadline).await;
+            return control::run(&all, op, Bounds { value_max: self.value_max.get() }, deadline)
+                .await;
         }
         if let Op::Lock(op) = op {
             return locks::run(&all, op, deadline).await;
         }
         if let Op::Query(query) = op {
-            return query::run(&all, query, self.value_max, deadline).await;
+            return query::run(&all, query, self.value_max.get(), deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
         }
-        if let Some(reply) = write::run(&all, op, self.value_max, deadline).await? {
+        if let Some(reply) = write::run(&all, op, self.value_max.get(), deadline).await? {
             return Ok(reply);
         }
-        locked::run(&all, op, Bounds { value_max: self.value_max }, deadline).await
+        locked::run(&all, op, Bounds { value_max: self.value_max.get() }, deadline).await
     }
 
     async fn ask(&self, depth: ProbeDepth, deadline: Deadline) -> Result<ProbeReport> {
         let all = self.current()?;
         let lease = all.lease(deadline).await;
         let lease = lease.map_err(|error| if all.are_lost() { lost(&error) } else { error })?;
-        let version = schema::role(&all, lease, deadline).await?;
+        let (version, unix_ms) = schema::role(&all, lease, deadline).await?;
         if depth == ProbeDepth::WriteRead {
             write_read(&all, deadline).await?;
         }
-        Ok(ProbeReport { facts: vec![("version", version), ("role", "primary".to_owned())] })
+        let mut facts = vec![("version", version), ("role", "primary".to_owned())];
+        let skew = skew(Some(unix_ms), &Clock::system());
+        facts.extend((!skew.is_empty()).then_some(("clock_skew_ms", skew)));
+        Ok(ProbeReport { facts, ..ProbeReport::default() })
     }
 
     async fn sweep(&self, limit: usize, deadline: Deadline) -> Result<usize> {
@@ -181,9 +192,13 @@ impl Backend for Mysql {
             copies: false,
             control: true,
             locks: true,
-            value_max: self.value_max,
-            keeps_deadlines: false,
+            value_max: self.value_max.get(),
         }
+    }
+
+    fn reconfigure(&self, config: &BackendConfig, value_max: usize) {
+        self.value_max.set(value_max);
+        self.connect_timeout.set(config.connect_timeout);
     }
 
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
@@ -195,7 +210,7 @@ impl Backend for Mysql {
     }
 
     fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
-        Box::pin(self.ask(depth, deadline))
+        Box::pin(again_if_cut(move || self.ask(depth, deadline)))
     }
 
     fn purge(&self, limit: usize, deadline: Deadline) -> BoxFuture<'_, Result<usize>> {

@@ -3,7 +3,10 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,9 +18,11 @@ use super::{
     super::{
         common::{Intent, timed_out},
         places::{Places, REFUSALS_MAX, RELEASE},
+        together::Together,
     },
     classify,
     guard::Guard,
+    url,
 };
 use crate::{
     clock::Deadline,
@@ -32,6 +37,9 @@ pub(super) struct Connections {
     pool: Pool,
     places: Places,
     connect_timeout: Duration,
+    /// The limit that the server is told for one statement.
+    statement_timeout: Duration,
+    together: OnceLock<Together>,
     /// The epoch as last read; statements check it and refuse to write another.
     epoch: AtomicU32,
     packet_max: AtomicUsize,
@@ -39,7 +47,11 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Opens nothing yet.
-    pub(super) fn new(options: &Opts, connect_timeout: Duration) -> Self {
+    pub(super) fn new(
+        options: &Opts,
+        connect_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> Self {
         if options.ssl_opts().is_some() && rustls::crypto::CryptoProvider::get_default().is_none() {
             // The driver takes the provider of the process; where there is none and two are compiled in, it would
             // panic. Losing the race to another installer is as good.
@@ -49,9 +61,36 @@ impl Connections {
             pool: Pool::new(options.clone()),
             places: Places::new(options.pool_opts().constraints().max()),
             connect_timeout,
+            statement_timeout,
+            together: OnceLock::new(),
             epoch: AtomicU32::new(0),
             packet_max: AtomicUsize::new(usize::MAX),
         }
+    }
+
+    /// From now on single writes that come while others are under way are sent together.
+    pub(super) fn send_together(self: &Arc<Self>) {
+        self.together.get_or_init(|| Together::start(self));
+    }
+
+    /// How single writes are sent together, if they are.
+    pub(super) fn together(&self) -> Option<&Together> {
+        self.together.get()
+    }
+
+    /// Connections at most.
+    pub(super) fn places_max(&self) -> usize {
+        self.places.total()
+    }
+
+    /// How long a session waits for a lock, whole seconds.
+    pub(super) fn lock_wait(&self) -> u128 {
+        url::lock_wait(self.statement_timeout)
+    }
+
+    /// The longest that one statement takes, microseconds.
+    pub(super) fn statement_us(&self) -> u128 {
+        self.statement_timeout.as_micros()
     }
 
     pub(super) fn epoch(&self) -> u32 {
@@ -155,7 +194,8 @@ impl Failure {
         }
     }
 
-    fn in_step(&self) -> bool {
+    /// Whether the connection that it came from can be used again.
+    pub(super) fn in_step(&self) -> bool {
         match self {
             Failure::Driver(error) => classify::in_step(error),
             Failure::Elapsed => false,
@@ -297,6 +337,7 @@ impl Lease {
         }
     }
 
+    /// Gives the connection back as it is: nothing is under way on it.
     pub(super) fn give_back(mut self) {
         drop(self.conn.take());
     }

@@ -18,7 +18,11 @@ use crate::{
 /// `Table doesn't exist`.
 const NO_TABLE: u16 = 1146;
 
-/// Refuses a server that takes no writes, even where this user might; returns its version.
+/// `Duplicate column name`.
+const DUPLICATE_COLUMN: u16 = 1060;
+
+/// Refuses a server that takes no writes, even where this user might; returns its version, and its clock in Unix
+/// milliseconds.
 ///
 /// # Errors
 /// `WrongNode`, and those of the server and the connection.
@@ -26,7 +30,7 @@ pub(super) async fn role(
     all: &Connections,
     mut lease: Lease,
     deadline: Deadline,
-) -> Result<String> {
+) -> Result<(String, i64)> {
     let outcome = bounded(deadline, lease.conn().query_first::<Row, _>(statement::ROLE)).await;
     let row = lease.settle(outcome, Intent::Read)?;
     let mut row =
@@ -39,7 +43,7 @@ pub(super) async fn role(
     }
     let packet_max: u64 = take(&mut row, 3)?;
     all.set_packet_max(usize::try_from(packet_max).unwrap_or(usize::MAX));
-    take(&mut row, 0)
+    Ok((take(&mut row, 0)?, take(&mut row, 4)?))
 }
 
 /// Makes sure that the tables are there, in this version's schema, and reads the epoch.
@@ -87,8 +91,17 @@ async fn found(all: &Connections, deadline: Deadline) -> Result<bool> {
 }
 
 async fn create(conn: &mut Conn) -> mysql_async::Result<()> {
-    for sql in statement::CREATE {
-        conn.query_drop(sql).await?;
+    let (last, before) = statement::CREATE.split_last().unwrap_or((&"DO 0", &[]));
+    for sql in before {
+        conn.query_drop(*sql).await?;
     }
-    Ok(())
+    if conn.query_first::<bool, _>(statement::locks::LACKS_WAITERS).await? == Some(true) {
+        match conn.query_drop(statement::locks::ADD_WAITERS).await {
+            // Another process was faster.
+            Err(error) if is(&error, DUPLICATE_COLUMN) => {}
+            other => other?,
+        }
+    }
+    // Says the version.
+    conn.query_drop(*last).await
 }

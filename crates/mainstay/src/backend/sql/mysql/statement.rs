@@ -183,7 +183,8 @@ const PURGE: &str =
 
 /// Whether this server is the one to use; as text, since newer servers answer with words.
 pub(super) const ROLE: &str = "SELECT VERSION(), CAST(@@global.read_only AS CHAR), \
-     CAST(@@global.innodb_read_only AS CHAR), @@max_allowed_packet";
+     CAST(@@global.innodb_read_only AS CHAR), @@max_allowed_packet, \
+     CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)";
 
 /// Writes outside the users' keys; the stamp comes back as `LAST_INSERT_ID`.
 pub(super) const PROBE_WRITE: &str = concat!(
@@ -227,7 +228,7 @@ pub(super) const CREATE: [&str; 12] = [
         schema_version BIGINT NOT NULL,
         epoch INT NOT NULL
     ) ENGINE = InnoDB",
-    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 3, 1) \
+    "INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 4, 1) \
      ON DUPLICATE KEY UPDATE schema_version = GREATEST(schema_version, VALUES(schema_version))",
 ];
 
@@ -294,6 +295,21 @@ pub(super) fn next_rows(sizes: &[usize], bytes_max: usize) -> usize {
         rows *= 2;
     }
     rows
+}
+
+/// Adds a statement to a text, its arguments in their places: no statement has a `?` elsewhere.
+pub(super) fn fill(text: &mut String, sql: &str, arguments: &[Value]) {
+    let mut arguments = arguments.iter();
+    for (index, part) in sql.split('?').enumerate() {
+        if index > 0 {
+            match arguments.next() {
+                Some(Value::Bytes(bytes)) => record::hex_into(text, bytes),
+                Some(other) => text.push_str(&other.as_sql(true)),
+                None => text.push_str("NULL"),
+            }
+        }
+        text.push_str(part);
+    }
 }
 
 /// Bytes as an argument.

@@ -3,10 +3,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use mysql_async::{Opts, OptsBuilder, PoolConstraints, PoolOpts, SslOpts, UrlError};
+use mysql_async::{
+    ClientIdentity, Opts, OptsBuilder, PoolConstraints, PoolOpts, SslOpts, UrlError,
+};
 
 use crate::{
-    config::BackendConfig,
+    config::{BackendConfig, text::shown_option},
     error::{Error, ErrorKind, Result},
 };
 
@@ -23,19 +25,26 @@ const STATEMENTS: usize = 128;
 pub(super) fn options(backend: &BackendConfig) -> Result<Opts> {
     let (url, parameters) = split(&backend.url);
     let mut tls = Tls::Off;
-    let mut root = None;
+    let (mut root, mut cert, mut key) = (None, None, None);
     let mut kept = Vec::new();
     for (name, value) in parameters {
         match name {
             "ssl-mode" | "sslmode" | "ssl_mode" => tls = Tls::of(value)?,
             "ssl-ca" | "sslrootcert" => root = Some(PathBuf::from(value)),
+            "ssl-cert" | "sslcert" => cert = Some(PathBuf::from(value)),
+            "ssl-key" | "sslkey" => key = Some(PathBuf::from(value)),
             _ => kept.push(format!("{name}={value}")),
         }
     }
+    let client = match (cert, key) {
+        (Some(cert), Some(key)) => Some(ClientIdentity::new(cert.into(), key.into())),
+        (None, None) => None,
+        _ => return Err(invalid("ssl-cert and ssl-key belong together")),
+    };
     let url =
         url.strip_prefix("mariadb:").map_or_else(|| url.to_owned(), |rest| format!("mysql:{rest}"));
     let url = if kept.is_empty() { url } else { format!("{url}?{}", kept.join("&")) };
-    let given = Opts::from_url(&url).map_err(|error| refused(&error))?;
+    let given = Opts::from_url(&url).map_err(|error| refused(&error, &backend.url))?;
     if given.db_name().is_none_or(str::is_empty) {
         return Err(invalid("the URL names no database: mysql://user:password@host/database"));
     }
@@ -52,15 +61,20 @@ pub(super) fn options(backend: &BackendConfig) -> Result<Opts> {
         .client_found_rows(false)
         .stmt_cache_size(STATEMENTS)
         .setup(session(backend.timeout()))
-        .ssl_opts(tls.options(root)?.or(ssl));
+        .ssl_opts(tls.options(root, client)?.or(ssl));
     Ok(builder.into())
+}
+
+/// How long a session waits for a lock, whole seconds.
+pub(super) fn lock_wait(timeout: Duration) -> u128 {
+    timeout.as_millis().div_ceil(1000).max(1)
 }
 
 /// What each connection is told first. One statement each; their order does not matter.
 fn session(timeout: Duration) -> Vec<String> {
     // Whole seconds; a lock that is waited for longer than the caller waits only keeps others from it. MariaDB bounds each
     // statement, its waits included, to the millisecond; MySQL bounds reads so, and of a write each wait for a row.
-    let seconds = timeout.as_millis().div_ceil(1000).max(1);
+    let seconds = lock_wait(timeout);
     let limits = format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, \
          time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds} \
@@ -78,7 +92,8 @@ fn session(timeout: Duration) -> Vec<String> {
     ]
 }
 
-/// The `ssl-mode` of MySQL's own tools.
+/// The `ssl-mode` of MySQL's own tools, but for REQUIRED: whoever asks for TLS here gets it verified, or says that it need not
+/// be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tls {
     Off,
@@ -92,28 +107,33 @@ impl Tls {
     fn of(value: &str) -> Result<Self> {
         Ok(match value.to_ascii_lowercase().replace('-', "_").as_str() {
             "disabled" | "disable" | "preferred" | "prefer" => Tls::Off,
-            "required" | "require" => Tls::Encrypt,
+            "no_verify" => Tls::Encrypt,
             "verify_ca" => Tls::VerifyIssuer,
-            "verify_identity" | "verify_full" => Tls::VerifyIdentity,
+            "required" | "require" | "verify_identity" | "verify_full" => Tls::VerifyIdentity,
             _ => {
                 return Err(invalid(
-                    "ssl-mode is DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY",
+                    "ssl-mode is DISABLED, NO_VERIFY, REQUIRED, VERIFY_CA or VERIFY_IDENTITY",
                 ));
             }
         })
     }
 
-    fn options(self, root: Option<PathBuf>) -> Result<Option<SslOpts>> {
+    fn options(
+        self,
+        root: Option<PathBuf>,
+        client: Option<ClientIdentity>,
+    ) -> Result<Option<SslOpts>> {
         if self == Tls::Off {
-            return match root {
-                Some(_) => Err(invalid("ssl-ca needs ssl-mode=VERIFY_CA or VERIFY_IDENTITY")),
-                None => Ok(None),
+            return match (root, client) {
+                (None, None) => Ok(None),
+                _ => Err(invalid("ssl-ca and ssl-cert need ssl-mode=REQUIRED or another with TLS")),
             };
         }
         let own_roots = root.is_some();
         let roots = root.into_iter().map(Into::into).collect();
         Ok(Some(
             SslOpts::default()
+                .with_client_identity(client)
                 .with_root_certs(roots)
                 .with_disable_built_in_roots(own_roots)
                 .with_danger_accept_invalid_certs(self == Tls::Encrypt)
@@ -129,8 +149,17 @@ fn split(url: &str) -> (&str, Vec<(&str, &str)>) {
     (base, pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect())
 }
 
-fn refused(error: &UrlError) -> Error {
-    invalid(&format!("not a MySQL URL: {error}"))
+fn refused(error: &UrlError, given: &str) -> Error {
+    let problem = match error {
+        UrlError::UnknownParameter { param } => {
+            format!("`{}` is no parameter of it", shown_option(given, param))
+        }
+        UrlError::InvalidParamValue { param, .. } => {
+            format!("the value of `{}` is not what it takes", shown_option(given, param))
+        }
+        other => other.to_string(),
+    };
+    invalid(&format!("not a MySQL URL: {problem}"))
 }
 
 fn invalid(problem: &str) -> Error {

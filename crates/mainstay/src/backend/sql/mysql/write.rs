@@ -1,11 +1,16 @@
 //! Writes that do not depend on what is stored: one statement, or, for long lists, a few in one transaction.
 //! It must not know conditions or relative writes; those are `locked`.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use mysql_async::{Value, prelude::Queryable};
 
 use super::{
-    super::common::{Expiry, Intent, check_size, last_of_each, written},
+    super::{
+        common::{Expiry, Intent, check_size, last_of_each, written},
+        together::{Change, Write},
+    },
     locked,
     pool::{Connections, Failure, Lease, Stop, bounded},
     read::filled,
@@ -40,10 +45,21 @@ pub(super) async fn run(
     value_max: usize,
     deadline: Deadline,
 ) -> Result<Option<Reply>> {
-    match plan(all, op, value_max)? {
-        Some(plan) => Ok(Some((plan.reply)(at_epoch(all, &plan, deadline).await?))),
-        None => Ok(None),
-    }
+    let Some(plan) = plan(all, op, value_max)? else { return Ok(None) };
+    let alone = pin!(async { Ok(Some((plan.reply)(at_epoch(all, &plan, deadline).await?))) });
+    all.perform(op, None, Bounds { value_max }, alone, deadline).await
+}
+
+/// Performs one write.
+///
+/// # Errors
+/// Those of the server and the connection.
+pub(super) async fn alone(all: &Connections, write: &Write, deadline: Deadline) -> Result<Reply> {
+    let plan = match &write.change {
+        Change::Set { value, expiry } => set(&write.key, value, *expiry),
+        Change::Delete => delete(&write.key),
+    };
+    Ok((plan.reply)(at_epoch(all, &plan, deadline).await?))
 }
 
 /// The statements of a write if it is of this kind; `None`: it is not.

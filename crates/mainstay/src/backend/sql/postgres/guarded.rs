@@ -1,17 +1,20 @@
 //! Writes that are performed only while what protects their copies holds.
 //! It must not know what any write means, nor how its copies are protected.
 
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio_postgres::types::Type;
 
 use super::{
-    super::common::{Intent, column as counter_column, version, written},
+    super::{
+        common::{Intent, column as counter_column, version, written},
+        together,
+    },
     locked::{self, names_of},
-    pool::Connections,
+    pool::{Connections, Lease},
     read::column,
     statement::control as statement,
-    transaction::{Answer, Frame, Statement, Transaction, alone, alone_guarded, whole},
+    transaction::{Answer, Frame, Statement, Transaction, on, on_guarded, whole},
     write::Unconditional,
 };
 use crate::{
@@ -37,7 +40,7 @@ const LONG_US: i64 = 1 << 61;
 /// `Effect::Unknown`.
 pub(super) async fn commit(
     all: &Connections,
-    cache: &str,
+    cache: &Arc<str>,
     write: &Op,
     under: Under,
     bounds: Bounds,
@@ -45,8 +48,10 @@ pub(super) async fn commit(
 ) -> Result<Committed> {
     match under {
         Under::Mark { epoch, deadline_us } => {
-            let mark = Mark { cache, epoch: counter_column(epoch), deadline_us };
-            let done = mark.commit(all, write, bounds, deadline).await?;
+            let shared = together::Mark { cache: Arc::clone(cache), epoch, deadline_us };
+            let mark = Mark::of(&shared);
+            let alone = pin!(mark.commit(all, write, bounds, deadline));
+            let done = all.perform(write, Some(&shared), bounds, alone, deadline).await?;
             Ok(done.map_or(Committed::Overtaken, |reply| Committed::Done(Box::new(reply))))
         }
         Under::Around { known_for, open_for } => {
@@ -56,13 +61,22 @@ pub(super) async fn commit(
 }
 
 /// `Under::Mark`.
-struct Mark<'a> {
+pub(super) struct Mark<'a> {
     cache: &'a str,
     epoch: i64,
     deadline_us: i64,
 }
 
-impl Mark<'_> {
+impl<'a> Mark<'a> {
+    /// Of a write that waited for others.
+    pub(super) fn of(mark: &'a together::Mark) -> Self {
+        Self {
+            cache: &mark.cache,
+            epoch: counter_column(mark.epoch),
+            deadline_us: mark.deadline_us,
+        }
+    }
+
     /// `None`: overtaken.
     async fn commit(
         &self,
@@ -71,31 +85,43 @@ impl Mark<'_> {
         bounds: Bounds,
         deadline: Deadline,
     ) -> Result<Option<Reply>> {
-        let unconditional = Unconditional::of(write, bounds.value_max)?;
+        match Unconditional::of(write, bounds.value_max)? {
+            Some(write) => self.perform(all, all.lease(deadline).await?, &write, deadline).await,
+            None => locked::run(all, &self.frame(all), write, bounds, deadline).await,
+        }
+    }
+
+    /// Performs a write that does not depend on what is stored. `None`: overtaken.
+    ///
+    /// # Errors
+    /// Those of the server and the connection.
+    pub(super) async fn perform(
+        &self,
+        all: &Connections,
+        lease: Lease,
+        write: &Unconditional<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<Reply>> {
         // Where a single statement is not bounded by the server, it goes the longer way, in the same round trip.
         if all.bound_every_statement() {
-            match &unconditional {
-                Some(set @ Unconditional::Set { .. }) => {
-                    return self.set(all, set, deadline).await;
-                }
-                Some(Unconditional::Delete { key }) => {
-                    return self.delete(all, key, deadline).await;
-                }
-                Some(Unconditional::SetMany { .. } | Unconditional::DeleteMany { .. }) | None => {}
+            match write {
+                Unconditional::Set { .. } => return self.set(lease, write, deadline).await,
+                Unconditional::Delete { key } => return self.delete(lease, key, deadline).await,
+                Unconditional::SetMany { .. } | Unconditional::DeleteMany { .. } => {}
             }
         }
-        let guard = statement::guard(self.cache, self.epoch, self.deadline_us);
-        let frame = Frame::guarded(all, &guard);
-        let Some(write) = unconditional else {
-            return locked::run(all, &frame, write, bounds, deadline).await;
-        };
-        let answers = whole(all, &frame, &[write.statement()], deadline).await?;
-        answers.map(|answers| reply_of(&write, &answers)).transpose()
+        let answers = whole(lease, &self.frame(all), &[write.statement()], deadline).await?;
+        answers.map(|answers| reply_of(write, &answers)).transpose()
+    }
+
+    /// A transaction that stands under this mark.
+    pub(super) fn frame<'f>(&self, all: &'f Connections) -> Frame<'f> {
+        Frame::guarded(all, &statement::guard(self.cache, self.epoch, self.deadline_us))
     }
 
     async fn set(
         &self,
-        all: &Connections,
+        lease: Lease,
         set: &Unconditional<'_>,
         deadline: Deadline,
     ) -> Result<Option<Reply>> {
@@ -106,16 +132,11 @@ impl Mark<'_> {
             (&self.deadline_us as _, Type::INT8),
         ]);
         let marked = Statement { sql: statement::MARKED_SET, arguments };
-        let answer = alone(all, marked, Intent::Write, deadline).await?;
+        let answer = on(lease, &marked, Intent::Write, deadline).await?;
         if answer.rows.is_empty() { Ok(None) } else { set.reply(&answer).map(Some) }
     }
 
-    async fn delete(
-        &self,
-        all: &Connections,
-        key: &&[u8],
-        deadline: Deadline,
-    ) -> Result<Option<Reply>> {
+    async fn delete(&self, lease: Lease, key: &&[u8], deadline: Deadline) -> Result<Option<Reply>> {
         let arguments = vec![
             (key as _, Type::BYTEA),
             (&self.cache as _, Type::TEXT),
@@ -123,7 +144,7 @@ impl Mark<'_> {
             (&self.deadline_us as _, Type::INT8),
         ];
         let marked = Statement { sql: statement::MARKED_DELETE, arguments };
-        let answer = alone_guarded(all, marked, deadline).await?;
+        let answer = on_guarded(lease, marked, deadline).await?;
         let Some(row) = answer.as_ref().and_then(|answer| answer.rows.first()) else {
             return Ok(None);
         };

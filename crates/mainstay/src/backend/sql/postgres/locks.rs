@@ -46,9 +46,15 @@ pub(super) async fn run(all: &Connections, op: &LockOp, deadline: Deadline) -> R
             done(all, statement::COMMIT, arguments, Locked::Gone, deadline).await?
         }
         LockOp::Release { name, holder } => {
+            let told = LockOp::freed(name);
             let (name, holder) = (name.as_bytes(), holder.to_be_bytes());
             let holder = &holder[..];
-            let arguments = vec![(&name as _, Type::BYTEA), (&holder as _, Type::BYTEA)];
+            let arguments = vec![
+                (&name as _, Type::BYTEA),
+                (&holder as _, Type::BYTEA),
+                (&LockOp::FREED as _, Type::TEXT),
+                (&told as _, Type::TEXT),
+            ];
             done(all, statement::RELEASE, arguments, Locked::Gone, deadline).await?
         }
         LockOp::Fence { resource, token } => {
@@ -108,18 +114,23 @@ fn seen(answer: &Answer, asked: u64) -> Result<Locked> {
 }
 
 async fn acquire(all: &Connections, op: &LockOp, deadline: Deadline) -> Result<Locked> {
-    let LockOp::Acquire { name, holder, ttl, counting, note, ground } = op else {
+    let LockOp::Acquire { name, holder, ttl, counting, note, ground, waiter } = op else {
         return Err(Error::new(ErrorKind::Internal, "not an acquisition"));
     };
     let (name, holder, ttl) = (name.as_bytes(), holder.to_be_bytes(), micros(*ttl));
     let holder = &holder[..];
     let here = *counting == Counting::Here;
+    let process = waiter.map(|waiter| waiter.process.to_be_bytes());
+    let process = process.as_ref().map(|process| &process[..]);
+    let waited = waiter.map_or(0, |waiter| micros(waiter.waited));
     let mut arguments = vec![
         (&name as _, Type::BYTEA),
         (&holder as _, Type::BYTEA),
         (&ttl as _, Type::INT8),
         (note as _, Type::TEXT),
         (&here as _, Type::BOOL),
+        (&process as _, Type::BYTEA),
+        (&waited as _, Type::INT8),
     ];
     let epoch;
     let sql = match ground {
@@ -214,11 +225,14 @@ async fn list(
     let more = rows.len() > limit;
     let rows = rows.iter().take(limit).map(|row| {
         let left = span(column(row, 2)?, column(row, 4)?);
+        let left = Some(left).filter(|left| !left.is_zero());
+        let holder = column::<Option<&[u8]>>(row, 5)?;
         Ok(LockRow {
             name: column::<&[u8]>(row, 0)?.into(),
             token: number(row, 1)?,
-            left: Some(left).filter(|left| !left.is_zero()),
+            left,
             note: column(row, 3)?,
+            holder: left.and(holder).and_then(|id| id.try_into().ok()).map(u128::from_be_bytes),
         })
     });
     let rows = rows.collect::<Result<Vec<LockRow>>>()?;

@@ -1,4 +1,5 @@
-//! The PostgreSQL adapter: one table, D's clock, everything in unnamed statements so that poolers do no harm.
+//! The PostgreSQL adapter: one table, D's clock, and no statement by name unless the session is ours alone, so that poolers
+//! do no harm.
 //! It must not know routes, guards or other engines.
 
 use std::{fmt, sync::Arc};
@@ -9,14 +10,16 @@ use tokio_postgres::types::Type;
 
 use super::{
     TOMBSTONE_KEPT_MS,
-    common::{BATCH_MAX, Intent, lost, not_connected},
+    common::{BATCH_MAX, Intent, again_if_cut, lost, not_connected},
 };
 use crate::{
     backend::semantics::{Bounds, apply, keys_of},
-    backend::{Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope},
+    backend::{Backend, Capabilities, Durability, Feed, ProbeDepth, ProbeReport, Scope, skew},
     clock::{Clock, Deadline},
     config::BackendConfig,
+    entropy::Entropy,
     error::{Error, ErrorKind, Result},
+    live::{LiveDuration, LiveSize},
     op::{Op, OpClass},
     reply::Reply,
 };
@@ -33,8 +36,10 @@ mod pool;
 mod query;
 mod read;
 mod schema;
+mod session;
 mod statement;
 mod tls;
+mod together;
 mod transaction;
 mod url;
 mod write;
@@ -47,7 +52,9 @@ use url::Target;
 pub struct Postgres {
     target: Target,
     options: PoolOptions,
-    value_max: usize,
+    value_max: LiveSize,
+    connect_timeout: LiveDuration,
+    entropy: Entropy,
     current: ArcSwapOption<Connections>,
 }
 
@@ -62,7 +69,7 @@ impl Postgres {
     ///
     /// # Errors
     /// `InvalidArgument` for a URL that does not parse.
-    pub fn new(config: &BackendConfig, value_max: usize) -> Result<Self> {
+    pub fn new(config: &BackendConfig, value_max: usize, entropy: Entropy) -> Result<Self> {
         let options = PoolOptions {
             connections: config.connections(),
             connect_timeout: config.connect_timeout,
@@ -72,7 +79,9 @@ impl Postgres {
         Ok(Self {
             target: Target::of(config)?,
             options,
-            value_max,
+            value_max: LiveSize::new(value_max),
+            connect_timeout: LiveDuration::new(config.connect_timeout),
+            entropy,
             current: ArcSwapOption::empty(),
         })
     }
@@ -82,7 +91,8 @@ impl Postgres {
     }
 
     async fn open(&self, deadline: Deadline) -> Result<()> {
-        let first = self.try_open(self.options, deadline).await;
+        let options = PoolOptions { connect_timeout: self.connect_timeout.get(), ..self.options };
+        let first = self.try_open(options, deadline).await;
         let connections = match first {
             Err(error)
                 if error.kind() == ErrorKind::Misconfigured
@@ -96,12 +106,14 @@ impl Postgres {
             Some(connections) => connections,
             // A pooler that lets no session settings through: each transaction brings its own.
             None => {
-                let options = PoolOptions { in_session: false, ..self.options };
+                let options = PoolOptions { in_session: false, ..options };
                 let opened = self.try_open(options, deadline).await?;
                 opened.ok_or_else(|| Error::new(ErrorKind::Internal, "no limit was asked for"))?
             }
         };
-        if let Some(old) = self.current.swap(Some(Arc::new(connections))) {
+        let connections = Arc::new(connections);
+        connections.send_together();
+        if let Some(old) = self.current.swap(Some(connections)) {
             old.close();
         }
         Ok(())
@@ -113,13 +125,18 @@ impl Postgres {
         options: PoolOptions,
         deadline: Deadline,
     ) -> Result<Option<Connections>> {
-        let connections = Connections::new(&self.target, options)?;
+        let mark = format!("{:032x}", self.entropy.nonce());
+        let connections = Connections::new(&self.target, options, &mark)?;
         schema::role(connections.lease(deadline).await?, deadline).await?;
-        if options.in_session
-            && !schema::is_bounded(&connections, options.limit_ms(), deadline).await?
-        {
-            connections.close();
-            return Ok(None);
+        if options.in_session {
+            let began = schema::began(&connections, options.limit_ms(), &mark, deadline).await?;
+            if !began.is_bounded {
+                connections.close();
+                return Ok(None);
+            }
+            if began.is_ours {
+                connections.set_ours();
+            }
         }
         schema::migrate(&connections, deadline).await?;
         Ok(Some(connections))
@@ -127,7 +144,7 @@ impl Postgres {
 
     async fn run(&self, op: &Op, deadline: Deadline) -> Result<Reply> {
         let all = self.current()?;
-        let bounds = Bounds { value_max: self.value_max };
+        let bounds = Bounds { value_max: self.value_max.get() };
         if let Op::Record(op) = op {
             return control::run(&all, op, bounds, deadline).await;
         }
@@ -135,12 +152,12 @@ impl Postgres {
             return locks::run(&all, op, deadline).await;
         }
         if let Op::Query(query) = op {
-            return query::run(&all, query, self.value_max, deadline).await;
+            return query::run(&all, query, self.value_max.get(), deadline).await;
         }
         if op.class() == OpClass::Read {
             return read::run(&all, op, deadline).await;
         }
-        if let Some(reply) = write::run(&all, op, self.value_max, deadline).await? {
+        if let Some(reply) = write::run(&all, op, self.value_max.get(), deadline).await? {
             return Ok(reply);
         }
         if keys_of(op).is_empty() {
@@ -161,7 +178,13 @@ impl Postgres {
                 bounded(deadline, lease.client().query_typed(statement::WRITE_READ, &[])).await;
             lease.settle(outcome, Intent::Read)?;
         }
-        Ok(ProbeReport { facts: vec![("version", role.version), ("role", "primary".to_owned())] })
+        let mut facts = vec![("version", role.version), ("role", "primary".to_owned())];
+        if !all.bound_every_statement() {
+            facts.push(("pooling", "transaction".to_owned()));
+        }
+        let skew = skew(Some(role.unix_ms), &Clock::system());
+        facts.extend((!skew.is_empty()).then_some(("clock_skew_ms", skew)));
+        Ok(ProbeReport { facts, ..ProbeReport::default() })
     }
 
     async fn sweep(&self, limit: usize, deadline: Deadline) -> Result<usize> {
@@ -203,9 +226,13 @@ impl Backend for Postgres {
             copies: false,
             control: true,
             locks: true,
-            value_max: self.value_max,
-            keeps_deadlines: false,
+            value_max: self.value_max.get(),
         }
+    }
+
+    fn reconfigure(&self, config: &BackendConfig, value_max: usize) {
+        self.value_max.set(value_max);
+        self.connect_timeout.set(config.connect_timeout);
     }
 
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
@@ -217,7 +244,7 @@ impl Backend for Postgres {
     }
 
     fn probe(&self, depth: ProbeDepth, deadline: Deadline) -> BoxFuture<'_, Result<ProbeReport>> {
-        Box::pin(self.ask(depth, deadline))
+        Box::pin(again_if_cut(move || self.ask(depth, deadline)))
     }
 
     fn purge(&self, limit: usize, deadline: Deadline) -> BoxFuture<'_, Result<usize>> {

@@ -4,8 +4,8 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,9 +24,11 @@ use super::{
     super::{
         common::{Intent, closed, timed_out},
         places::{Places, REFUSALS_MAX, RELEASE},
+        together::Together,
     },
     classify,
     hosts::InTurn,
+    session::Session,
     tls,
     url::Target,
 };
@@ -63,6 +65,7 @@ pub(super) struct Connections {
     turn: AtomicUsize,
     begin: String,
     in_session: bool,
+    together: OnceLock<Together>,
 }
 
 /// The connections that wait for work.
@@ -70,6 +73,8 @@ pub(super) struct Connections {
 struct Idle {
     pool: Pool,
     readers: Arc<[Reader]>,
+    /// Whether sessions are ours alone: then statements are prepared.
+    are_ours: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -79,17 +84,18 @@ struct Reader {
 }
 
 impl Connections {
-    /// Opens nothing yet.
+    /// Opens nothing yet. With limits in the session comes a mark, by which it is known again: a pooler that gives a
+    /// session to several clients either drops both or begins it with those of one client, and no other has this mark.
     ///
     /// # Errors
     /// `Misconfigured` for certificate files that cannot be used.
-    pub(super) fn new(target: &Target, options: PoolOptions) -> Result<Self> {
+    pub(super) fn new(target: &Target, options: PoolOptions, mark: &str) -> Result<Self> {
         let limit = options.limit_ms();
         let mut config = target.config.clone();
         if options.in_session {
             let given = config.get_options().unwrap_or_default();
             let limits = format!(
-                "{given} -c statement_timeout={limit} -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
+                "{given} -c statement_timeout={limit} -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit} -c mainstay.session={mark}"
             );
             config.options(limits.trim());
         }
@@ -115,12 +121,32 @@ impl Connections {
             )
         };
         Ok(Self {
-            idle: Idle { pool, readers: (0..readers).map(|_| Reader::default()).collect() },
+            idle: Idle {
+                pool,
+                readers: (0..readers).map(|_| Reader::default()).collect(),
+                are_ours: Arc::default(),
+            },
             places: Places::new(pooled),
             turn: AtomicUsize::new(0),
             begin,
             in_session: options.in_session,
+            together: OnceLock::new(),
         })
+    }
+
+    /// From now on single writes that come while others are under way are sent together.
+    pub(super) fn send_together(self: &Arc<Self>) {
+        self.together.get_or_init(|| Together::start(self));
+    }
+
+    /// The server has given the mark back: its sessions are ours alone.
+    pub(super) fn set_ours(&self) {
+        self.idle.are_ours.store(true, Ordering::Relaxed);
+    }
+
+    /// How single writes are sent together, if they are.
+    pub(super) fn together(&self) -> Option<&Together> {
+        self.together.get()
     }
 
     /// The statements that begin a transaction with its limits.
@@ -295,7 +321,14 @@ pub(super) struct Lease {
 impl Lease {
     /// The driver's client.
     pub(super) fn client(&self) -> &tokio_postgres::Client {
-        self.object.as_ref().expect("a lease holds its connection until it is settled")
+        self.session().client()
+    }
+
+    /// The connection as statements see it.
+    pub(super) fn session(&self) -> Session<'_> {
+        let client =
+            self.object.as_ref().expect("a lease holds its connection until it is settled");
+        Session::new(client, &self.idle.are_ours)
     }
 
     /// Gives the connection back if the answer shows it to be in step, and closes it if not.
@@ -338,7 +371,8 @@ impl Lease {
         failure.into_error(intent)
     }
 
-    fn give_back(mut self) {
+    /// Gives the connection back as it is: nothing is under way on it.
+    pub(super) fn give_back(mut self) {
         drop(self.object.take());
     }
 
@@ -364,9 +398,9 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// The driver's client.
-    pub(super) fn client(&self) -> &tokio_postgres::Client {
-        &self.client
+    /// The connection as statements see it.
+    pub(super) fn session(&self) -> Session<'_> {
+        Session::new(&self.client, &self.idle.are_ours)
     }
 
     /// Takes the connection out of use for new calls unless the answer shows it to be in step.

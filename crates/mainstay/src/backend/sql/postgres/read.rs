@@ -12,6 +12,7 @@ use tokio_postgres::{
 use super::{
     super::common::{BATCH_MAX, Intent, left, page, prefix_end, version},
     pool::{Connections, bounded},
+    session::Statement,
     statement,
 };
 use crate::{
@@ -127,12 +128,22 @@ async fn count(all: &Connections, prefix: &Bytes, deadline: Deadline) -> Result<
     Ok(Reply::Integer(rows.first().map_or(Ok(0), |row| column(row, 0))?))
 }
 
-async fn one(all: &Connections, sql: &str, key: &Key, deadline: Deadline) -> Result<Vec<Row>> {
+async fn one(
+    all: &Connections,
+    sql: &'static str,
+    key: &Key,
+    deadline: Deadline,
+) -> Result<Vec<Row>> {
     let key = key.as_bytes();
     short(all, sql, &[(&key, Type::BYTEA)], deadline).await
 }
 
-async fn many(all: &Connections, sql: &str, keys: &[Key], deadline: Deadline) -> Result<Vec<Row>> {
+async fn many(
+    all: &Connections,
+    sql: &'static str,
+    keys: &[Key],
+    deadline: Deadline,
+) -> Result<Vec<Row>> {
     let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
     short(all, sql, &[(&keys, Type::BYTEA_ARRAY)], deadline).await
 }
@@ -140,17 +151,19 @@ async fn many(all: &Connections, sql: &str, keys: &[Key], deadline: Deadline) ->
 /// Sends one short read on a connection that others use at the same time.
 pub(super) async fn short(
     all: &Connections,
-    sql: &str,
+    sql: &'static str,
     arguments: Arguments<'_>,
     deadline: Deadline,
 ) -> Result<Vec<Row>> {
-    if let Some(shared) = all.shared(deadline).await? {
-        let outcome = bounded(deadline, shared.client().query_typed(sql, arguments)).await;
-        return shared.settle(outcome);
-    }
-    let lease = all.lease(deadline).await?;
-    let outcome = bounded(deadline, lease.client().query_typed(sql, arguments)).await;
-    lease.settle(outcome, Intent::Read)
+    let statement = Statement { sql, arguments: arguments.to_vec() };
+    let answer = if let Some(shared) = all.shared(deadline).await? {
+        shared.settle(bounded(deadline, shared.session().read(&statement)).await)
+    } else {
+        let lease = all.lease(deadline).await?;
+        let outcome = bounded(deadline, lease.session().read(&statement)).await;
+        lease.settle(outcome, Intent::Read)
+    };
+    answer.map(|answer| answer.rows)
 }
 
 /// A column of a row.

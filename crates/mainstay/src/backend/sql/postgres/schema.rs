@@ -20,6 +20,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Role {
     pub(super) version: String,
+    /// Its clock.
+    pub(super) unix_ms: i64,
 }
 
 /// Refuses a server that takes no writes: it may be a standby that lags, and its answers could be old.
@@ -38,25 +40,37 @@ pub(super) async fn role(lease: Lease, deadline: Deadline) -> Result<Role> {
     if column(row, 1)? {
         return Err(read_only("its transactions are read-only"));
     }
-    Ok(Role { version: column(row, 2)? })
+    Ok(Role { version: column(row, 2)?, unix_ms: column(row, 3)? })
 }
 
-/// Whether the server really ends a statement, and a transaction that idles, after so many milliseconds: a pooler may
-/// have dropped what the session asked for without a word.
+/// What the server knows of what a session was begun with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Began {
+    /// Whether it really ends a statement, and a transaction that idles, in time.
+    pub(super) is_bounded: bool,
+    /// Whether the session carries our mark, see `Connections::new`.
+    pub(super) is_ours: bool,
+}
+
+/// Asks for both: a pooler may have dropped what the session was begun with without a word.
 ///
 /// # Errors
 /// Those of the server and the connection.
-pub(super) async fn is_bounded(
+pub(super) async fn began(
     all: &Connections,
     limit_ms: u128,
+    mark: &str,
     deadline: Deadline,
-) -> Result<bool> {
-    let question = Statement { sql: statement::LIMITS, arguments: Vec::new() };
+) -> Result<Began> {
+    let question = Statement { sql: statement::BEGAN, arguments: Vec::new() };
     let answer = alone(all, question, Intent::Read, deadline).await?;
     let limit = i64::try_from(limit_ms).unwrap_or(i64::MAX);
-    let Some(row) = answer.rows.first() else { return Ok(false) };
+    let Some(row) = answer.rows.first() else { return Ok(Began::default()) };
     let within = |found: i64| found > 0 && found <= limit;
-    Ok(within(column(row, 0)?) && within(column(row, 1)?))
+    Ok(Began {
+        is_bounded: within(column(row, 0)?) && within(column(row, 1)?),
+        is_ours: column::<Option<&str>>(row, 2)? == Some(mark),
+    })
 }
 
 /// Makes sure that the tables are there, in this version's schema.

@@ -1,5 +1,5 @@
-//! The statements. Each is sent unnamed with its types, in one round trip: behind a transaction pooler a named
-//! statement may meet a server that does not know it, or worse, one that knows another by that name.
+//! The statements. They are prepared where a session is ours alone (`session`); else each is sent unnamed with its types,
+//! in one round trip.
 //! It must not know connections.
 
 /// The server's clock, Unix milliseconds; not `now()`, which stands still in a transaction.
@@ -27,6 +27,7 @@ pub(super) mod control;
 pub(super) mod journal;
 pub(super) mod locks;
 pub(super) mod schema;
+pub(super) mod together;
 
 macro_rules! range {
     () => {
@@ -190,7 +191,8 @@ pub(super) const PURGE: &str = concat!(
 
 /// Whether this server is the one to use.
 pub(super) const ROLE: &str = "SELECT pg_is_in_recovery(), \
-     current_setting('transaction_read_only') = 'on', current_setting('server_version')";
+     current_setting('transaction_read_only') = 'on', current_setting('server_version'), \
+     (extract(epoch from clock_timestamp()) * 1000)::bigint";
 
 /// Writes and reads back, outside the users' keys.
 pub(super) const WRITE_READ: &str = concat!(

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL with libpq's meanings of `sslmode`.
+//! TLS to PostgreSQL, verified as far as the URL asks for.
 //! It must not rely on a crypto provider that the process may or may not have installed: it brings ring.
 
 use std::{path::Path, sync::Arc};

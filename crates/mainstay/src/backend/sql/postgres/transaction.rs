@@ -1,41 +1,22 @@
 //! Statements that are sent at once, alone or as a transaction, and what becomes of the connection.
 //! It must not know what any statement does.
 
-use std::{borrow::Cow, pin::pin};
+use std::borrow::Cow;
 
-use futures_util::{
-    TryStreamExt,
-    future::{join_all, join3},
-};
-use tokio_postgres::{
-    Client, Row,
-    error::SqlState,
-    types::{ToSql, Type},
-};
+use futures_util::future::{join_all, join3};
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{
     super::common::Intent,
     pool::{Connections, Failure, Lease, bounded},
+    session::{DriverResult, Form, Session},
 };
 use crate::{
     clock::Deadline,
     error::{Effect, Error, ErrorKind, Result},
 };
 
-type DriverResult<T> = std::result::Result<T, tokio_postgres::Error>;
-
-/// A statement with its arguments.
-pub(super) struct Statement<'a> {
-    pub(super) sql: &'static str,
-    pub(super) arguments: Vec<(&'a (dyn ToSql + Sync), Type)>,
-}
-
-/// What a statement gave.
-pub(super) struct Answer {
-    pub(super) rows: Vec<Row>,
-    /// Rows that it wrote, or gave.
-    pub(super) changed: u64,
-}
+pub(super) use super::session::{Answer, Statement};
 
 /// How a transaction begins and ends; with a guard in both, it may be refused there.
 pub(super) struct Frame<'a> {
@@ -70,24 +51,53 @@ pub(super) async fn alone(
     deadline: Deadline,
 ) -> Result<Answer> {
     let lease = all.lease(deadline).await?;
-    let outcome = bounded(deadline, perform(lease.client(), &statement)).await;
+    on(lease, &statement, intent, deadline).await
+}
+
+/// As `alone`, on this connection.
+///
+/// # Errors
+/// As `alone`.
+pub(super) async fn on(
+    lease: Lease,
+    statement: &Statement<'_>,
+    intent: Intent,
+    deadline: Deadline,
+) -> Result<Answer> {
+    let (lease, outcome) = performed(lease, statement, deadline).await?;
     lease.settle(outcome, intent)
 }
 
-/// As `alone`, for a statement that has a guard in it. `None`: the guard refused, nothing was done.
+/// As `on`, for a statement that has a guard in it. `None`: the guard refused, nothing was done.
 ///
 /// # Errors
 /// As `alone`; an answer that is lost has `Effect::Unknown`.
-pub(super) async fn alone_guarded(
-    all: &Connections,
+pub(super) async fn on_guarded(
+    lease: Lease,
     statement: Statement<'_>,
     deadline: Deadline,
 ) -> Result<Option<Answer>> {
-    let lease = all.lease(deadline).await?;
-    match bounded(deadline, perform(lease.client(), &statement)).await {
-        Err(Failure::Driver(error)) if is_refusal(&error) => lease.settle(Ok(None), Intent::Write),
-        outcome => lease.settle(outcome.map(Some), Intent::Write),
+    match performed(lease, &statement, deadline).await? {
+        (lease, Err(Failure::Driver(error))) if is_refusal(&error) => {
+            lease.settle(Ok(None), Intent::Write)
+        }
+        (lease, outcome) => lease.settle(outcome.map(Some), Intent::Write),
     }
+}
+
+/// What became of one statement, and the connection, to be settled by that. An error before it was sent has no effect, and
+/// has settled it.
+async fn performed(
+    lease: Lease,
+    statement: &Statement<'_>,
+    deadline: Deadline,
+) -> Result<(Lease, std::result::Result<Answer, Failure>)> {
+    let form = match bounded(deadline, lease.session().form(statement)).await {
+        Ok(form) => form,
+        Err(failure) => return lease.settle(Err(failure), Intent::Read),
+    };
+    let outcome = bounded(deadline, lease.session().perform(statement, form)).await;
+    Ok((lease, outcome))
 }
 
 /// Performs these statements as one transaction in one round trip. `None`: the guard refused, nothing was done.
@@ -95,12 +105,11 @@ pub(super) async fn alone_guarded(
 /// # Errors
 /// Those of the server and the connection; a commit whose answer is lost has `Effect::Unknown`.
 pub(super) async fn whole(
-    all: &Connections,
+    lease: Lease,
     frame: &Frame<'_>,
     statements: &[Statement<'_>],
     deadline: Deadline,
 ) -> Result<Option<Vec<Answer>>> {
-    let lease = all.lease(deadline).await?;
     end(lease, Some(&frame.begin), statements, &frame.end, deadline).await
 }
 
@@ -157,7 +166,10 @@ impl Transaction {
         statements: &[Statement<'_>],
     ) -> Result<Option<(Self, Vec<Answer>)>> {
         let Self { lease, deadline } = self;
-        let call = async { pipeline(lease.client(), begin, statements, None).await.0 };
+        let call = async {
+            let forms = forms(lease.session(), statements).await?;
+            pipeline(lease.session(), begin, statements, &forms, None).await.0
+        };
         match bounded(deadline, call).await {
             Ok(answers) => Ok(Some((Self { lease, deadline }, answers))),
             Err(Failure::Driver(error)) if is_refusal(&error) => {
@@ -176,7 +188,12 @@ async fn end(
     end: &str,
     deadline: Deadline,
 ) -> Result<Option<Vec<Answer>>> {
-    let call = async { Ok(pipeline(lease.client(), begin, statements, Some(end)).await) };
+    let forms = match bounded(deadline, forms(lease.session(), statements)).await {
+        Ok(forms) => forms,
+        // Nothing of this was sent. What was begun before ends with the connection, or here.
+        Err(failure) => return Err(lease.undo(failure, Intent::Read, deadline).await),
+    };
+    let call = async { Ok(pipeline(lease.session(), begin, statements, &forms, Some(end)).await) };
     match bounded(deadline, call).await {
         Err(failure) => lease.settle(Err(failure), Intent::Write),
         Ok((Ok(answers), Ok(()))) => lease.settle(Ok(Some(answers)), Intent::Write),
@@ -198,20 +215,28 @@ async fn end(
     }
 }
 
+/// The forms of all of them, before anything is sent: preparing one must not stand between a beginning and an end.
+async fn forms(session: Session<'_>, statements: &[Statement<'_>]) -> DriverResult<Vec<Form>> {
+    let mut forms = Vec::with_capacity(statements.len());
+    for statement in statements {
+        forms.push(session.form(statement).await?);
+    }
+    Ok(forms)
+}
+
 /// Sends everything at once, in this order: the answers, or the first error before the end, and how it ended. Few
 /// statements: of many, `join_all` would not keep the order.
 async fn pipeline(
-    client: &Client,
+    session: Session<'_>,
     begin: Option<&str>,
     statements: &[Statement<'_>],
+    forms: &[Form],
     end: Option<&str>,
 ) -> (DriverResult<Vec<Answer>>, DriverResult<()>) {
-    let (begun, answers, ended) = join3(
-        batch(client, begin),
-        join_all(statements.iter().map(|statement| perform(client, statement))),
-        batch(client, end),
-    )
-    .await;
+    let sent = statements.iter().zip(forms).map(|(statement, form)| session.send(statement, form));
+    let client = session.client();
+    let (begun, answers, ended) =
+        join3(batch(client, begin), join_all(sent), batch(client, end)).await;
     (begun.and_then(|()| answers.into_iter().collect()), ended)
 }
 
@@ -220,17 +245,6 @@ async fn batch(client: &Client, sql: Option<&str>) -> DriverResult<()> {
         Some(sql) => client.batch_execute(sql).await,
         None => Ok(()),
     }
-}
-
-async fn perform(client: &Client, statement: &Statement<'_>) -> DriverResult<Answer> {
-    let arguments = statement.arguments.iter().map(|(value, kind)| (*value, kind.clone()));
-    let mut stream = pin!(client.query_typed_raw(statement.sql, arguments).await?);
-    let mut rows = Vec::new();
-    while let Some(row) = stream.try_next().await? {
-        rows.push(row);
-    }
-    let changed = stream.rows_affected().unwrap_or(0);
-    Ok(Answer { rows, changed })
 }
 
 /// Whether a guard refused.

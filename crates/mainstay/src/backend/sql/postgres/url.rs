@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::{
-    config::BackendConfig,
+    config::{BackendConfig, text::shown_option},
     error::{Error, ErrorKind, Result},
 };
 
@@ -16,12 +16,12 @@ mod tests;
 /// How far the server's certificate is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Verify {
-    /// Not at all: encrypted, but not authenticated (`sslmode=prefer`, `require`).
+    /// Not at all: encrypted, but not authenticated (`sslmode=prefer`, `no-verify`).
     #[default]
     Nothing,
     /// Its issuer (`verify-ca`).
     Issuer,
-    /// Its issuer and its name (`verify-full`).
+    /// Its issuer and its name (`require`, `verify-full`).
     Full,
 }
 
@@ -50,14 +50,16 @@ impl Target {
     pub(super) fn of(backend: &BackendConfig) -> Result<Self> {
         let (url, parameters) = split(&backend.url);
         let mut tls = TlsOptions::default();
-        let mut mode = SslMode::Prefer;
+        let (mut given, mut system) = (None, false);
         let (mut cert, mut key) = (None, None);
         let mut kept = Vec::new();
         for (name, value) in parameters {
             match name {
-                "sslmode" => (mode, tls.verify) = ssl_mode(value)?,
-                "sslrootcert" if value == "system" => tls.verify = Verify::Full,
-                "sslrootcert" => tls.root_cert = Some(PathBuf::from(decoded(value)?)),
+                "sslmode" => given = Some(ssl_mode(value)?),
+                "sslrootcert" => {
+                    system = value == "system";
+                    tls.root_cert = if system { None } else { Some(decoded(value)?.into()) };
+                }
                 "sslcert" => cert = Some(PathBuf::from(decoded(value)?)),
                 "sslkey" => key = Some(PathBuf::from(decoded(value)?)),
                 // Supabase, Prisma and others add these for their own drivers.
@@ -70,20 +72,26 @@ impl Target {
             (None, None) => None,
             _ => return Err(invalid("sslcert and sslkey belong together")),
         };
-        if tls.root_cert.is_some() && tls.verify == Verify::Nothing && mode == SslMode::Require {
-            // As libpq: `require` with a root certificate verifies the issuer.
-            tls.verify = Verify::Issuer;
-        }
+        let certified = tls.root_cert.is_some() || tls.client.is_some();
+        let mode;
+        (mode, tls.verify) = agreed(given, system, certified)?;
         let url =
             if kept.is_empty() { url.to_owned() } else { format!("{url}?{}", kept.join("&")) };
-        let config = parse(&url)?;
+        let config = parse(&url, &backend.url)?;
         Ok(Self { config: with_defaults(config, backend, mode), tls })
     }
 }
 
-fn parse(url: &str) -> Result<tokio_postgres::Config> {
+/// `given`: as it stands in the configuration.
+fn parse(url: &str, given: &str) -> Result<tokio_postgres::Config> {
     let config: tokio_postgres::Config = url.parse().map_err(|error: tokio_postgres::Error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let cause = match cause.strip_prefix("unknown option `") {
+            Some(name) => {
+                format!("unknown option `{}`", shown_option(given, name.trim_end_matches('`')))
+            }
+            None => cause,
+        };
         invalid(&format!("not a PostgreSQL URL: {cause}"))
     })?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -112,24 +120,48 @@ fn with_defaults(
     config
 }
 
+/// What holds in the end. Whoever names an issuer or a certificate wants TLS: what takes less is a contradiction, not a
+/// connection in the clear. `system`: as libpq, everything is verified.
+fn agreed(
+    given: Option<(SslMode, Verify)>,
+    system: bool,
+    certified: bool,
+) -> Result<(SslMode, Verify)> {
+    match given {
+        None if system || certified => Ok((SslMode::Require, Verify::Full)),
+        None => Ok((SslMode::Prefer, Verify::Nothing)),
+        Some((_, verify)) if system && verify != Verify::Full => {
+            Err(invalid("sslrootcert=system goes with sslmode=require or verify-full"))
+        }
+        Some((mode, _)) if certified && mode != SslMode::Require => {
+            Err(invalid("sslrootcert and sslcert want an sslmode that encrypts, as require"))
+        }
+        Some(given) => Ok(given),
+    }
+}
+
 fn ssl_mode(value: &str) -> Result<(SslMode, Verify)> {
     Ok(match value {
         "disable" => (SslMode::Disable, Verify::Nothing),
         "allow" | "prefer" => (SslMode::Prefer, Verify::Nothing),
-        "require" => (SslMode::Require, Verify::Nothing),
+        // libpq's `require` verifies nothing: whoever asks for TLS here gets it verified, or says that it need not be.
+        "require" => (SslMode::Require, Verify::Full),
+        "no-verify" => (SslMode::Require, Verify::Nothing),
         "verify-ca" => (SslMode::Require, Verify::Issuer),
         "verify-full" => (SslMode::Require, Verify::Full),
         _ => {
             return Err(invalid(
-                "sslmode is disable, allow, prefer, require, verify-ca or verify-full",
+                "sslmode is disable, allow, prefer, no-verify, require, verify-ca or verify-full",
             ));
         }
     })
 }
 
-/// The URL up to its parameters, and the parameters.
+/// The URL up to its parameters, and the parameters. As the driver reads it, a `?` before the first `@` is the password's.
 fn split(url: &str) -> (&str, Vec<(&str, &str)>) {
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let from = url.find('@').unwrap_or(0);
+    let mark = url[from..].find('?').map(|at| from + at);
+    let (base, query) = mark.map_or((url, ""), |mark| (&url[..mark], &url[mark + 1..]));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     (base, pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect())
 }

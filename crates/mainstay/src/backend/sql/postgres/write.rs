@@ -1,17 +1,20 @@
 //! Writes that do not depend on what is stored: one statement.
 //! It must not know conditions or relative writes; those are `locked`. Nor what guards them.
 
+use std::pin::pin;
+
 use tokio_postgres::types::Type;
 
 use super::{
     super::common::{Expiry, Intent, check_size, last_of_each, version, written},
     locked::names_of,
-    pool::Connections,
+    pool::{Connections, Lease},
     read::column,
     statement,
-    transaction::{Answer, Statement, alone},
+    transaction::{Answer, Statement, on},
 };
 use crate::{
+    backend::semantics::Bounds,
     clock::Deadline,
     error::{Error, ErrorKind, Result},
     op::{Condition, Op},
@@ -40,8 +43,8 @@ pub(super) async fn run(
     if let Some(reply) = write.of_nothing() {
         return Ok(Some(reply));
     }
-    let answer = alone(all, write.statement(), Intent::Write, deadline).await?;
-    write.reply(&answer).map(Some)
+    let alone = pin!(async { write.perform(all.lease(deadline).await?, deadline).await.map(Some) });
+    all.perform(op, None, Bounds { value_max }, alone, deadline).await
 }
 
 impl<'a> Unconditional<'a> {
@@ -113,6 +116,14 @@ impl<'a> Unconditional<'a> {
                 arguments: vec![(keys, Type::BYTEA_ARRAY)],
             },
         }
+    }
+
+    /// Performs it on this connection.
+    ///
+    /// # Errors
+    /// Those of the server and the connection.
+    pub(super) async fn perform(&self, lease: Lease, deadline: Deadline) -> Result<Reply> {
+        self.reply(&on(lease, &self.statement(), Intent::Write, deadline).await?)
     }
 
     /// What its answer means.

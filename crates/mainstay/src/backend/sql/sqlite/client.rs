@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Deadline,
     error::{Effect, Error, ErrorKind, Result},
+    live::LiveSize,
     reply::Reply,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub(super) struct Plan {
     pub(super) location: Location,
     pub(super) readers: usize,
-    pub(super) queue_max: usize,
+    pub(super) queue_max: Arc<LiveSize>,
     pub(super) rules: Rules,
 }
 
@@ -41,7 +42,7 @@ impl Client {
     pub(super) fn open(plan: Plan, create: bool) -> Result<Self> {
         let Plan { location, readers, queue_max, mut rules } = plan;
         let writer = schema::open_writer(&location, create)?;
-        let write = Arc::new(Lane::new(vec![writer], queue_max));
+        let write = Arc::new(Lane::new(vec![writer], Arc::clone(&queue_max)));
         let Location::File(path) = location else { return Ok(Self { write, read: None, rules }) };
         let readers = (0..readers).map(|_| schema::open_reader(&path)).collect::<Result<_>>()?;
         rules.file = Some(FileIdentity::of(&path)?);

@@ -3,43 +3,19 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::work::Work;
+use super::{super::stage::Stage, work::Work};
 use crate::{
     clock::{Deadline, Instant},
     error::{Error, ErrorKind, Result},
+    live::LiveSize,
     reply::Reply,
 };
-
-const WAITING: u8 = 0;
-const BEGUN: u8 = 1;
-const GIVEN_UP: u8 = 2;
-
-/// How far a job has come; shared by the one who waits and the one who works.
-#[derive(Debug, Default)]
-pub(super) struct Stage(AtomicU8);
-
-impl Stage {
-    /// False: the one who waits has given up before. What was rolled back may begin again.
-    fn begin(&self) -> bool {
-        let swap = self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire);
-        swap != Err(GIVEN_UP)
-    }
-
-    /// True: the job will never begin. False: it has.
-    pub(super) fn give_up(&self) -> bool {
-        let swap = self.0.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
-        swap != Err(BEGUN)
-    }
-}
 
 /// Some work, until when it is of use, and who waits for it.
 #[derive(Debug)]
@@ -87,7 +63,7 @@ impl Job {
 pub(super) struct Lane {
     state: Mutex<State>,
     returned: Notify,
-    queue_max: usize,
+    queue_max: Arc<LiveSize>,
     connections: usize,
 }
 
@@ -99,7 +75,7 @@ struct State {
 }
 
 impl Lane {
-    pub(super) fn new(idle: Vec<Connection>, queue_max: usize) -> Self {
+    pub(super) fn new(idle: Vec<Connection>, queue_max: Arc<LiveSize>) -> Self {
         let connections = idle.len();
         let state = Mutex::new(State { queue: VecDeque::new(), idle, open: true });
         Self { state, returned: Notify::new(), queue_max, connections }
@@ -114,7 +90,7 @@ impl Lane {
         if !state.open {
             return Err(Error::new(ErrorKind::OutOfUse, "closed"));
         }
-        if state.queue.len() >= self.queue_max {
+        if state.queue.len() >= self.queue_max.get() {
             return Err(Error::new(ErrorKind::Overloaded, "too many operations wait for SQLite"));
         }
         state.queue.push_back(job);

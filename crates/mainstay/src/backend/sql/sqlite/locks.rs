@@ -11,18 +11,21 @@ use super::{
 };
 use crate::{
     backend::semantics::control::micros,
-    backend::semantics::locks::{Fleet, Row, fenced},
+    backend::semantics::locks::{Asking, Fleet, Row, fenced},
     entry::Key,
     error::{Error, ErrorKind, Result},
     op::{Fence, Ground, LockOp, LockPage, LockRow, Seat},
     reply::{Locked, Reply},
 };
 
-const LOAD: &str = "SELECT holder, token, expires_us, note FROM mainstay_lock WHERE name = ?1";
-const STORE: &str = "INSERT INTO mainstay_lock (name, holder, token, expires_us, note)
-    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET
-    holder = ?2, token = ?3, expires_us = ?4, note = ?5";
-const LIST: &str = "SELECT holder, token, expires_us, note, name FROM mainstay_lock
+const LOAD: &str = "SELECT holder, token, expires_us, note, waiter, waiter_since_us,
+    waiter_until_us, waiter_token FROM mainstay_lock WHERE name = ?1";
+const STORE: &str = "INSERT INTO mainstay_lock (name, holder, token, expires_us, note, waiter,
+    waiter_since_us, waiter_until_us, waiter_token) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    ON CONFLICT (name) DO UPDATE SET holder = ?2, token = ?3, expires_us = ?4, note = ?5,
+    waiter = ?6, waiter_since_us = ?7, waiter_until_us = ?8, waiter_token = ?9";
+const LIST: &str = "SELECT holder, token, expires_us, note, waiter, waiter_since_us,
+    waiter_until_us, waiter_token, name FROM mainstay_lock
     WHERE ?1 IS NULL OR name > ?1 ORDER BY name LIMIT ?2";
 const COUNTER: &str = "SELECT coalesce(max(token), 0) FROM mainstay_lock";
 const SEEN: &str = "SELECT token FROM mainstay_fence WHERE resource = ?1";
@@ -38,12 +41,12 @@ const SET_FLEET: &str = "UPDATE mainstay_fleet SET epoch = ?1, backend = ?2, sea
 pub(super) fn perform(connection: &Connection, op: &LockOp) -> Result<Reply> {
     let now = now_us(connection)?;
     let locked = match op {
-        LockOp::Acquire { name, holder, ttl, counting, note, ground } => {
+        LockOp::Acquire { name, holder, ttl, counting, note, ground, waiter } => {
             let fleet = fleet(connection)?;
+            let (holder, ttl, counting, waiter) = (*holder, *ttl, *counting, *waiter);
+            let asking = Asking { holder, ttl, counting, note, waiter };
             match fleet.allows(ground, now) {
-                true => on_row(connection, name, |row| {
-                    row.acquire(*holder, *ttl, *counting, note, fleet.floor, now)
-                })?,
+                true => on_row(connection, name, |row| row.acquire(&asking, fleet.floor, now))?,
                 false => Locked::Refused,
             }
         }
@@ -117,26 +120,42 @@ fn on_row(
     let mut row = before.clone();
     let locked = act(&mut row);
     if row != before {
-        let holder = row.holder.map(u128::to_be_bytes);
-        let holder = holder.as_ref().map(|holder| &holder[..]);
-        let values: [&dyn ToSql; 5] =
-            [&name.as_bytes(), &holder, &column(row.token)?, &row.expires_us, &row.note];
+        let [holder, waiter] = [row.holder, row.waiter].map(|id| id.map(u128::to_be_bytes));
+        let [holder, waiter] = [&holder, &waiter].map(|id| id.as_ref().map(|id| &id[..]));
+        let values: [&dyn ToSql; 9] = [
+            &name.as_bytes(),
+            &holder,
+            &column(row.token)?,
+            &row.expires_us,
+            &row.note,
+            &waiter,
+            &row.waiter_since_us,
+            &row.waiter_until_us,
+            &column(row.waiter_token)?,
+        ];
         change(connection, STORE, &values)?;
     }
     Ok(locked)
 }
 
 fn row_of(row: &SqlRow<'_>) -> Result<Row> {
-    let holder: Option<Vec<u8>> = row.get(0).map_err(classify::error)?;
-    let holder = holder.map(|bytes| match bytes.try_into() {
-        Ok(bytes) => Ok(u128::from_be_bytes(bytes)),
-        Err(_) => Err(Error::new(ErrorKind::Corrupt, "the holder of a lock is not 16 bytes")),
-    });
+    let id = |at| {
+        let found: Option<Vec<u8>> = row.get(at).map_err(classify::error)?;
+        let found = found.map(|bytes| match bytes.try_into() {
+            Ok(bytes) => Ok(u128::from_be_bytes(bytes)),
+            Err(_) => Err(Error::new(ErrorKind::Corrupt, "the holder of a lock is not 16 bytes")),
+        });
+        found.transpose()
+    };
     Ok(Row {
-        holder: holder.transpose()?,
+        holder: id(0)?,
         token: number(row, 1)?,
         expires_us: row.get(2).map_err(classify::error)?,
         note: row.get(3).map_err(classify::error)?,
+        waiter: id(4)?,
+        waiter_since_us: row.get(5).map_err(classify::error)?,
+        waiter_until_us: row.get(6).map_err(classify::error)?,
+        waiter_token: number(row, 7)?,
     })
 }
 
@@ -152,7 +171,7 @@ fn list(
     let mut found = found.map_err(classify::error)?;
     let mut rows: Vec<LockRow> = Vec::new();
     while let Some(row) = found.next().map_err(classify::error)? {
-        let name = Key::from(read::bytes(row, 4)?);
+        let name = Key::from(read::bytes(row, 8)?);
         rows.push(row_of(row)?.shown(&name, now_us));
     }
     let more = rows.len() > limit;

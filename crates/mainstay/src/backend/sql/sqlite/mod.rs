@@ -16,12 +16,11 @@ use self::{
     work::{Rules, Work},
 };
 use crate::{
-    backend::{
-        Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope, semantics::Bounds,
-    },
+    backend::{Backend, Capabilities, Durability, ProbeDepth, ProbeReport, Scope},
     clock::{Clock, Deadline},
     config::BackendConfig,
     error::{Effect, Error, ErrorKind, Result},
+    live::{LiveLimit, LiveSize},
     op::Op,
     reply::Reply,
 };
@@ -70,12 +69,16 @@ impl Sqlite {
     /// # Errors
     /// `InvalidArgument` for an URL other than `sqlite:PATH`, `sqlite:///absolute/PATH` and `sqlite::memory:`.
     pub fn new(config: &BackendConfig, value_max: usize, clock: Clock) -> Result<Self> {
-        let rules =
-            Rules { clock, bounds: Bounds { value_max }, ttl_max: config.ttl_max, file: None };
+        let rules = Rules {
+            clock,
+            value_max: Arc::new(LiveSize::new(value_max)),
+            ttl_max: Arc::new(LiveLimit::new(config.ttl_max)),
+            file: None,
+        };
         let plan = Plan {
             location: Location::parse(&config.url)?,
             readers: config.connections().clamp(1, READERS_MAX),
-            queue_max: config.inflight_max().saturating_add(config.queue_max),
+            queue_max: Arc::new(LiveSize::new(queue_max(config))),
             rules,
         };
         let (was_open, closed) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -169,8 +172,14 @@ impl Sqlite {
         let version = rusqlite::version().to_owned();
         Ok(ProbeReport {
             facts: vec![("version", version), ("file", file), ("epoch", epoch.to_string())],
+            ..ProbeReport::default()
         })
     }
+}
+
+/// Whoever the bulkhead lets in, or may wait before it, finds a place.
+fn queue_max(config: &BackendConfig) -> usize {
+    config.inflight_max().saturating_add(config.queue_max)
 }
 
 impl Backend for Sqlite {
@@ -191,9 +200,14 @@ impl Backend for Sqlite {
             copies: false,
             control: true,
             locks: true,
-            value_max: self.plan.rules.bounds.value_max,
-            keeps_deadlines: false,
+            value_max: self.plan.rules.value_max.get(),
         }
+    }
+
+    fn reconfigure(&self, config: &BackendConfig, value_max: usize) {
+        self.plan.rules.value_max.set(value_max);
+        self.plan.rules.ttl_max.set(config.ttl_max);
+        self.plan.queue_max.set(queue_max(config));
     }
 
     fn connect(&self, deadline: Deadline) -> BoxFuture<'_, Result<()>> {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, types::ValueRef};
 use super::classify;
 use crate::{
     backend::semantics::{range_of, ttl_left},
+    backend::sql,
     entry::{Key, Record, Ttl, Version},
     error::{Error, ErrorKind, Result},
     op::Op,
@@ -57,8 +58,9 @@ pub(super) fn read(
             Ok(Reply::Bytes(range_of(&value.unwrap_or_default(), *start, *end)))
         }
         Op::Length { key } => {
-            let length: Option<i64> = one(connection, LENGTH, key, now)?;
-            Ok(Reply::Integer(length.unwrap_or(0)))
+            let length: Option<Option<i64>> = one(connection, LENGTH, key, now)?;
+            let null = || sql::unreadable("holds Null where bytes are due");
+            length.map_or(Ok(0), |length| length.ok_or_else(null)).map(Reply::Integer)
         }
         Op::TimeToLive { key } => {
             let expires_at: Option<Option<i64>> = one(connection, EXPIRY, key, now)?;
@@ -186,10 +188,7 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
 pub(super) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes> {
     match row.get_ref(column).map_err(classify::error)? {
         ValueRef::Blob(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-        other => {
-            let message = format!("a column holds {} where bytes are due", other.data_type());
-            Err(Error::new(ErrorKind::Corrupt, message))
-        }
+        other => Err(sql::unreadable(&format!("holds {} where bytes are due", other.data_type()))),
     }
 }
 
@@ -199,6 +198,6 @@ pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version> {
     let counter: i64 = row.get(column + 1).map_err(classify::error)?;
     match (u32::try_from(epoch), u64::try_from(counter)) {
         (Ok(epoch), Ok(counter)) => Ok(Version { epoch, counter }),
-        _ => Err(Error::new(ErrorKind::Corrupt, format!("not a version: {epoch}-{counter}"))),
+        _ => Err(sql::unreadable(&format!("holds the version {epoch}-{counter}, which is none"))),
     }
 }

@@ -84,14 +84,18 @@ CREATE TABLE mainstay_journal_key (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Locks, since schema 3. Times are the host's clock, Unix microseconds; `mainstay_fleet` has one row.
+/// Locks, since schema 3, and who waits for them, since schema 4. Times are the host's clock, Unix microseconds; `mainstay_fleet` has one row.
 const LOCK_TABLES: &str = "
 CREATE TABLE mainstay_lock (
     name BLOB NOT NULL PRIMARY KEY,
     holder BLOB,
     token INTEGER NOT NULL,
     expires_us INTEGER NOT NULL,
-    note TEXT NOT NULL
+    note TEXT NOT NULL,
+    waiter BLOB,
+    waiter_since_us INTEGER NOT NULL DEFAULT 0,
+    waiter_until_us INTEGER NOT NULL DEFAULT 0,
+    waiter_token INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE mainstay_fence (
     resource BLOB NOT NULL PRIMARY KEY,
@@ -113,6 +117,14 @@ CREATE TABLE mainstay_fleet (
 INSERT INTO mainstay_fleet VALUES (1, 0, '', '', 0, 0, 0, '', 0, '', 0);
 ";
 
+/// What schema 3 lacks.
+const WAITER_COLUMNS: &str = "
+ALTER TABLE mainstay_lock ADD COLUMN waiter BLOB;
+ALTER TABLE mainstay_lock ADD COLUMN waiter_since_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mainstay_lock ADD COLUMN waiter_until_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mainstay_lock ADD COLUMN waiter_token INTEGER NOT NULL DEFAULT 0;
+";
+
 /// The connection that writes. Creates the file and its folder where `create` says so, and the schema.
 pub(super) fn open_writer(location: &Location, create: bool) -> Result<Connection> {
     let connection = match location {
@@ -127,12 +139,14 @@ pub(super) fn open_writer(location: &Location, create: bool) -> Result<Connectio
             connection.map_err(|error| located(classify::error(error), path))?
         }
     };
-    settle(&connection)?;
-    if let Location::File(path) = location {
-        write_ahead(&connection).map_err(|error| located(error, path))?;
-        check(&connection, path)?;
+    match location {
+        Location::Memory => settle(&connection).and_then(|()| migrate(&connection))?,
+        Location::File(path) => settle(&connection)
+            .and_then(|()| write_ahead(&connection))
+            .and_then(|()| check(&connection, path))
+            .and_then(|()| migrate(&connection))
+            .map_err(|error| located(error, path))?,
     }
-    migrate(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(classify::error)?;
     Ok(connection)
 }
@@ -182,19 +196,51 @@ fn check(connection: &Connection, path: &Path) -> Result<()> {
     }
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| located(classify::error(error), path))?;
+        .map_err(classify::error)?;
     if found == "ok" {
         return Ok(());
     }
     let found = found.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = format!("{}: damaged ({found}); set the file aside", path.display());
-    Err(Error::new(ErrorKind::Corrupt, message))
+    Err(Error::new(ErrorKind::Corrupt, found))
+}
+
+/// Tables of this schema.
+const OURS: [&str; 9] = [
+    "mainstay_meta",
+    "mainstay_kv",
+    "mainstay_cache",
+    "mainstay_dirty",
+    "mainstay_journal",
+    "mainstay_journal_key",
+    "mainstay_lock",
+    "mainstay_fence",
+    "mainstay_fleet",
+];
+
+/// Whether none of our tables is gone: somebody may have dropped one.
+fn whole(connection: &Connection) -> Result<()> {
+    for table in OURS {
+        if !is_there(connection, table)? {
+            return Err(lost(&format!("the table {table} is gone")));
+        }
+    }
+    Ok(())
+}
+
+fn is_there(connection: &Connection, table: &str) -> Result<bool> {
+    let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let known = connection.query_row(known, [table], |_| Ok(())).optional();
+    known.map(|known| known.is_some()).map_err(classify::error)
+}
+
+fn lost(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, what.to_owned())
 }
 
 /// Creates what is missing, and brings a schema of an older version forward.
 fn migrate(connection: &Connection) -> Result<()> {
     if version(connection)? == Some(SCHEMA_VERSION) {
-        return Ok(());
+        return whole(connection);
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(classify::error)?;
     let outcome = bring_forward(connection);
@@ -206,19 +252,28 @@ fn migrate(connection: &Connection) -> Result<()> {
 fn bring_forward(connection: &Connection) -> Result<()> {
     match version(connection)? {
         Some(SCHEMA_VERSION) => Ok(()),
-        Some(older @ (1 | 2)) => {
-            if older == 1 {
-                connection.execute_batch(CONTROL_TABLES).map_err(classify::error)?;
+        Some(older @ 1..SCHEMA_VERSION) => {
+            let missing: &[&str] = match older {
+                1 => &[CONTROL_TABLES, LOCK_TABLES],
+                2 => &[LOCK_TABLES],
+                _ => &[WAITER_COLUMNS],
+            };
+            for tables in missing {
+                connection.execute_batch(tables).map_err(classify::error)?;
             }
-            connection.execute_batch(LOCK_TABLES).map_err(classify::error)?;
             let forward = "UPDATE mainstay_meta SET schema_version = ?1";
             connection.execute(forward, [SCHEMA_VERSION]).map(drop).map_err(classify::error)
         }
+        Some(found) if found < 1 => Err(lost(&format!("mainstay_meta says schema {found}"))),
         Some(found) => {
             let message = format!(
                 "the database has schema {found}, this version of mainstay knows {SCHEMA_VERSION}: upgrade mainstay, or use another file"
             );
             Err(Error::new(ErrorKind::Misconfigured, message))
+        }
+        None if is_there(connection, "mainstay_meta")? => Err(lost("mainstay_meta is empty")),
+        None if is_there(connection, "mainstay_kv")? => {
+            Err(lost("the table mainstay_meta is gone"))
         }
         None => {
             connection.execute_batch(TABLES).map_err(classify::error)?;
@@ -232,15 +287,25 @@ fn bring_forward(connection: &Connection) -> Result<()> {
 }
 
 fn version(connection: &Connection) -> Result<Option<i64>> {
-    let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'mainstay_meta'";
-    let known = connection.query_row(known, [], |_| Ok(())).optional().map_err(classify::error)?;
-    if known.is_none() {
+    if !is_there(connection, "mainstay_meta")? {
         return Ok(None);
     }
     let found = "SELECT schema_version FROM mainstay_meta";
     connection.query_row(found, [], |row| row.get(0)).optional().map_err(classify::error)
 }
 
+/// Where it happened; of a damaged file, what is to be done. It stays as it is: only a person may give up what is in it.
 fn located(error: Error, path: &Path) -> Error {
-    Error::new(error.kind(), format!("{}: {}", path.display(), error.message()))
+    let (kind, path) = (error.kind(), path.display());
+    let message = if kind == ErrorKind::Corrupt {
+        format!(
+            "{path} is damaged ({}): it stays as it is, and nothing of it is served. Get what is readable with \
+             `sqlite3 {path} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {path}.recovered`, move the damaged file \
+             aside together with its -wal, and put the recovered one in its place",
+            error.message()
+        )
+    } else {
+        format!("{path}: {}", error.message())
+    };
+    Error::new(kind, message)
 }

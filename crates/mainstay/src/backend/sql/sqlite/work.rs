@@ -1,7 +1,7 @@
 //! What a job asks of a connection, and how it is done.
 //! It must not know who waits, nor where a transaction begins and ends.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -12,6 +12,7 @@ use crate::{
     backend::semantics::Bounds,
     clock::Clock,
     error::Result,
+    live::{LiveLimit, LiveSize},
     op::{Op, RecordOp, Under},
     reply::{Committed, Reply},
 };
@@ -83,13 +84,17 @@ fn bytes_of(op: &Op) -> usize {
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) clock: Clock,
-    pub(super) bounds: Bounds,
-    pub(super) ttl_max: Option<Duration>,
+    pub(super) value_max: Arc<LiveSize>,
+    pub(super) ttl_max: Arc<LiveLimit>,
     /// The file that was opened; none in memory.
     pub(super) file: Option<FileIdentity>,
 }
 
 impl Rules {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { value_max: self.value_max.get() }
+    }
+
     /// Fails when the file is no longer where others look for it.
     pub(super) fn check_file(&self) -> Result<()> {
         self.file.as_ref().map_or(Ok(()), FileIdentity::check)
@@ -104,7 +109,7 @@ pub(super) fn perform(connection: &Connection, job: &Job, rules: &Rules) -> Resu
         Work::Op(Op::Lock(op)) => locks::perform(connection, op),
         Work::FirstLease(op) => control::first_lease(connection, op),
         Work::Op(Op::Query(op)) => {
-            query::run(connection, op, rules.bounds.value_max, &|| job.is_awaited())
+            query::run(connection, op, rules.value_max.get(), &|| job.is_awaited())
         }
         Work::Op(op) if read::reads(op) => {
             read::read(connection, op, rules.clock.unix_ms(), &|| job.is_awaited())

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ToSql};
 use super::{classify, locks, read, work::Rules};
 use crate::{
     backend::semantics::{self, Change, Slot, Stored},
+    backend::sql,
     entry::{Key, Version},
     error::{Error, ErrorKind, Result},
     op::{Condition, Op},
@@ -45,7 +46,7 @@ pub(super) fn write(connection: &Connection, op: &Op, rules: &Rules) -> Result<R
         .into_iter()
         .map(|key| load(connection, key, with_value, first, now))
         .collect::<Result<Vec<_>>>()?;
-    let reply = semantics::apply(op, &mut slots, now, rules.bounds)?;
+    let reply = semantics::apply(op, &mut slots, now, rules.bounds())?;
     let capped = |at| cap(at, rules, now);
     match slots.as_slice() {
         [slot] => store(connection, slot, &capped, stamp.now_ms)?,
@@ -137,7 +138,7 @@ fn store(
 ) -> Result<()> {
     let key = slot.key.as_bytes();
     let counter = i64::try_from(slot.next.counter)
-        .map_err(|_| Error::new(ErrorKind::Corrupt, "a version counter over 63 bits"))?;
+        .map_err(|_| sql::unreadable("has the last version that there is"))?;
     let epoch = slot.next.epoch;
     match &slot.change {
         Change::Keep => Ok(()),
@@ -155,7 +156,7 @@ fn store(
 }
 
 fn cap(expires_at: Option<i64>, rules: &Rules, now: i64) -> Option<i64> {
-    let Some(ttl_max) = rules.ttl_max else { return expires_at };
+    let Some(ttl_max) = rules.ttl_max.get() else { return expires_at };
     let latest = now.saturating_add(i64::try_from(ttl_max.as_millis()).unwrap_or(i64::MAX));
     Some(expires_at.map_or(latest, |at| at.min(latest)))
 }

@@ -83,6 +83,7 @@ impl Failover {
             counting: Counting::Here,
             note: request.note.clone(),
             ground,
+            waiter: request.waiter,
         };
         match self.ask(parts, &view, node, op, deadline).await? {
             (Locked::Granted { token: counter, .. }, sent) => {
@@ -155,6 +156,13 @@ impl Failover {
             Some(error) if !held => Err(error.with_effect(Effect::Unknown)),
             _ => Ok(held),
         }
+    }
+
+    /// The names under which either backend may have a lock.
+    pub(crate) fn names(&self, name: &Key) -> Vec<Key> {
+        let view = lock(&self.view).clone();
+        let fast = view.map(|view| fast_name(name, view.authority.epoch));
+        std::iter::once(name.clone()).chain(fast).collect()
     }
 
     /// Where a lock stands under this view, under which name, and what must hold there.

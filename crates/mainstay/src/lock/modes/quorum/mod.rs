@@ -217,6 +217,7 @@ fn acquire(request: &Request) -> LockOp {
         counting: Counting::Later,
         note: request.note.clone(),
         ground: Ground::Member,
+        waiter: None,
     }
 }
 
@@ -233,7 +234,8 @@ async fn keep_on(
     if locked != Locked::Gone {
         return Ok(locked.into());
     }
-    let request = Request { name: claim.name.clone(), holder, ttl, note: String::new() };
+    let request =
+        Request { name: claim.name.clone(), holder, ttl, note: String::new(), waiter: None };
     let (locked, _) = parts.ask(member, acquire(&request), step).await?;
     if let Locked::Granted { token, .. } = locked
         && token < claim.token

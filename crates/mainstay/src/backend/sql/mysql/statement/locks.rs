@@ -4,8 +4,8 @@
 
 use super::record::hex;
 use crate::{
-    backend::semantics::control::micros,
-    op::{Counting, Ground, LockOp, Seat},
+    backend::semantics::{control::micros, locks::Asking},
+    op::{Counting, Ground, LockOp, Seat, Waiter},
 };
 
 pub(super) const CREATE_LOCK: &str = "CREATE TABLE IF NOT EXISTS mainstay_lock (
@@ -13,8 +13,22 @@ pub(super) const CREATE_LOCK: &str = "CREATE TABLE IF NOT EXISTS mainstay_lock (
         holder BINARY(16),
         token BIGINT UNSIGNED NOT NULL,
         expires_us BIGINT NOT NULL,
-        note VARBINARY(1024) NOT NULL
+        note VARBINARY(1024) NOT NULL,
+        waiter BINARY(16),
+        waiter_since_us BIGINT NOT NULL DEFAULT 0,
+        waiter_until_us BIGINT NOT NULL DEFAULT 0,
+        waiter_token BIGINT UNSIGNED NOT NULL DEFAULT 0
     ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
+
+/// Whether the table is older than those who wait: schema 3.
+pub(in super::super) const LACKS_WAITERS: &str = "SELECT COUNT(*) = 0 FROM information_schema.columns \
+     WHERE table_schema = DATABASE() AND table_name = 'mainstay_lock' AND column_name = 'waiter'";
+
+/// What it lacks then.
+pub(in super::super) const ADD_WAITERS: &str = "ALTER TABLE mainstay_lock ADD COLUMN waiter BINARY(16), \
+     ADD COLUMN waiter_since_us BIGINT NOT NULL DEFAULT 0, \
+     ADD COLUMN waiter_until_us BIGINT NOT NULL DEFAULT 0, \
+     ADD COLUMN waiter_token BIGINT UNSIGNED NOT NULL DEFAULT 0";
 
 pub(super) const CREATE_FENCE: &str = "CREATE TABLE IF NOT EXISTS mainstay_fence (
         resource VARBINARY(2048) NOT NULL PRIMARY KEY,
@@ -42,7 +56,7 @@ pub(super) const FIRST_FLEET: &str = "INSERT INTO mainstay_fleet (id, epoch, bac
 pub(in super::super) const LIST: &str = concat!(
     "SELECT name, token, IF(holder IS NULL, 0, expires_us), note, ",
     now_us!(),
-    " FROM mainstay_lock WHERE name > ? ORDER BY name LIMIT ?"
+    ", holder FROM mainstay_lock WHERE name > ? ORDER BY name LIMIT ?"
 );
 
 /// Who grants.
@@ -89,31 +103,70 @@ fn held(ground: &Ground) -> String {
     }
 }
 
-/// Rows changed, the last insert identifier, now, whether the ground holds; then of the lock: its counter with the
-/// floor, end, note, or nulls where there is no row.
+/// Before a change on the ground of an epoch: whether it holds already. What a change finds not yet open may be open when
+/// it is looked at, and would be taken for somebody's lock; an epoch that is open stays so until it moves.
+fn first(ground: &Ground) -> String {
+    match ground {
+        Ground::Epoch(_) => {
+            let condition = condition(ground);
+            format!("SET @mainstay_open = (SELECT {condition} FROM mainstay_fleet); ")
+        }
+        Ground::Free | Ground::Member | Ground::Server(_) => String::new(),
+    }
+}
+
+/// Rows changed, the last insert identifier, now, whether the ground holds and held; then of the lock: its counter with
+/// the floor, end, note, or nulls where there is no row.
 fn look(name: &[u8], ground: &Ground) -> String {
     format!(
         concat!(
             "SELECT ROW_COUNT(), LAST_INSERT_ID(), ",
             clock_us!(),
-            ", ({ground}), GREATEST(l.token, f.floor), l.expires_us, l.note \
+            ", ({before}{ground}), GREATEST(l.token, f.floor), l.expires_us, l.note \
              FROM mainstay_fleet f LEFT JOIN mainstay_lock l ON l.name = {name}"
         ),
+        before = if matches!(ground, Ground::Epoch(_)) { "@mainstay_open AND " } else { "" },
         ground = condition(ground),
         name = hex(name)
     )
 }
 
-/// `LockOp::Acquire`: the row's token before its holder, for assignments run from left to right.
-pub(in super::super) fn acquire(
-    name: &[u8],
-    holder: u128,
-    ttl: std::time::Duration,
-    counting: Counting,
-    note: &str,
-    ground: &Ground,
-) -> String {
+/// A change before an acquisition: if it is held, who has waited longest is noted. Each condition is read before what it
+/// looks at is assigned.
+fn note_waiter(name: &str, holder: &str, waiter: &Waiter, ground: &str) -> String {
+    format!(
+        concat!(
+            "UPDATE mainstay_lock SET waiter_token = IF(waiter IS NULL OR waiter_until_us <= ",
+            clock_us!(),
+            ", token, waiter_token), waiter = {waiter}, waiter_since_us = ",
+            clock_us!(),
+            " - {waited}, waiter_until_us = ",
+            clock_us!(),
+            " + 2000000 WHERE name = {name} AND holder <> {holder} AND expires_us > ",
+            clock_us!(),
+            " AND (waiter IS NULL OR waiter_until_us <= ",
+            clock_us!(),
+            " OR IF(waiter = {waiter}, waiter_until_us <= ",
+            clock_us!(),
+            " + 1000000, waiter_since_us > ",
+            clock_us!(),
+            " - {waited})) AND {ground}; "
+        ),
+        name = name,
+        holder = holder,
+        waiter = hex(&waiter.process.to_be_bytes()),
+        waited = micros(waiter.waited),
+        ground = ground
+    )
+}
+
+/// `LockOp::Acquire`: the row's token before its holder, for assignments run from left to right; likewise the waiter
+/// before what says that the lock was kept.
+pub(in super::super) fn acquire(name: &[u8], asking: &Asking<'_>, ground: &Ground) -> String {
+    let Asking { holder, ttl, counting, note, waiter } = *asking;
     let holder = hex(&holder.to_be_bytes());
+    let process = waiter.map_or("NULL".to_owned(), |own| hex(&own.process.to_be_bytes()));
+    let noted = waiter.map(|own| note_waiter(&hex(name), &holder, &own, &held(ground)));
     let floor = "(SELECT floor FROM mainstay_fleet)";
     let token = match counting {
         Counting::Here => format!(
@@ -130,12 +183,22 @@ pub(in super::super) fn acquire(
     };
     format!(
         concat!(
-            "UPDATE mainstay_lock SET token = {token}, holder = {holder}, note = {note}, expires_us = ",
+            "{first}{noted}UPDATE mainstay_lock SET token = {token}, \
+             waiter = IF(holder = {holder} AND expires_us > ",
             clock_us!(),
-            " + {ttl} WHERE name = {name} AND (holder IS NULL OR holder = {holder} OR expires_us <= ",
+            ", waiter, IF(waiter <=> {process} OR holder IS NULL AND expires_us > 0 \
+             OR waiter_until_us <= ",
             clock_us!(),
-            ") AND {ground}; {look}"
+            ", NULL, waiter)), holder = {holder}, note = {note}, expires_us = ",
+            clock_us!(),
+            " + {ttl} WHERE name = {name} AND (holder = {holder} OR expires_us <= ",
+            clock_us!(),
+            " OR holder IS NULL AND (waiter IS NULL OR waiter = {process})) \
+             AND {ground}; {look}"
         ),
+        first = first(ground),
+        noted = noted.unwrap_or_default(),
+        process = process,
         token = token,
         holder = holder,
         note = hex(note.as_bytes()),
@@ -155,12 +218,13 @@ pub(in super::super) fn renew(
 ) -> String {
     format!(
         concat!(
-            "UPDATE mainstay_lock SET expires_us = ",
+            "{first}UPDATE mainstay_lock SET expires_us = ",
             clock_us!(),
             " + {ttl} WHERE name = {name} AND holder = {holder} AND expires_us > ",
             clock_us!(),
             " AND {ground}; {look}"
         ),
+        first = first(ground),
         ttl = micros(ttl),
         name = hex(name),
         holder = hex(&holder.to_be_bytes()),
@@ -185,13 +249,17 @@ pub(in super::super) fn commit(name: &[u8], holder: u128, token: u64) -> String 
     )
 }
 
-/// `LockOp::Release`.
+/// `LockOp::Release`. Kept for who has let sixteen pass.
 pub(in super::super) fn release(name: &[u8], holder: u128) -> String {
     let (shown, holder) = (look(name, &Ground::Free), hex(&holder.to_be_bytes()));
     format!(
         concat!(
-            "UPDATE mainstay_lock SET holder = NULL, expires_us = 0 \
-             WHERE name = {name} AND holder = {holder} AND expires_us > ",
+            "UPDATE mainstay_lock SET holder = NULL, expires_us = \
+             IF(waiter IS NOT NULL AND token >= waiter_token + 16 AND waiter_until_us > ",
+            clock_us!(),
+            ", ",
+            clock_us!(),
+            " + 100000, 0) WHERE name = {name} AND holder = {holder} AND expires_us > ",
             clock_us!(),
             "; {shown}"
         ),
@@ -271,8 +339,10 @@ pub(in super::super) fn move_on(epoch: u64, to: &Seat, wait: std::time::Duration
 /// The text of an operation on one row; `None` for the others.
 pub(in super::super) fn of(op: &LockOp) -> Option<String> {
     match op {
-        LockOp::Acquire { name, holder, ttl, counting, note, ground } => {
-            Some(acquire(name.as_bytes(), *holder, *ttl, *counting, note, ground))
+        LockOp::Acquire { name, holder, ttl, counting, note, ground, waiter } => {
+            let (holder, ttl, counting, waiter) = (*holder, *ttl, *counting, *waiter);
+            let asking = Asking { holder, ttl, counting, note, waiter };
+            Some(acquire(name.as_bytes(), &asking, ground))
         }
         LockOp::Commit { name, holder, token } => Some(commit(name.as_bytes(), *holder, *token)),
         LockOp::Renew { name, holder, ttl, ground } => {

@@ -164,6 +164,34 @@ pub(in super::super) const DELETE_MARKED: &str = concat!(
     " < ?"
 );
 
+/// Cache, its epoch, deadline: 1 while the row stands as it is known and the time is not up.
+pub(in super::super) const HOLDS: &str =
+    concat!("SELECT COUNT(*) FROM mainstay_cache WHERE ", stands!(), " AND ", clock_us!(), " < ?");
+
+/// Begins a transaction of many writes: no lock is waited for longer than a second, which is the least that there is.
+pub(in super::super) fn begin_together() -> String {
+    concat!(
+        "SET SESSION innodb_lock_wait_timeout = 1, @mainstay_begun = ",
+        clock_us!(),
+        "; START TRANSACTION"
+    )
+    .to_owned()
+}
+
+/// Ends it, its locks waited for as long as before; error 1690, if it was begun longer ago than that.
+pub(in super::super) fn commit_together(lock_wait_s: u128, within_us: u128) -> String {
+    format!(
+        concat!("{}; SELECT ", most!(), " + (", clock_us!(), " > @mainstay_begun + {}); COMMIT"),
+        lock_wait(lock_wait_s),
+        within_us
+    )
+}
+
+/// How long locks are waited for.
+pub(in super::super) fn lock_wait(seconds: u128) -> String {
+    format!("SET SESSION innodb_lock_wait_timeout = {seconds}")
+}
+
 /// Seq, journal.
 pub(in super::super) const JOURNAL_SEQ: &str =
     "UPDATE mainstay_journal SET seq = ? WHERE journal = ?";
@@ -304,13 +332,18 @@ pub(in super::super) fn if_before(until_us: i64) -> String {
 
 /// Bytes in the text of a statement.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len() * 2 + 3);
+    hex_into(&mut text, bytes);
+    text
+}
+
+/// The same, at the end of this text.
+pub(super) fn hex_into(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.push_str("x'");
     for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text.push('\'');
-    text
 }

@@ -22,15 +22,20 @@ fn both_schemes_are_understood_and_the_session_is_set_up() {
 fn each_ssl_mode_says_what_to_verify() {
     assert!(of("mysql://h/d").unwrap().ssl_opts().is_none());
     assert!(of("mysql://h/d?ssl-mode=DISABLED").unwrap().ssl_opts().is_none());
-    for (mode, any_certificate, any_name) in
-        [("REQUIRED", true, true), ("VERIFY_CA", false, true), ("VERIFY_IDENTITY", false, false)]
-    {
+    for (mode, any_certificate, any_name) in [
+        ("NO-VERIFY", true, true),
+        ("REQUIRED", false, false),
+        ("VERIFY_CA", false, true),
+        ("VERIFY_IDENTITY", false, false),
+    ] {
         let options = of(&format!("mysql://h/d?ssl-mode={mode}&ssl-ca=/ca.pem")).unwrap();
         let ssl = options.ssl_opts().unwrap();
         assert_eq!(ssl.accept_invalid_certs(), any_certificate, "{mode}");
         assert_eq!(ssl.skip_domain_validation(), any_name, "{mode}");
         assert_eq!(ssl.root_certs().len(), 1);
     }
+    let ours = of("mysql://h/d?ssl-mode=REQUIRED&ssl-cert=/c.pem&ssl-key=/k.pem").unwrap();
+    assert!(ours.ssl_opts().unwrap().client_identity().is_some());
     let own = of("mysql://h/d?require_ssl=true&verify_identity=false").unwrap();
     assert!(own.ssl_opts().unwrap().skip_domain_validation());
 }
@@ -42,6 +47,7 @@ fn a_wrong_url_is_refused_without_repeating_it() {
         "mysql://u:secret@h:port/d",
         "mysql://u:secret@h/d?ssl-mode=maybe",
         "mysql://u:secret@h/d?ssl-ca=/ca.pem",
+        "mysql://u:secret@h/d?ssl-mode=REQUIRED&ssl-cert=/c.pem",
         "mysql://u:secret@h/d?nonsense=1",
     ] {
         let error = of(url).unwrap_err();

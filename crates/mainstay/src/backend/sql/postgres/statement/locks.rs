@@ -2,7 +2,7 @@
 //! read again after a wait for a row.
 //! It must not know when each is sent.
 
-/// What must hold besides: `$6` says which epoch or identity.
+/// What must hold besides; an argument says which epoch or identity.
 macro_rules! free {
     () => {
         "true"
@@ -24,8 +24,57 @@ macro_rules! server {
     };
 }
 
-/// `$1` name, `$2` holder, `$3` microseconds, `$4` note, `$5` whether it counts here. One row: the token if it was
-/// granted, now, whether the ground holds, and of whoever had it before the statement: token, end, note.
+/// Who is granted a lock, by one reading of the clock (`t.now`) for all columns: `own` begins its lease anew; `free`: no
+/// lease lasts, nor is it kept for another than `$6`. `semantics::locks` has each in words.
+macro_rules! row_after {
+    () => {
+        concat!(
+            "SELECT CASE WHEN c.free OR c.own THEN $2 ELSE l.holder END, \
+             CASE WHEN c.free AND $5 THEN greatest(l.token + 1, excluded.token) ELSE l.token END, \
+             CASE WHEN c.free OR c.own THEN t.now + $3 ELSE l.expires_us END, \
+             CASE WHEN c.free OR c.own THEN $4 ELSE l.note END, \
+             CASE WHEN c.own THEN l.waiter WHEN NOT c.free THEN coalesce($6, l.waiter) \
+             WHEN l.waiter = $6 OR l.holder IS NULL AND l.expires_us > 0 \
+             OR l.waiter_until_us <= t.now THEN NULL ELSE l.waiter END, \
+             CASE WHEN c.noted THEN t.now - $7 ELSE l.waiter_since_us END, \
+             CASE WHEN c.noted THEN t.now + 2000000 ELSE l.waiter_until_us END, \
+             CASE WHEN c.noted AND (l.waiter IS NULL OR l.waiter_until_us <= t.now) \
+             THEN l.token ELSE l.waiter_token END \
+             FROM (SELECT ",
+            now_us!(),
+            " AS now) AS t, \
+             LATERAL (SELECT coalesce(l.holder = $2, false) AND l.expires_us > t.now AS own, \
+             l.expires_us <= t.now OR l.holder IS NULL \
+             AND (l.waiter IS NULL OR l.waiter IS NOT DISTINCT FROM $6) AS free) AS f, \
+             LATERAL (SELECT f.own, f.free AND NOT f.own AS free, \
+             NOT f.free AND NOT f.own AND $6 IS NOT NULL AS noted) AS c"
+        )
+    };
+}
+
+/// Whether something is to be changed: it may be granted, or somebody has waited longer than who is noted, or says again
+/// that it waits.
+macro_rules! worth_it {
+    () => {
+        concat!(
+            "l.holder = $2 OR l.expires_us <= ",
+            now_us!(),
+            " OR l.holder IS NULL AND (l.waiter IS NULL OR l.waiter = $6) \
+             OR $6 IS NOT NULL AND l.holder IS NOT NULL AND (l.waiter IS NULL \
+             OR l.waiter_until_us <= ",
+            now_us!(),
+            " OR CASE WHEN l.waiter = $6 THEN l.waiter_until_us <= ",
+            now_us!(),
+            " + 1000000 ELSE l.waiter_since_us > ",
+            now_us!(),
+            " - $7 END)"
+        )
+    };
+}
+
+/// `$1` name, `$2` holder, `$3` microseconds, `$4` note, `$5` whether it counts here, `$6` the process that waits or null,
+/// `$7` for how many microseconds. One row: the token if it was granted, now, whether the ground holds, and of whoever had
+/// it before the statement: token, end, note.
 macro_rules! acquire {
     ($ground:expr, $lock:literal) => {
         concat!(
@@ -37,15 +86,14 @@ macro_rules! acquire {
              SELECT $1, $2, CASE WHEN $5 THEN floor + 1 ELSE 0 END, ",
             now_us!(),
             " + $3, $4 FROM ground ON CONFLICT (name) DO UPDATE SET \
-             token = CASE WHEN NOT $5 OR l.holder = $2 AND l.expires_us > ",
-            now_us!(),
-            " THEN l.token ELSE greatest(l.token + 1, excluded.token) END, \
-             holder = $2, note = $4, expires_us = ",
-            now_us!(),
-            " + $3 WHERE l.holder IS NULL OR l.holder = $2 OR l.expires_us <= ",
-            now_us!(),
-            " RETURNING token) \
-             SELECT greatest((SELECT token FROM got), (SELECT floor FROM ground, got)), ",
+             (holder, token, expires_us, note, \
+             waiter, waiter_since_us, waiter_until_us, waiter_token) = (",
+            row_after!(),
+            ") WHERE ",
+            worth_it!(),
+            " RETURNING holder = $2 AS granted, token), \
+             granted AS (SELECT token FROM got WHERE granted) \
+             SELECT greatest((SELECT token FROM granted), (SELECT floor FROM ground, granted)), ",
             now_us!(),
             ", EXISTS (SELECT 1 FROM ground), \
              greatest(l.token, (SELECT floor FROM ground)), l.expires_us, l.note \
@@ -58,10 +106,10 @@ macro_rules! acquire {
 pub(in super::super) const ACQUIRE: &str = acquire!(free!(), "");
 /// As `acquire!`, where this backend may vote.
 pub(in super::super) const ACQUIRE_MEMBER: &str = acquire!(member!(), "");
-/// As `acquire!`, `$6` epoch. No authority moves meanwhile.
-pub(in super::super) const ACQUIRE_EPOCH: &str = acquire!(epoch!("$6"), "FOR SHARE");
-/// As `acquire!`, `$6` identity.
-pub(in super::super) const ACQUIRE_SERVER: &str = acquire!(server!("$6"), "");
+/// As `acquire!`, `$8` epoch. No authority moves meanwhile.
+pub(in super::super) const ACQUIRE_EPOCH: &str = acquire!(epoch!("$8"), "FOR SHARE");
+/// As `acquire!`, `$8` identity.
+pub(in super::super) const ACQUIRE_SERVER: &str = acquire!(server!("$8"), "");
 
 /// `$1` name, `$2` holder, `$3` microseconds. One row: the token if it was renewed, now, whether the ground holds.
 macro_rules! renew {
@@ -101,13 +149,20 @@ pub(in super::super) const COMMIT: &str = concat!(
     now_us!()
 );
 
-/// `$1` name, `$2` holder.
+/// `$1` name, `$2` holder, `$3` a channel, `$4` what is told there if somebody waits. Kept for who has let sixteen pass.
 pub(in super::super) const RELEASE: &str = concat!(
-    "UPDATE mainstay_lock SET holder = NULL, expires_us = 0 \
-     WHERE name = $1 AND holder = $2 AND expires_us > ",
+    "WITH done AS (UPDATE mainstay_lock SET holder = NULL, expires_us = \
+     CASE WHEN waiter IS NOT NULL AND token - waiter_token >= 16 AND waiter_until_us > ",
     now_us!(),
-    " RETURNING token, ",
-    now_us!()
+    " THEN ",
+    now_us!(),
+    " + 100000 ELSE 0 END WHERE name = $1 AND holder = $2 AND expires_us > ",
+    now_us!(),
+    " RETURNING token, waiter, waiter_until_us) SELECT token, ",
+    now_us!(),
+    ", CASE WHEN waiter_until_us > ",
+    now_us!(),
+    " THEN pg_notify($3, $4 || coalesce(encode(waiter, 'hex'), '')) END FROM done"
 );
 
 /// `$1` resource, `$2` token: the highest that has been seen. Holds the row until the transaction ends.
@@ -121,7 +176,7 @@ pub(in super::super) const FENCE: &str = concat!(
 pub(in super::super) const LIST: &str = concat!(
     "SELECT name, token, CASE WHEN holder IS NULL THEN 0 ELSE expires_us END, note, ",
     now_us!(),
-    " FROM mainstay_lock WHERE $1::bytea IS NULL OR name > $1 ORDER BY name LIMIT $2"
+    ", holder FROM mainstay_lock WHERE $1::bytea IS NULL OR name > $1 ORDER BY name LIMIT $2"
 );
 
 /// `$1` the identity of a database that has none.

@@ -4,18 +4,19 @@
 /// The schema that is there.
 pub(in super::super) const META: &str = "SELECT schema_version, epoch::bigint FROM mainstay_meta";
 
-/// The limits of this session in milliseconds, 0 for none: of a statement, of idling in a transaction.
-pub(in super::super) const LIMITS: &str = "SELECT \
+/// The limits of this session in milliseconds, 0 for none: of a statement, of idling in a transaction. Its mark, if it has one.
+pub(in super::super) const BEGAN: &str = "SELECT \
      (extract(epoch from coalesce(current_setting('statement_timeout', true), '0')::interval) \
      * 1000)::bigint, \
      (extract(epoch from \
      coalesce(current_setting('idle_in_transaction_session_timeout', true), '0')::interval) \
-     * 1000)::bigint";
+     * 1000)::bigint, \
+     current_setting('mainstay.session', true)";
 
 /// Held by the one process that creates or migrates; a number of ours.
 pub(in super::super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(5571873241)";
 
-/// Schema 3, from nothing, from schema 1, which had no control tables, or from schema 2, which had no locks.
+/// Schema 4, from nothing or from an older one: schema 1 had no control tables, 2 no locks, 3 none who wait for them.
 pub(in super::super) const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS mainstay_meta (
     id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
@@ -78,6 +79,11 @@ CREATE TABLE IF NOT EXISTS mainstay_lock (
     expires_us bigint NOT NULL,
     note text NOT NULL
 );
+ALTER TABLE mainstay_lock
+    ADD COLUMN IF NOT EXISTS waiter bytea,
+    ADD COLUMN IF NOT EXISTS waiter_since_us bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS waiter_until_us bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS waiter_token bigint NOT NULL DEFAULT 0;
 CREATE TABLE IF NOT EXISTS mainstay_fence (
     resource bytea PRIMARY KEY,
     token bigint NOT NULL
@@ -96,6 +102,6 @@ CREATE TABLE IF NOT EXISTS mainstay_fleet (
     floor bigint NOT NULL DEFAULT 0
 );
 INSERT INTO mainstay_fleet (id) VALUES (1) ON CONFLICT (id) DO NOTHING;
-INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 3, 1) ON CONFLICT (id) DO NOTHING;
-UPDATE mainstay_meta SET schema_version = 3 WHERE schema_version < 3;
+INSERT INTO mainstay_meta (id, schema_version, epoch) VALUES (1, 4, 1) ON CONFLICT (id) DO NOTHING;
+UPDATE mainstay_meta SET schema_version = 4 WHERE schema_version < 4;
 ";

@@ -50,7 +50,7 @@ async fn a_row_that_makes_no_sense_fails_its_reader_only() {
         .unwrap();
     let get = Op::Get { key: Key::from("bad"), with_ttl: false };
     for op in [get, set("bad", "w", TtlChange::Clear)] {
-        assert_eq!(run(&sqlite, op).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(run(&sqlite, op).await.unwrap_err().kind(), ErrorKind::WrongType);
     }
     assert_eq!(read(&sqlite, "good").await.unwrap().value, "v");
     sqlite.close().await;

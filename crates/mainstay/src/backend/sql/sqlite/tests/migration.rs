@@ -4,7 +4,10 @@ use super::{
     records::{lease, readmit},
     *,
 };
-use crate::{op::LockOp, reply::Locked};
+use crate::{
+    op::{Counting, Ground, LockOp, Waiter},
+    reply::Locked,
+};
 
 /// What version 1 made, and some rows of it.
 const SCHEMA_1: &str = "
@@ -79,6 +82,33 @@ async fn a_database_of_schema_2_gets_the_tables_of_locks() {
     let reply = run(&sqlite, fence.into()).await.unwrap();
     assert!(matches!(reply, Reply::Lock(Locked::Granted { .. })));
     assert_eq!(read(&sqlite, "k").await.unwrap().value, "v");
+    sqlite.close().await;
+}
+
+#[tokio::test]
+async fn a_database_of_schema_3_keeps_its_locks() {
+    let folder = Folder::new("schema-3");
+    let path = folder.path("main.db");
+    open(&path).await.close().await;
+    let back = "DROP TABLE mainstay_lock;
+        CREATE TABLE mainstay_lock (name BLOB NOT NULL PRIMARY KEY, holder BLOB,
+            token INTEGER NOT NULL, expires_us INTEGER NOT NULL, note TEXT NOT NULL)
+            STRICT, WITHOUT ROWID;
+        INSERT INTO mainstay_lock VALUES (CAST('a' AS BLOB), NULL, 41, 0, 'before');
+        UPDATE mainstay_meta SET schema_version = 3";
+    Connection::open(&path).unwrap().execute_batch(back).unwrap();
+    let sqlite = open(&path).await;
+    let op = LockOp::Acquire {
+        name: "a".into(),
+        holder: 1,
+        ttl: Duration::from_secs(60),
+        counting: Counting::Here,
+        note: "after".to_owned(),
+        ground: Ground::Free,
+        waiter: Some(Waiter { process: 1, waited: Duration::ZERO }),
+    };
+    let reply = run(&sqlite, op.into()).await.unwrap();
+    assert!(matches!(reply, Reply::Lock(Locked::Granted { token: 42, .. })), "{reply:?}");
     sqlite.close().await;
 }
 

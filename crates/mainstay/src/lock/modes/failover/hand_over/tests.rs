@@ -168,7 +168,7 @@ impl World {
             false => (Key::from("a"), Ground::Epoch(authority.epoch)),
         };
         let (counting, note) = (Counting::Here, String::new());
-        let op = LockOp::Acquire { name, holder, ttl: TTL, counting, note, ground };
+        let op = LockOp::Acquire { name, holder, ttl: TTL, counting, note, ground, waiter: None };
         self.flying.push((fast, op, process, authority.epoch, now));
     }
 

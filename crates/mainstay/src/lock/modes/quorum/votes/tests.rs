@@ -87,6 +87,7 @@ impl World {
                 counting: Counting::Later,
                 note: String::new(),
                 ground: Ground::Member,
+                waiter: None,
             };
             self.flying.push((at, holder, op));
         }

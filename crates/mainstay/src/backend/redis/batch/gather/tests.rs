@@ -1,0 +1,133 @@
+use redis::Value;
+use tokio::sync::oneshot;
+
+use super::*;
+
+type Answer = oneshot::Receiver<Result<Value>>;
+
+fn get(key: &'static str) -> (Waiting, Answer) {
+    waiting(Asked::Get(Key::from(key)))
+}
+
+fn command(word: &str) -> (Waiting, Answer) {
+    waiting(Asked::Command(redis::cmd(word)))
+}
+
+fn waiting(asked: Asked) -> (Waiting, Answer) {
+    let (caller, answer) = oneshot::channel();
+    (Waiting { asked, caller, alone: false }, answer)
+}
+
+fn words(pipeline: &Pipeline) -> Vec<String> {
+    let packed = pipeline.get_packed_pipeline();
+    let text = String::from_utf8_lossy(&packed).into_owned();
+    text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with('$')).fold(
+        Vec::new(),
+        |mut commands: Vec<String>, line| {
+            match (line.starts_with('*'), commands.last_mut()) {
+                (true, _) => commands.push(String::new()),
+                (false, Some(last)) => last.push_str(&format!("{line} ")),
+                (false, None) => unreachable!("a command begins with its length"),
+            }
+            commands
+        },
+    )
+}
+
+fn text(value: &str) -> Value {
+    Value::BulkString(value.as_bytes().to_vec())
+}
+
+fn heard(answer: &mut Answer) -> Option<Value> {
+    answer.try_recv().ok().map(|reply| reply.expect("a reply"))
+}
+
+#[test]
+fn gets_that_follow_each_other_are_one_command_and_none_passes_another_command() {
+    let asked = [get("a"), get("b"), command("SET"), get("a"), command("DEL"), get("c"), get("d")];
+    let (batch, mut answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    let (pipeline, callers) = form(batch, true);
+    assert_eq!(words(&pipeline), ["MGET a b ", "SET ", "GET a ", "DEL ", "MGET c d "]);
+    assert_eq!(callers.replies(), 5);
+    let replies = vec![
+        Value::Array(vec![text("1"), text("22")]),
+        Value::Okay,
+        text("3"),
+        Value::Int(1),
+        Value::Array(vec![text("4"), text("5")]),
+    ];
+    let (tally, alone) = callers.hand_out(replies);
+    assert_eq!(tally, Tally { asked: 4, missed: 0, bytes: 5, refused: false });
+    assert!(alone.is_empty());
+    let heard: Vec<_> = answers.iter_mut().map(|answer| heard(answer).unwrap()).collect();
+    let told = [text("1"), text("22"), Value::Okay, text("3"), Value::Int(1), text("4"), text("5")];
+    assert_eq!(heard, told);
+}
+
+#[test]
+fn each_is_sent_as_it_was_asked_where_merging_does_not_pay() {
+    let (batch, _answers): (Vec<_>, Vec<_>) = [get("a"), get("b")].into_iter().unzip();
+    assert_eq!(words(&form(batch, false).0), ["GET a ", "GET b "]);
+}
+
+#[test]
+fn no_command_is_longer_than_its_limit() {
+    let asked = std::iter::repeat_with(|| get("k")).take(GETS_MAX + 1);
+    let (batch, _answers): (Vec<_>, Vec<_>) = asked.unzip();
+    let commands = words(&form(batch, true).0);
+    assert_eq!(commands.len(), 2);
+    assert_eq!(commands[1], "GET k ");
+}
+
+#[test]
+fn who_was_told_nothing_of_its_own_key_asks_alone() {
+    let (batch, mut answers): (Vec<_>, Vec<_>) = [get("a"), get("b")].into_iter().unzip();
+    let (_, callers) = form(batch, true);
+    let (tally, alone) = callers.hand_out(vec![Value::Array(vec![Value::Nil, text("b")])]);
+    assert_eq!(tally, Tally { asked: 2, missed: 1, bytes: 1, refused: false });
+    assert_eq!(heard(&mut answers[1]), Some(text("b")));
+    assert!(alone[0].alone);
+    let (again, _others): (Vec<_>, Vec<_>) = [get("c"), get("d")].into_iter().unzip();
+    let both = alone.into_iter().chain(again).collect();
+    assert_eq!(words(&form(both, true).0), ["GET a ", "MGET c d "]);
+
+    let (batch, _answers): (Vec<_>, Vec<_>) = [get("a"), get("b")].into_iter().unzip();
+    let refused = redis::parse_redis_value(b"-NOPERM no\r\n").unwrap();
+    let (tally, alone) = form(batch, true).1.hand_out(vec![refused]);
+    assert_eq!((tally.missed, tally.refused, alone.len()), (2, true, 2));
+}
+
+#[test]
+fn what_is_no_reply_to_it_is_told_to_all_and_what_is_missing_ends_the_channel() {
+    let (batch, mut answers): (Vec<_>, Vec<_>) =
+        [get("a"), get("b"), command("PING")].into_iter().unzip();
+    let (tally, alone) = form(batch, true).1.hand_out(vec![Value::Int(7)]);
+    assert_eq!((tally.bytes, alone.len()), (0, 0));
+    assert_eq!(heard(&mut answers[0]), Some(Value::Int(7)));
+    assert_eq!(heard(&mut answers[1]), Some(Value::Int(7)));
+    assert!(answers[2].try_recv().is_err());
+}
+
+#[test]
+fn it_rests_after_a_batch_that_did_not_pay() {
+    let mut merging = Merging::default();
+    assert!(merging.pays());
+    merging.note(Tally { asked: 8, missed: 2, bytes: 8 * BYTES_MEAN_MAX, refused: false });
+    assert!(merging.pays());
+    let dear = Tally { asked: 8, missed: 0, bytes: 8 * BYTES_MEAN_MAX + 1, refused: false };
+    let rare = Tally { asked: 8, missed: 3, bytes: 0, refused: false };
+    let refused = Tally { asked: 8, missed: 8, bytes: 0, refused: true };
+    let mut rested = |tally| {
+        merging.note(tally);
+        std::iter::repeat_with(|| merging.pays()).take_while(|pays| !pays).count()
+    };
+    assert_eq!(
+        [dear, rare, refused, refused, refused, rare].map(&mut rested),
+        [16, 16, 16, 32, 64, 16]
+    );
+    let longest = [refused; 20].map(rested);
+    assert_eq!(longest.last(), Some(&4096));
+    let mut merging = Merging::default();
+    merging.note(Tally::default());
+    assert!(merging.pays(), "a batch without any says nothing");
+}
