@@ -44,21 +44,21 @@ class Threads(unittest.TestCase):
     def setUp(self) -> None:
         self.fake = Fake()
         self.addCleanup(self.fake.close)
-        self.storage = Mainstay(self.fake.url, timeout=0.3)
+        self.storage = Mainstay(self.fake.url, timeout=5)
 
     def test_it_is_renewed_and_released(self) -> None:
-        server = Locks(self.fake, ttl=0.3)
-        with self.storage.lock("n", ttl="300ms", require="fenced", note="me") as lock:
+        server = Locks(self.fake, ttl=1.5)
+        with self.storage.lock("n", ttl="1500ms", require="fenced", note="me") as lock:
             self.assertEqual((lock.token, lock.guarantee, lock.mode), (2**60, "fenced", "record"))
             until("renewals", lambda: server.count("PUT") >= 3)
             lock.check()
             with self.assertRaises(RuntimeError):
                 lock.acquire()
         method, path, _, body = self.fake.asked[0]
-        asked = {"wait": "10000ms", "ttl": "300ms", "require": "fenced", "note": "me"}
+        asked = {"wait": "10000ms", "ttl": "1500ms", "require": "fenced", "note": "me"}
         self.assertEqual((method, path, json.loads(body)), ("POST", "/v1/locks/n", asked))
         renewed = json.loads(next(asked[3] for asked in self.fake.asked if asked[0] == "PUT"))
-        self.assertEqual(renewed, {"holder": "a" * 32, "token": 2**60, "ttl": "300ms"})
+        self.assertEqual(renewed, {"holder": "a" * 32, "token": 2**60, "ttl": "1500ms"})
         self.assertEqual(self.fake.asked[-1][:2], ("DELETE", f"/v1/locks/n?holder={'a' * 32}&token={2**60}"))
         self.assertEqual((lock.held, lock.lost, lock.release()), (False, False, "released"))
         with self.assertRaises(LockLost):
@@ -88,10 +88,10 @@ class Threads(unittest.TestCase):
         self.assertGreater(server.count("PUT"), 1)
 
     def test_after_a_long_wait_a_renewal_says_what_is_left(self) -> None:
-        server = Locks(self.fake, ttl=0.5)
+        server = Locks(self.fake, ttl=3.0)
         server.waited.clear()
         lock = self.storage.lock("n", renew=False)
-        threading.Timer(0.6, server.waited.set).start()
+        threading.Timer(1.1, server.waited.set).start()
         lock.acquire()
         self.assertEqual(server.count("PUT"), 1)
         self.assertTrue(lock.held)
@@ -107,8 +107,8 @@ class Threads(unittest.TestCase):
             self.storage.lock("n", wait=0).acquire()
 
     def test_it_can_be_taken_again(self) -> None:
-        server = Locks(self.fake, ttl=0.3)
-        lock = self.storage.lock("n", ttl=0.3)
+        server = Locks(self.fake, ttl=1.5)
+        lock = self.storage.lock("n", ttl=1.5)
         for number in range(1, 4):
             server.token = number
             with lock:
@@ -129,11 +129,11 @@ class Tasks(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         self.fake = Fake()
         self.addCleanup(self.fake.close)
-        self.storage = AsyncMainstay(self.fake.url, timeout=0.3)
+        self.storage = AsyncMainstay(self.fake.url, timeout=5)
 
     async def test_it_is_renewed_and_released(self) -> None:
-        server = Locks(self.fake, ttl=0.3)
-        async with self.storage.lock("n", ttl=0.3) as lock:
+        server = Locks(self.fake, ttl=1.5)
+        async with self.storage.lock("n", ttl=1.5) as lock:
             while server.count("PUT") < 3:
                 await asyncio.sleep(0.01)
             lock.check()

@@ -172,13 +172,14 @@ export class Lock implements AsyncDisposable {
 export async function acquire(transport: Transport, name: string, options: LockOptions): Promise<Lock> {
   const wait = millis(options.wait ?? 0);
   const until = Moment.now().plus(wait);
-  for (;;) {
-    const grant = await ask(transport, name, options, Math.max(0, Math.round(until.left())));
+  // The first request asks for what the caller said, to the millisecond; the next ones for what is left of it.
+  for (let left = wait; ; left = Math.max(0, Math.round(until.left()))) {
+    const grant = await ask(transport, name, options, left);
     try {
       // Counted from before the request, much of a lease is over when one has waited: a renewal says what is left.
-      const left = grant.until.left() < (grant.ttl * 2) / 3 ? await renewal(transport, grant, options.ttl) : grant.until;
-      if (left.left() <= 0) throw new Unavailable("the lock was granted too late to be believed", { kind: "timeout" });
-      return new Lock(transport, { ...grant, until: left }, options.ttl, options.renew ?? true);
+      const believable = grant.until.left() < (grant.ttl * 2) / 3 ? await renewal(transport, grant, options.ttl) : grant.until;
+      if (believable.left() <= 0) throw new Unavailable("the lock was granted too late to be believed", { kind: "timeout" });
+      return new Lock(transport, { ...grant, until: believable }, options.ttl, options.renew ?? true);
     } catch (error) {
       if (!(error instanceof LockLost)) giveBack(transport, grant).catch(() => {});
       else if (until.left() > 0) continue;

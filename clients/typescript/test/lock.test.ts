@@ -23,7 +23,7 @@ function serve(fake: Fake, ttl: number, renewal?: Answer, waits?: Promise<void>)
     if (asked.method === "PUT") return renewal ?? grant(200);
     return { status: 204 };
   };
-  return new Mainstay({ url: fake.url, timeout: 300 });
+  return new Mainstay({ url: fake.url, timeout: 5000 });
 }
 
 async function lostOf(lock: Lock): Promise<LockLost> {
@@ -34,10 +34,10 @@ async function lostOf(lock: Lock): Promise<LockLost> {
 
 test("it is renewed and released", async () => {
   await using fake = await Fake.start();
-  const storage = serve(fake, 300);
+  const storage = serve(fake, 1500);
   let kept: Lock;
   {
-    await using lock = await storage.lock("n", { ttl: "300ms", require: "fenced", note: "me" });
+    await using lock = await storage.lock("n", { ttl: "1500ms", require: "fenced", note: "me" });
     assert.deepEqual([lock.token, lock.guarantee, lock.mode], [TOKEN, "fenced", "record"]);
     await until("renewals", () => fake.count("PUT") >= 3);
     lock.check();
@@ -45,8 +45,8 @@ test("it is renewed and released", async () => {
   }
   const [first, second] = [fake.asked[0], fake.asked.find((asked) => asked.method === "PUT")];
   assert.deepEqual([first?.method, first?.path], ["POST", "/v1/locks/n"]);
-  assert.deepEqual(JSON.parse(first?.body ?? ""), { wait: "10000ms", ttl: "300ms", require: "fenced", note: "me" });
-  assert.equal(second?.body, `{"holder":"${HOLDER}","token":${TOKEN},"ttl":"300ms"}`);
+  assert.deepEqual(JSON.parse(first?.body ?? ""), { wait: "10000ms", ttl: "1500ms", require: "fenced", note: "me" });
+  assert.equal(second?.body, `{"holder":"${HOLDER}","token":${TOKEN},"ttl":"1500ms"}`);
   const last = fake.asked.at(-1);
   assert.deepEqual([last?.method, last?.path], ["DELETE", `/v1/locks/n?holder=${HOLDER}&token=${TOKEN}`]);
   assert.deepEqual([kept.left, kept.lost, kept.signal.aborted, await kept.release()], [0, false, false, "released"]);
@@ -87,8 +87,8 @@ test("work under it ends as it ends by itself", async () => {
 
 test("after a long wait a renewal says what is left", async () => {
   await using fake = await Fake.start();
-  const waits = new Promise<void>((resolve) => setTimeout(resolve, 600));
-  const lock = await serve(fake, 500, undefined, waits).lock("n", { renew: false });
+  const waits = new Promise<void>((resolve) => setTimeout(resolve, 1100));
+  const lock = await serve(fake, 3000, undefined, waits).lock("n", { renew: false });
   assert.equal(fake.count("PUT"), 1);
   assert.ok(lock.left > 0);
   await lock.release();

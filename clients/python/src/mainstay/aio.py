@@ -88,15 +88,17 @@ class AsyncLock(Lease):
         if self.held:
             raise RuntimeError(f"the lock {self.name} is held already: it is not re-entrant")
         wish, until = self._wish, Moment.now().plus(wait)
+        # The first request asks for what the caller said, to the millisecond; the next ones for what is left of it.
+        left = wait
         while True:
-            left = max(0.0, until.left())
             grant = await self._transport.send(calls.lock(wish.name, left, wish.ttl, wish.require, wish.note))
             try:
                 spent = is_spent(grant)
                 self._hold(grant, await self._transport.send(calls.renew(grant, wish.ttl)) if spent else grant.until)
                 break
             except LockLost as lost:
-                if until.left() <= 0:
+                left = until.left()
+                if left <= 0:
                     raise LockHeld(str(lost)) from lost
             except BaseException:
                 _in_background(self._give_back(grant))
