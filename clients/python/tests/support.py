@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,13 +12,18 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
 #: Only a failure waits for it. Seconds.
 PATIENCE = 60.0
+#: Below those that systems give out by themselves: nobody gets one of these while Mainstay is dead.
+PORTS = range(30_000, 32_768)
+#: Attempts to find a free port, and to start on ports that nobody else takes.
+ATTEMPTS = 10
 
 #: Status, headers, body.
 Answer = tuple[int, dict[str, str], bytes]
@@ -91,11 +97,24 @@ class Fake:
         self._server.server_close()
 
 
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A URL at which nobody listens: its port is taken, so that nobody else comes to listen there."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    for _ in range(ATTEMPTS):
+        port = random.choice(PORTS)
+        try:
+            with socket.socket() as door:
+                door.bind(("127.0.0.1", port))
+            return port
+        except OSError:
+            continue
+    raise AssertionError("no port is free")
 
 
 class Real:
@@ -103,12 +122,18 @@ class Real:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mainstay-client-"))
-        self.redis_port, self.resp, self.http = free_port(), "127.0.0.1:0", "127.0.0.1:0"
+        self.resp, self.http = "", ""
         self._redis: subprocess.Popen[bytes] | None = None
         self._mainstay: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
         self.start_redis()
-        self.start()
+        # Somebody else may take a free port before the process does.
+        for _ in range(ATTEMPTS):
+            self.resp, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+            if self._try_start():
+                return
+        self.close()
+        raise AssertionError("mainstay did not start")
 
     @property
     def url(self) -> str:
@@ -119,8 +144,13 @@ class Real:
         return int(self.resp.rpartition(":")[2])
 
     def start_redis(self) -> None:
-        options = ["--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        # A socket in its folder is nobody else's while it is dead.
+        options = ["--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"]
         self._redis = subprocess.Popen(["redis-server", *options], cwd=self.folder, stdout=subprocess.DEVNULL)
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "redis.sock"
 
     def kill_redis(self) -> None:
         assert self._redis is not None
@@ -128,8 +158,13 @@ class Real:
         self._redis.wait()
 
     def start(self) -> None:
+        """Starts it again where it was."""
+        if not self._try_start():
+            raise AssertionError("mainstay did not start")
+
+    def _try_start(self) -> bool:
         env = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY__")}
-        env |= {"REDIS_URL": f"redis://127.0.0.1:{self.redis_port}", "DATABASE_URL": "sqlite:client.db"}
+        env |= {"REDIS_URL": f"redis+unix://{self._socket}", "DATABASE_URL": "sqlite:client.db"}
         # By itself it would leave locks to Redis: a SQLite file is no database that hosts share.
         env["MAINSTAY__LOCKS__MODE"] = "local"
         serve = [os.environ["MAINSTAY_BIN"], "serve", "--resp", self.resp, "--http", self.http, "--log-format", "json"]
@@ -139,13 +174,14 @@ class Real:
         log = self._mainstay.stderr
         assert log is not None
         for line in log:
-            entry = json.loads(line)
-            if entry.get("message") == "serving":
-                self.resp, self.http = entry["resp"], entry["http"]
+            # The error with which it ends is no JSON.
+            if line.startswith("{") and json.loads(line).get("message") == "serving":
                 self._readers.append(threading.Thread(target=_drain, args=(log,), daemon=True))
                 self._readers[-1].start()
-                return
-        raise AssertionError("mainstay did not start")
+                return True
+        log.close()
+        self._mainstay.wait()
+        return False
 
     def kill(self) -> None:
         assert self._mainstay is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from mainstay import AsgiHealth, AsyncHealth, AsyncMainstay, Health, Mainstay, WsgiHealth
 
-from .support import Answer, Fake, document, free_port, until
+from .support import Answer, Fake, document, nobody, until
 
 BACKENDS = {"redis": {"health": "unhealthy", "circuitOpen": True, "failures": 5, "drained": False}}
 
@@ -49,8 +49,8 @@ class Wsgi(unittest.TestCase):
         self.fake.respond = answers("unhealthy")
         code, body = self.ask(WsgiHealth(self.app, Health(Mainstay(self.fake.url))), "/api/health/storage")
         self.assertEqual((code, body["status"]), (503, "unhealthy"))
-        nobody = Health(Mainstay(f"http://127.0.0.1:{free_port()}"))
-        code, body = self.ask(WsgiHealth(self.app, nobody), "/api/health/storage")
+        with nobody() as url:
+            code, body = self.ask(WsgiHealth(self.app, Health(Mainstay(url))), "/api/health/storage")
         self.assertEqual((code, body["status"], body["activeBackend"]), (503, "unhealthy", None))
         self.assertIn("cannot be reached", body["error"])
 
@@ -95,8 +95,9 @@ class Asgi(unittest.IsolatedAsyncioTestCase):
         code, state = await self.ask(app, "/anything")
         self.assertEqual((state["mine"], state["storage"]["status"]), (1, "degraded"))
         self.assertEqual(len(fake.asked), 1)
-        nobody = AsgiHealth(inner, AsyncHealth(AsyncMainstay(f"http://127.0.0.1:{free_port()}")))
-        self.assertEqual((await self.ask(nobody, "/api/health/storage"))[0], 503)
+        with nobody() as url:
+            down = AsgiHealth(inner, AsyncHealth(AsyncMainstay(url)))
+            self.assertEqual((await self.ask(down, "/api/health/storage"))[0], 503)
 
 
 if __name__ == "__main__":

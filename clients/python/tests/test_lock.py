@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
+import time
 import unittest
 
 from mainstay import AsyncMainstay, LockHeld, LockLost, Mainstay, Unavailable
@@ -13,27 +13,27 @@ from .support import Answer, Fake, document, problem, until
 
 
 class Locks:
-    """A server of one lock."""
+    """A server of one lock. A client renews at a third of the first ``ttl``; a longer one of its renewals leaves it time."""
 
-    def __init__(self, fake: Fake, ttl: float = 30.0) -> None:
+    def __init__(self, fake: Fake, ttl: float = 30.0, renewed: float | None = None) -> None:
         self.fake = fake
         self.ttl_ms = round(ttl * 1000)
+        self.renewed_ms = self.ttl_ms if renewed is None else round(renewed * 1000)
         self.token = 2**60
         self.renewal: Answer | None = None
-        self.waited = threading.Event()
-        self.waited.set()
+        self.wait = 0.0
         fake.respond = self.respond
 
-    def grant(self, status: int) -> Answer:
-        grant = {"name": "n", "holder": "a" * 32, "guarantee": "fenced", "mode": "record", "ttl_ms": self.ttl_ms}
+    def grant(self, status: int, ttl_ms: int) -> Answer:
+        grant = {"name": "n", "holder": "a" * 32, "guarantee": "fenced", "mode": "record", "ttl_ms": ttl_ms}
         return document(status, **grant, token=self.token)
 
     def respond(self, method: str, path: str, body: bytes) -> Answer | None:
         if method == "POST":
-            self.waited.wait(30)
-            return self.grant(201)
+            time.sleep(self.wait)
+            return self.grant(201, self.ttl_ms)
         if method == "PUT":
-            return self.renewal or self.grant(200)
+            return self.renewal or self.grant(200, self.renewed_ms)
         return 204, {}, b""
 
     def count(self, method: str) -> int:
@@ -47,18 +47,18 @@ class Threads(unittest.TestCase):
         self.storage = Mainstay(self.fake.url, timeout=5)
 
     def test_it_is_renewed_and_released(self) -> None:
-        server = Locks(self.fake, ttl=1.5)
-        with self.storage.lock("n", ttl="1500ms", require="fenced", note="me") as lock:
+        server = Locks(self.fake, ttl=3.0, renewed=30.0)
+        with self.storage.lock("n", ttl="3000ms", require="fenced", note="me") as lock:
             self.assertEqual((lock.token, lock.guarantee, lock.mode), (2**60, "fenced", "record"))
             until("renewals", lambda: server.count("PUT") >= 3)
             lock.check()
             with self.assertRaises(RuntimeError):
                 lock.acquire()
         method, path, _, body = self.fake.asked[0]
-        asked = {"wait": "10000ms", "ttl": "1500ms", "require": "fenced", "note": "me"}
+        asked = {"wait": "10000ms", "ttl": "3000ms", "require": "fenced", "note": "me"}
         self.assertEqual((method, path, json.loads(body)), ("POST", "/v1/locks/n", asked))
         renewed = json.loads(next(asked[3] for asked in self.fake.asked if asked[0] == "PUT"))
-        self.assertEqual(renewed, {"holder": "a" * 32, "token": 2**60, "ttl": "1500ms"})
+        self.assertEqual(renewed, {"holder": "a" * 32, "token": 2**60, "ttl": "3000ms"})
         self.assertEqual(self.fake.asked[-1][:2], ("DELETE", f"/v1/locks/n?holder={'a' * 32}&token={2**60}"))
         self.assertEqual((lock.held, lock.lost, lock.release()), (False, False, "released"))
         with self.assertRaises(LockLost):
@@ -80,18 +80,19 @@ class Threads(unittest.TestCase):
             raise KeyError("mine")
 
     def test_it_ends_with_its_lease_while_nobody_answers(self) -> None:
-        server = Locks(self.fake, ttl=1.0)
-        server.renewal = problem(503, "unavailable")
+        server = Locks(self.fake, ttl=4.5)
         lock = self.storage.lock("n")
         lock.acquire()
+        server.renewal = problem(503, "unavailable")
+        before = server.count("PUT")
         self.assertTrue(lock.wait_lost(30))
-        self.assertGreater(server.count("PUT"), 1)
+        self.assertGreater(server.count("PUT") - before, 1)
 
     def test_after_a_long_wait_a_renewal_says_what_is_left(self) -> None:
         server = Locks(self.fake, ttl=3.0)
-        server.waited.clear()
+        # More than a third of the lease.
+        server.wait = 1.1
         lock = self.storage.lock("n", renew=False)
-        threading.Timer(1.1, server.waited.set).start()
         lock.acquire()
         self.assertEqual(server.count("PUT"), 1)
         self.assertTrue(lock.held)
@@ -107,12 +108,13 @@ class Threads(unittest.TestCase):
             self.storage.lock("n", wait=0).acquire()
 
     def test_it_can_be_taken_again(self) -> None:
-        server = Locks(self.fake, ttl=1.5)
-        lock = self.storage.lock("n", ttl=1.5)
+        server = Locks(self.fake, ttl=3.0, renewed=30.0)
+        lock = self.storage.lock("n", ttl=3.0)
         for number in range(1, 4):
             server.token = number
             with lock:
-                until("a renewal", lambda: server.count("PUT") >= 2 * number)
+                before = server.count("PUT")
+                until("a renewal", lambda: server.count("PUT") > before)
                 self.assertEqual((lock.token, lock.held), (number, True))
         self.assertEqual(server.count("DELETE"), 3)
 
@@ -132,8 +134,8 @@ class Tasks(unittest.IsolatedAsyncioTestCase):
         self.storage = AsyncMainstay(self.fake.url, timeout=5)
 
     async def test_it_is_renewed_and_released(self) -> None:
-        server = Locks(self.fake, ttl=1.5)
-        async with self.storage.lock("n", ttl=1.5) as lock:
+        server = Locks(self.fake, ttl=3.0, renewed=30.0)
+        async with self.storage.lock("n", ttl=3.0) as lock:
             while server.count("PUT") < 3:
                 await asyncio.sleep(0.01)
             lock.check()
@@ -154,9 +156,9 @@ class Tasks(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_task_that_does_not_await_learns_it_at_the_end(self) -> None:
         server = Locks(self.fake, ttl=1.0)
-        server.renewal = problem(503, "unavailable")
         with self.assertRaises(LockLost):
             async with self.storage.lock("n") as lock:
+                server.renewal = problem(503, "unavailable")
                 until("the end of the lease", lambda: lock.lost)
                 with self.assertRaises(LockLost):
                     lock.check()
@@ -191,6 +193,8 @@ class Tasks(unittest.IsolatedAsyncioTestCase):
 
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
+            # It has asked: now it gives up.
+            limit.reschedule(asyncio.get_running_loop().time())
             await reader.read()
             closed.set()
             writer.close()
@@ -198,7 +202,7 @@ class Tasks(unittest.IsolatedAsyncioTestCase):
         async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
             storage = AsyncMainstay(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
             with self.assertRaises(TimeoutError):
-                async with asyncio.timeout(0.1):
+                async with asyncio.timeout(None) as limit:
                     await storage.lock("n", wait="1m").acquire()
             await asyncio.wait_for(closed.wait(), 30)
 

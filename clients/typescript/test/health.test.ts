@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { Health, Mainstay, type StorageHealth, type WithStorage } from "../src/index.js";
-import { Fake, freePort, json, until, type Answer } from "./support.js";
+import { Fake, NOBODY, json, until, type Answer } from "./support.js";
 
 const BACKENDS = { redis: { health: "unhealthy", circuitOpen: true, failures: 5, drained: false } };
 
@@ -36,7 +36,7 @@ test("nothing serves, or nobody answers", async () => {
   fake.respond = answer("unhealthy");
   const [code, body] = await ask(new Health(new Mainstay({ url: fake.url })));
   assert.deepEqual([code, body.status, body.degraded], [503, "unhealthy", false]);
-  const nobody = new Health(new Mainstay({ url: `http://127.0.0.1:${await freePort()}` }));
+  const nobody = new Health(new Mainstay({ url: NOBODY }));
   const [none, said] = await ask(nobody);
   assert.deepEqual([none, said.status, said.activeBackend], [503, "unhealthy", null]);
   assert.match(said.error ?? "", /cannot be reached/);

@@ -3,25 +3,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LockHeld, LockLost, Mainstay, Unavailable, type Lock } from "../src/index.js";
-import { Fake, problem, until, type Answer } from "./support.js";
+import { Fake, problem, sleep, until, type Answer } from "./support.js";
 
 const HOLDER = "a".repeat(32);
 /** More than a number of JavaScript can hold. */
 const TOKEN = 2n ** 60n + 1n;
 
-/** A server of one lock. */
-function serve(fake: Fake, ttl: number, renewal?: Answer, waits?: Promise<void>): Mainstay {
-  const grant = (status: number): Answer => {
-    const body = `{"name":"n","holder":"${HOLDER}","token":${TOKEN},"guarantee":"fenced","mode":"record","ttl_ms":${ttl}}`;
-    return { status, headers: { "content-type": "application/json" }, body };
-  };
+function grant(status: number, ttl: number): Answer {
+  const body = `{"name":"n","holder":"${HOLDER}","token":${TOKEN},"guarantee":"fenced","mode":"record","ttl_ms":${ttl}}`;
+  return { status, headers: { "content-type": "application/json" }, body };
+}
+
+/** A server of one lock, which it gives out when it has waited for so long. */
+function serve(fake: Fake, ttl: number, renewal = grant(200, ttl), wait = 0): Mainstay {
   fake.respond = async (asked) => {
     if (asked.method === "POST") {
-      await waits;
-      return grant(201);
+      await sleep(wait);
+      return grant(201, ttl);
     }
-    if (asked.method === "PUT") return renewal ?? grant(200);
-    return { status: 204 };
+    return asked.method === "PUT" ? renewal : { status: 204 };
   };
   return new Mainstay({ url: fake.url, timeout: 5000 });
 }
@@ -34,10 +34,11 @@ async function lostOf(lock: Lock): Promise<LockLost> {
 
 test("it is renewed and released", async () => {
   await using fake = await Fake.start();
-  const storage = serve(fake, 1500);
+  // It renews at a third of the first lease; longer ones of its renewals leave it time.
+  const storage = serve(fake, 3000, grant(200, 30_000));
   let kept: Lock;
   {
-    await using lock = await storage.lock("n", { ttl: "1500ms", require: "fenced", note: "me" });
+    await using lock = await storage.lock("n", { ttl: "3000ms", require: "fenced", note: "me" });
     assert.deepEqual([lock.token, lock.guarantee, lock.mode], [TOKEN, "fenced", "record"]);
     await until("renewals", () => fake.count("PUT") >= 3);
     lock.check();
@@ -45,8 +46,8 @@ test("it is renewed and released", async () => {
   }
   const [first, second] = [fake.asked[0], fake.asked.find((asked) => asked.method === "PUT")];
   assert.deepEqual([first?.method, first?.path], ["POST", "/v1/locks/n"]);
-  assert.deepEqual(JSON.parse(first?.body ?? ""), { wait: "10000ms", ttl: "1500ms", require: "fenced", note: "me" });
-  assert.equal(second?.body, `{"holder":"${HOLDER}","token":${TOKEN},"ttl":"1500ms"}`);
+  assert.deepEqual(JSON.parse(first?.body ?? ""), { wait: "10000ms", ttl: "3000ms", require: "fenced", note: "me" });
+  assert.equal(second?.body, `{"holder":"${HOLDER}","token":${TOKEN},"ttl":"3000ms"}`);
   const last = fake.asked.at(-1);
   assert.deepEqual([last?.method, last?.path], ["DELETE", `/v1/locks/n?holder=${HOLDER}&token=${TOKEN}`]);
   assert.deepEqual([kept.left, kept.lost, kept.signal.aborted, await kept.release()], [0, false, false, "released"]);
@@ -67,10 +68,12 @@ test("it says when it is lost", async () => {
 
 test("it ends with its lease while nobody answers", async () => {
   await using fake = await Fake.start();
-  const lock = await serve(fake, 1000, problem(503, "unavailable")).lock("n");
+  const lock = await serve(fake, 4500).lock("n");
+  serve(fake, 4500, problem(503, "unavailable"));
+  const renewals = fake.count("PUT");
   await lostOf(lock);
-  assert.ok(fake.count("PUT") > 1);
-  const unrenewed = await serve(fake, 200).lock("n", { renew: false });
+  assert.ok(fake.count("PUT") - renewals > 1);
+  const unrenewed = await serve(fake, 2000).lock("n", { renew: false });
   const before = fake.count("PUT");
   await lostOf(unrenewed);
   assert.equal(fake.count("PUT"), before);
@@ -87,8 +90,8 @@ test("work under it ends as it ends by itself", async () => {
 
 test("after a long wait a renewal says what is left", async () => {
   await using fake = await Fake.start();
-  const waits = new Promise<void>((resolve) => setTimeout(resolve, 1100));
-  const lock = await serve(fake, 3000, undefined, waits).lock("n", { renew: false });
+  // More than a third of the lease.
+  const lock = await serve(fake, 3000, undefined, 1100).lock("n", { renew: false });
   assert.equal(fake.count("PUT"), 1);
   assert.ok(lock.left > 0);
   await lock.release();

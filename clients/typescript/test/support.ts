@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createSocket, type AddressInfo } from "node:net";
@@ -11,6 +12,12 @@ import { createInterface } from "node:readline";
 
 /** Only a failure waits for it. */
 const PATIENCE = 60_000;
+/** Below those that systems give out by themselves: nobody gets one of these while Mainstay is dead. */
+const PORTS = { first: 30_000, end: 32_768 };
+/** Attempts to find a free port, and to start on ports that nobody else takes. */
+const ATTEMPTS = 10;
+/** Nobody listens there: systems give out no such port. */
+export const NOBODY = "http://127.0.0.1:2";
 
 export interface Answer {
   readonly status: number;
@@ -81,28 +88,42 @@ export class Fake {
   }
 }
 
-export async function freePort(): Promise<number> {
-  const server = createSocket();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const port = randomInt(PORTS.first, PORTS.end);
+    const server = createSocket();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+  return assert.fail("no port is free");
 }
 
 /** The binary that MAINSTAY_BIN names, before a Redis and a SQLite file of its own. */
 export class Real {
   readonly folder = mkdtempSync(join(tmpdir(), "mainstay-client-"));
-  http = "127.0.0.1:0";
-  resp = "127.0.0.1:0";
+  private readonly socket = join(this.folder, "redis.sock");
+  private http = "";
+  private resp = "";
   private redis: ChildProcess | undefined;
   private mainstay: ChildProcess | undefined;
-  private constructor(private readonly redisPort: number) {}
+  private constructor() {}
 
   static async start(): Promise<Real> {
-    const real = new Real(await freePort());
+    const real = new Real();
     real.startRedis();
-    await real.startMainstay();
-    return real;
+    // Somebody else may take a free port before the process does.
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      real.resp = `127.0.0.1:${await freePort()}`;
+      real.http = `127.0.0.1:${await freePort()}`;
+      if (await real.tryStart()) return real;
+    }
+    await real[Symbol.asyncDispose]();
+    return assert.fail("mainstay did not start");
   }
 
   get url(): string {
@@ -114,7 +135,8 @@ export class Real {
   }
 
   startRedis(): void {
-    const options = ["--port", String(this.redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    // A socket in its folder is nobody else's while it is dead.
+    const options = ["--port", "0", "--unixsocket", this.socket, "--save", "", "--appendonly", "no"];
     this.redis = spawn("redis-server", options, { cwd: this.folder, stdio: "ignore" });
   }
 
@@ -122,10 +144,15 @@ export class Real {
     await killed(this.redis);
   }
 
+  /** Starts it again where it was. */
   async startMainstay(): Promise<void> {
+    assert.ok(await this.tryStart(), "mainstay did not start");
+  }
+
+  private async tryStart(): Promise<boolean> {
     const env: NodeJS.ProcessEnv = {
       ...process.env,
-      REDIS_URL: `redis://127.0.0.1:${this.redisPort}`,
+      REDIS_URL: `redis+unix://${this.socket}`,
       DATABASE_URL: "sqlite:client.db",
       // By itself it would leave locks to Redis: a SQLite file is no database that hosts share.
       MAINSTAY__LOCKS__MODE: "local",
@@ -134,16 +161,14 @@ export class Real {
     const child = spawn(process.env["MAINSTAY_BIN"] ?? "", serve, { cwd: this.folder, env, stdio: ["ignore", "ignore", "pipe"] });
     this.mainstay = child;
     const lines = createInterface({ input: child.stderr });
-    const serving = await new Promise<{ resp: string; http: string }>((resolve, reject) => {
+    return await new Promise<boolean>((resolve) => {
       // It goes on reading: a process must not wait for a reader of its log.
       lines.on("line", (line) => {
-        const entry = JSON.parse(line) as { message?: string; resp: string; http: string };
-        if (entry.message === "serving") resolve(entry);
+        // The error with which it ends is no JSON.
+        if (line.startsWith("{") && (JSON.parse(line) as { message?: string }).message === "serving") resolve(true);
       });
-      lines.on("close", () => reject(new Error("mainstay did not start")));
+      lines.on("close", () => resolve(false));
     });
-    this.resp = serving.resp;
-    this.http = serving.http;
   }
 
   async killMainstay(): Promise<void> {

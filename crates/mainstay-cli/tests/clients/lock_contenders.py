@@ -78,7 +78,8 @@ def main():
     for thread in threads:
         thread.join()
     for name in range(NAMES):
-        with client().lock(f"lock-{name}", timeout=LEASE, blocking_timeout=30):
+        # Not LEASE: that could end before it is released.
+        with client().lock(f"lock-{name}", timeout=60, blocking_timeout=30):
             say(f"free {name}")
 
 

@@ -127,7 +127,7 @@ async fn redis_py_authenticates_over_mutual_tls() {
     certificates.issue_for("client", "DNS:client").await.unwrap();
     let config = format!("{USERS}{}", tls(&certificates, true));
     let mainstay = Mainstay::start_with(&config, &[]).await;
-    let packages = install_python("redis-py", &["redis"]).await;
+    let packages = install_python("access-redis-py", &["redis"]).await;
     run(Command::new("python3")
         .env("PYTHONPATH", &packages)
         .arg(script("access.py"))

@@ -135,6 +135,7 @@ async fn messages_go_through_redis_and_stay_here_while_it_is_down() {
 #[tokio::test]
 async fn without_redis_channels_are_of_this_process_and_a_slow_subscriber_is_disconnected() {
     let mainstay = Mainstay::start_with("[resp]\nsubscriber_buffer_max = \"1MiB\"\n", &[]).await;
+    mainstay.wait_for("sqlite", "up").await;
     let mut client = mainstay.client().await;
     assert_eq!(client.text(&["publish", "c", "nobody"]).await, "0");
     // In RESP3 messages are pushes, and other commands go on beside them.

@@ -8,11 +8,17 @@ use tokio::process::Command;
 
 use crate::process::Mainstay;
 
-/// Mainstay before a real Redis and a real PostgreSQL.
+/// Longer than any command takes, on a slow disk too: only a failure waits for it. Shorter than
+/// what `.config/nextest.toml` leaves these tests.
+const PATIENCE: Duration = Duration::from_secs(420);
+
+/// Mainstay before a real Redis and a real PostgreSQL, and both are up.
 async fn served() -> (Redis, Postgres, Mainstay) {
     let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
     let mainstay =
         Mainstay::start(&[("REDIS_URL", &redis.url()), ("DATABASE_URL", &postgres.url())]).await;
+    mainstay.wait_for("db", "up").await;
+    mainstay.wait_for("redis", "up").await;
     (redis, postgres, mainstay)
 }
 
@@ -28,10 +34,7 @@ pub(crate) fn script(name: &str) -> PathBuf {
 }
 
 pub(crate) async fn run(command: &mut Command) -> Output {
-    let output = tokio::time::timeout(Duration::from_secs(180), command.output())
-        .await
-        .expect("it ends")
-        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}\n{text}");

@@ -1,10 +1,11 @@
 //! Hashes and transactions mean the same on every backend.
 
+use mainstay::Clock;
 use mainstay_testkit::servers::{MariaDb, Postgres, Redis};
 
-use crate::process::Mainstay;
+use crate::process::{Mainstay, redis_alone};
 
-/// Commands that follow each other, and what they answer.
+/// Commands that follow each other, and what they answer. TTL: when no time has passed since the expiry was set.
 const COMMANDS: &[(&[&str], &str)] = &[
     (&["hset", "h", "b", "1", "a", "2"], "2"),
     (&["hincrby", "h", "a", "40"], "42"),
@@ -39,10 +40,29 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["hget", "h", "a"], "1"),
 ];
 
+/// TTL of what had so many seconds to live at most so many milliseconds ago. It is rounded.
+#[track_caller]
+fn is_left(backend: &str, answer: &str, at_first: &str, passed: u128) {
+    let [left, at_first] = [answer, at_first].map(|text| text.parse::<u128>().unwrap());
+    let least = (at_first * 1000).saturating_sub(passed + 1) + 500;
+    assert!((least / 1000..=at_first).contains(&left), "{backend}: {left} s after {passed} ms");
+}
+
 async fn means_the_same(mainstay: &Mainstay, backend: &str) {
     let (mut client, mut other) = (mainstay.client().await, mainstay.client().await);
+    let clock = Clock::system();
+    let mut set = clock.now();
     for (args, expected) in COMMANDS {
-        assert_eq!(client.text(args).await, *expected, "{backend}: {args:?}");
+        if matches!(args[0], "expire" | "exec") {
+            set = clock.now();
+        }
+        let answer = client.text(args).await;
+        if args[0] == "ttl" && *expected != "QUEUED" {
+            let passed = clock.now().duration_since(set).as_millis();
+            is_left(backend, &answer, expected, passed);
+        } else {
+            assert_eq!(answer, *expected, "{backend}: {args:?}");
+        }
     }
     assert_eq!(client.text(&["watch", "s", "none"]).await, "OK", "{backend}");
     assert_eq!(other.text(&["set", "s", "other"]).await, "OK", "{backend}");
@@ -67,16 +87,14 @@ async fn hashes_and_transactions_mean_the_same_on_every_backend() {
     let postgres = Postgres::start().await.unwrap();
     let maria = MariaDb::start().await.unwrap();
     let redis = Redis::start().await.unwrap();
-    for (backend, variables) in [
-        ("sqlite", vec![("DATABASE_URL", "sqlite:./hashes.db".to_owned())]),
-        ("postgres", vec![("DATABASE_URL", postgres.url())]),
-        ("mariadb", vec![("DATABASE_URL", maria.url())]),
-        ("redis", vec![("REDIS_URL", redis.url())]),
+    let record = |url: &str| format!("[backends.db]\nurl = \"{url}\"\n");
+    for (backend, name, config) in [
+        ("sqlite", "db", record("sqlite:./hashes.db")),
+        ("postgres", "db", record(&postgres.url())),
+        ("mariadb", "db", record(&maria.url())),
+        ("redis", "redis", redis_alone(&redis.url())),
     ] {
-        let variables: Vec<(&str, &str)> =
-            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mainstay = Mainstay::start(&variables).await;
-        let name = if backend == "redis" { "redis" } else { "db" };
+        let mainstay = Mainstay::start_with(&config, &[]).await;
         mainstay.wait_for(name, "up").await;
         means_the_same(&mainstay, backend).await;
         mainstay.terminate().await;

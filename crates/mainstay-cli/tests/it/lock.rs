@@ -45,7 +45,7 @@ fn a_second_one_is_refused_while_the_first_holds_it_and_waits_when_told_to() {
         "lock",
         "job",
         "--ttl",
-        "1s",
+        "5s",
         "--",
         "sh",
         "-c",
@@ -54,7 +54,7 @@ fn a_second_one_is_refused_while_the_first_holds_it_and_waits_when_told_to() {
     let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     wait_for_line(&mut first);
     // Longer than the lease: it is renewed.
-    let refused = server.run(&["lock", "job", "--wait", "2s", "--", "true"]).failed(1);
+    let refused = server.run(&["lock", "job", "--wait", "7s", "--", "true"]).failed(1);
     assert!(refused.contains("held by \"mainstay lock, process"), "{refused}");
     drop(first.stdin.take());
     server.run(&["lock", "job", "--wait", "10s", "--", "true"]).ok();
@@ -71,18 +71,7 @@ fn a_command_is_ended_when_its_lock_can_not_be_renewed() {
         "trap 'touch {}; exit 0' TERM; echo started; while true; do sleep 0.1; done",
         ended.display()
     );
-    let mut holder = server.command(&[
-        "lock",
-        "job",
-        "--ttl",
-        "1s",
-        "--timeout",
-        "300ms",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ]);
+    let mut holder = server.command(&["lock", "job", "--ttl", "3s", "--", "sh", "-c", &script]);
     let mut holder = holder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_line(&mut holder);
     assert_eq!(server.stop(), Some(0));
@@ -99,7 +88,7 @@ fn a_command_that_is_stopped_past_its_lease_is_ended_when_it_goes_on() {
     let scratch = Scratch::new();
     let server = Server::start(&scratch);
     let script = "echo started; read line";
-    let mut holder = server.command(&["lock", "job", "--ttl", "1s", "--", "sh", "-c", script]);
+    let mut holder = server.command(&["lock", "job", "--ttl", "3s", "--", "sh", "-c", script]);
     holder.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut holder = holder.spawn().unwrap();
     wait_for_line(&mut holder);

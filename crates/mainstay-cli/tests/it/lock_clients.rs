@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     clients::{install_node, install_python, run, script},
-    process::Mainstay,
+    process::{Mainstay, redis_alone},
 };
 
 /// Longer than any step of a client: only a failure waits for it.
@@ -85,9 +85,9 @@ async fn node_lock_clients_work_through_outages_on_sqlite() {
 }
 
 /// Compares them with a bare Redis.
-async fn well_known_scripts_on(variables: &[(&str, &str)], backend: &str) {
+async fn well_known_scripts_on(config: &str, variables: &[(&str, &str)], backend: &str) {
     let redis = Redis::start().await.unwrap();
-    let mainstay = Mainstay::start(variables).await;
+    let mainstay = Mainstay::start_with(config, variables).await;
     mainstay.wait_for(backend, "up").await;
     let folder = format!("scripts-{backend}");
     let texts = run(&mut node(&folder, "lock_scripts.js").await).await.stdout;
@@ -101,11 +101,11 @@ async fn well_known_scripts_on(variables: &[(&str, &str)], backend: &str) {
 
 #[tokio::test]
 async fn well_known_scripts_do_by_their_name_what_they_do_by_their_text() {
-    well_known_scripts_on(&[("DATABASE_URL", "sqlite:scripts.db")], "db").await;
+    well_known_scripts_on("", &[("DATABASE_URL", "sqlite:scripts.db")], "db").await;
 }
 
 #[tokio::test]
 async fn well_known_scripts_do_the_same_on_redis() {
     let behind = Redis::start().await.unwrap();
-    well_known_scripts_on(&[("REDIS_URL", &behind.url())], "redis").await;
+    well_known_scripts_on(&redis_alone(&behind.url()), &[], "redis").await;
 }

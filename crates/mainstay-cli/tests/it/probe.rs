@@ -19,13 +19,22 @@ async fn probe(config: String) -> (Option<i32>, String) {
     (run.code, run.stdout)
 }
 
-/// Of one backend called `b`.
+/// Of one backend called `b`, with time for a slow machine to be told why.
 async fn of(url: &str) -> (Option<i32>, String) {
-    probe(format!("[backends.b]\nurl = \"{url}\"\n")).await
+    probe(format!("[backends.b]\nurl = \"{url}\"\nconnect_timeout = \"4s\"\n")).await
 }
 
 async fn refused(url: &str, expected: &str) {
-    let (code, said) = of(url).await;
+    is_down(of(url).await, url, expected);
+}
+
+/// Nobody says anything there.
+async fn unanswered(url: &str, expected: &str) {
+    is_down(probe(format!("[backends.b]\nurl = \"{url}\"\n")).await, url, expected);
+}
+
+#[track_caller]
+fn is_down((code, said): (Option<i32>, String), url: &str, expected: &str) {
     assert_eq!(
         (code, said.as_str()),
         (Some(4), format!("b is down: {expected}\n").as_str()),
@@ -84,7 +93,7 @@ async fn redis_and_who_may_come_in() {
     assert_eq!((code, said.as_str()), (Some(0), WELL));
     refused(&format!("redis://:right@127.0.0.1:{port}/99"), "Redis server refused to switch database - Server(ResponseError): DB index is out of range; correct the database number at the end of backends.b.url").await;
     let open = Redis::start().await.unwrap();
-    refused(&format!("postgres://u@127.0.0.1:{}/d?sslmode=disable", open.port()), "connecting timed out; nothing answers there, or in another protocol (TLS or not): correct backends.b.url, see the firewall, or raise connect_timeout").await;
+    unanswered(&format!("postgres://u@127.0.0.1:{}/d?sslmode=disable", open.port()), "connecting timed out; nothing answers there, or in another protocol (TLS or not): correct backends.b.url, see the firewall, or raise connect_timeout").await;
 }
 
 #[tokio::test]
@@ -97,7 +106,7 @@ async fn redis_and_tls() {
     refused(&format!("rediss://127.0.0.1:{}", secure.port()), "invalid peer certificate: UnknownIssuer; no authority that is known here has signed the server's certificate: name its CA (?tls_ca_file=FILE in backends.b.url)").await;
     refused(&format!("redis://127.0.0.1:{}", secure.port()), "Connection reset by peer (os error 104); what listens there hangs up: is it this engine, and does it want TLS?").await;
     let plain = Redis::start().await.unwrap();
-    refused(&format!("rediss://127.0.0.1:{}", plain.port()), "no connection before the deadline; nothing answers there, or in another protocol (TLS or not): correct backends.b.url, see the firewall, or raise connect_timeout").await;
+    unanswered(&format!("rediss://127.0.0.1:{}", plain.port()), "no connection before the deadline; nothing answers there, or in another protocol (TLS or not): correct backends.b.url, see the firewall, or raise connect_timeout").await;
 }
 
 #[tokio::test]
@@ -122,7 +131,7 @@ async fn a_redis_that_forgets_matters_where_values_are_nowhere_else() {
     );
     let route = |route: &str| {
         format!(
-            "[backends.db]\nurl = \"sqlite:./db\"\n[backends.b]\nurl = \"{}\"\n[[route]]\nprefix = \"s:\"\n{route}\n",
+            "[backends.db]\nurl = \"sqlite:./db\"\n[backends.b]\nurl = \"{}\"\nconnect_timeout = \"4s\"\n[[route]]\nprefix = \"s:\"\n{route}\n",
             redis.url()
         )
     };
@@ -172,7 +181,7 @@ async fn a_pooler_without_prepared_statements_needs_no_fix_but_for_listen() {
     let (code, said) = of(&bouncer.url()).await;
     assert_eq!((code, said.as_str()), (Some(0), WELL));
     let listening = format!(
-        "[backends.b]\nurl = \"{}\"\n[[route]]\nprefix = \"u:\"\n[route.source]\nbackend = \"b\"\nquery = \"select $1\"\n\
+        "[backends.b]\nurl = \"{}\"\nconnect_timeout = \"4s\"\n[[route]]\nprefix = \"u:\"\n[route.source]\nbackend = \"b\"\nquery = \"select $1\"\n\
          changes = {{ listen = \"c\" }}\n",
         bouncer.url()
     );

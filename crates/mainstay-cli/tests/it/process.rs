@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use mainstay_testkit::load::{Client, Value};
+use mainstay_testkit::{
+    load::{Client, Value},
+    servers::port::PortLease,
+};
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,6 +31,8 @@ pub(crate) struct Mainstay {
     http: SocketAddr,
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    /// Nobody takes its ports while it is down.
+    _ports: [PortLease; 2],
 }
 
 /// A client that talks in texts.
@@ -41,7 +46,7 @@ impl Mainstay {
 
     /// The same, with this configuration file.
     pub(crate) async fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
-        // Somebody else may take a free port before the process does.
+        // Somebody without a lease may take a free port before the process does.
         for _ in 0..STARTS {
             if let Some(mainstay) = Self::try_start(config, variables).await {
                 return mainstay;
@@ -51,7 +56,9 @@ impl Mainstay {
     }
 
     async fn try_start(config: &str, variables: &[(&str, &str)]) -> Option<Self> {
-        let (resp, http) = (free_port(), free_port());
+        let ports = [PortLease::take().unwrap(), PortLease::take().unwrap()];
+        let [resp, http] =
+            ports.each_ref().map(|port| SocketAddr::from(([127, 0, 0, 1], port.get())));
         let folder = std::env::temp_dir().join(format!(
             "mainstay-it-{}-{}",
             std::process::id(),
@@ -66,7 +73,7 @@ impl Mainstay {
         variables.push(("MAINSTAY__RESP__LISTEN".to_owned(), resp.to_string()));
         variables.push(("MAINSTAY__HTTP__LISTEN".to_owned(), http.to_string()));
         let child = command(&folder, &variables).arg("serve").spawn().unwrap();
-        let mut mainstay = Self { child, resp, http, folder, variables };
+        let mut mainstay = Self { child, resp, http, folder, variables, _ports: ports };
         mainstay.opens().await.then_some(mainstay)
     }
 
@@ -218,6 +225,14 @@ impl Mainstay {
         self.until_backend(backend, health, |found| found["health"] == health).await;
     }
 
+    /// Waits until it can serve; everybody is told that, also where users are asked for.
+    pub(crate) async fn until_ready(&self) {
+        until("it to be ready", async || {
+            self.http_get("/readyz").await.starts_with("HTTP/1.1 200")
+        })
+        .await;
+    }
+
     /// Gives a backend's breaker back to itself, as an operator who has removed the cause does.
     pub(crate) async fn operator_auto(&self, backend: &str) {
         let body = r#"{"state":"auto","reason":"the cause is gone"}"#;
@@ -329,7 +344,12 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     panic!("waited for {what}");
 }
 
-fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// The file of a process before this Redis and nothing else. On a machine that stands still for a moment it waits: by default
+/// memory would answer in place of Redis, without what Redis has.
+pub(crate) fn redis_alone(url: &str) -> String {
+    format!(
+        "[backends.redis]\nurl = \"{url}\"\ntimeout = \"20s\"\nhedge = {{ enabled = false }}\n\
+         breaker = {{ slow_min = \"15s\" }}\nhealth = {{ timeout = \"20s\" }}\n\
+         [[route]]\nprefix = \"\"\nbackends = [\"redis\"]\n[limits]\ndeadline = \"50s\"\n"
+    )
 }

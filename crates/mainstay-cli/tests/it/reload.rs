@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use mainstay::Clock;
 use mainstay_testkit::servers::Redis;
 use serde_json::Value as Json;
 use tokio::{
@@ -18,7 +19,7 @@ use crate::{
     support::Scratch,
 };
 
-const FILE: &str = "[backends.redis]\nurl = \"REDIS\"\n[[route]]\nprefix = \"\"\nbackends = [\"redis\"]\n[log]\nformat = \"json\"\n";
+const FILE: &str = "[backends.redis]\nurl = \"REDIS\"\ntimeout = \"20s\"\n[[route]]\nprefix = \"\"\nbackends = [\"redis\"]\n[log]\nformat = \"json\"\n";
 
 fn body(answer: &str) -> Json {
     let json = &answer[answer.find('{').unwrap_or(0)..=answer.rfind('}').unwrap_or(0)];
@@ -32,6 +33,20 @@ async fn reload(mainstay: &Mainstay) -> (String, Json) {
 
 async fn config(mainstay: &Mainstay) -> Json {
     body(&mainstay.http_get("/v1/config").await)
+}
+
+/// What is set has a minute to live, less what has passed since at most.
+async fn a_minute_is_given(client: &mut TextClient, key: &str) {
+    let clock = Clock::system();
+    let before = clock.now();
+    assert_eq!(client.text(&["SET", key, "v"]).await, "OK");
+    let left: u128 = client.text(&["PTTL", key]).await.parse().unwrap();
+    // Redis counts in whole milliseconds.
+    let passed = clock.now().duration_since(before).as_millis() + 1;
+    assert!(
+        (60_000_u128.saturating_sub(passed)..=60_000).contains(&left),
+        "{left} ms after {passed} ms"
+    );
 }
 
 #[tokio::test]
@@ -69,8 +84,7 @@ async fn what_may_change_is_in_force_at_once_and_the_rest_is_named() {
     assert_eq!(client.text(&["AUTH", "geheim-123"]).await, "OK");
     let refused = client.text(&["SET", "k", &long]).await;
     assert!(refused.contains("over the limit of 1024 bytes"), "{refused}");
-    assert_eq!(client.text(&["SET", "short", "v"]).await, "OK");
-    assert_eq!(client.text(&["TTL", "short"]).await, "60");
+    a_minute_is_given(&mut client, "short").await;
     let mut stranger = mainstay.client().await;
     assert!(stranger.text(&["GET", "short"]).await.starts_with("NOAUTH"));
     assert_eq!(stranger.text(&["AUTH", "geheim-123"]).await, "OK");
@@ -112,9 +126,9 @@ async fn an_invalid_file_changes_nothing_and_says_why_with_its_place() {
     assert_eq!(
         lines,
         [
-            "mainstay.toml:9:12: limits.deadline: 5 has no unit: a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d; \
+            "mainstay.toml:10:12: limits.deadline: 5 has no unit: a duration has a unit, as in 250ms, 5s, 10m, 1h or 7d; \
              write \"5s\" if that is what is meant",
-            "mainstay.toml:10:1: limits.keys_maxx: is not a known key; did you mean `keys_max`?",
+            "mainstay.toml:11:1: limits.keys_maxx: is not a known key; did you mean `keys_max`?",
         ]
     );
     assert_eq!(config(&mainstay).await, before);
@@ -275,7 +289,8 @@ fn varied(file: &str, url: &str, n: usize) -> String {
         100 + n,
         1 + n % 9,
     );
-    file.replace(&format!("url = \"{url}\""), &backend).replace("format = \"json\"", &rest)
+    let in_file = format!("url = \"{url}\"\ntimeout = \"20s\"");
+    file.replace(&in_file, &backend).replace("format = \"json\"", &rest)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,7 @@ async fn who_waits_in_redis_waits_no_longer_once_its_secret_is_another() {
 #[tokio::test]
 async fn a_user_whose_secrets_are_others_is_asked_everywhere_and_nobody_else_is() {
     let mainstay = Mainstay::start_with(&users("reader"), &[]).await;
+    mainstay.until_ready().await;
     let (mut reader, mut admin) =
         (client(&mainstay, "reader").await, client(&mainstay, "admin").await);
     let mut stream = events(&mainstay, "token-of-reader").await;
@@ -113,6 +114,7 @@ async fn a_hash_beside_the_first_is_named_and_asks_nobody() {
         format!("{}[users.app]\nrole = \"write\"\npassword_hashes = {hashes:?}\n", users("reader"))
     };
     let mainstay = Mainstay::start_with(&with(&[HASH]), &[]).await;
+    mainstay.until_ready().await;
     let mut client = client(&mainstay, "app").await;
     mainstay.write_config(&with(&[HASH, &other]));
     mainstay.signal("HUP");

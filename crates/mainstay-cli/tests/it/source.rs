@@ -38,6 +38,8 @@ fn config(redis: &Redis, database: &str, query: &str, more: &str) -> String {
         r#"
 [backends.redis]
 url = "{}"
+timeout = "20s"
+hedge = {{ patience = "15s" }}
 [backends.db]
 url = "{database}"
 [[route]]
@@ -71,6 +73,15 @@ async fn start(redis: &Redis, postgres: &Postgres, more: &str) -> Mainstay {
     mainstay
 }
 
+/// Waits until a row, or that there is none, is kept in memory.
+async fn until_near(mainstay: &Mainstay, key: &str) {
+    until(&format!("{key} to be kept in memory"), async || {
+        let answer = mainstay.http_get(&format!("/v1/kv/{key}")).await.to_ascii_lowercase();
+        answer.contains("x-mainstay-source: memory")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn rows_are_read_by_a_plain_get_kept_and_invalidated() {
     let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
@@ -90,6 +101,8 @@ async fn rows_are_read_by_a_plain_get_kept_and_invalidated() {
     let refused = client.text(&["SET", "user:1", "x"]).await;
     assert!(refused.contains("change its tables"), "{refused}");
 
+    until_near(&mainstay, "user:1").await;
+    until_near(&mainstay, "user:3").await;
     app.run("UPDATE users SET name = 'ada l' WHERE id = 1; INSERT INTO users VALUES (3, 'eve')")
         .await;
     assert_eq!(client.text(&["GET", "user:1"]).await, ONE, "kept");

@@ -247,9 +247,16 @@ fn config(redis: &str, postgres: &str, limit: usize) -> String {
 [backends.redis]
 url = "{redis}"
 
+[limits]
+deadline = "20s"
+
+# A database or a process that stands still for a moment is no outage: only who is shed is refused.
 [backends.db]
 url = "{postgres}"
 inflight_max = {limit}
+timeout = "4s"
+breaker = {{ slow_min = "4s" }}
+health = {{ timeout = "4s" }}
 
 [[route]]
 prefix = "user:"

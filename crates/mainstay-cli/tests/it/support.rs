@@ -1,7 +1,8 @@
 //! A directory, a binary to run in it, and a server that is stopped at the end.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -15,6 +16,8 @@ use serde_json::Value as Json;
 
 /// Long enough for a loaded machine; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const LOOKS: u32 = 600;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A directory of its own, removed at the end.
 pub(crate) struct Scratch(PathBuf);
@@ -106,8 +109,20 @@ impl<'a> Server<'a> {
         Self::start_with(scratch, &[])
     }
 
-    /// Returns when the server says that it serves.
+    /// Returns when the server can serve: on a slow machine it says that it serves before it is connected.
     pub(crate) fn start_with(scratch: &'a Scratch, env: &[(&str, &str)]) -> Self {
+        let server = Self::start_unready(scratch, env);
+        for _ in 0..LOOKS {
+            if server.is_ready() {
+                return server;
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        panic!("the server is not ready");
+    }
+
+    /// Returns when the server says that it serves, whether its backends do or not.
+    pub(crate) fn start_unready(scratch: &'a Scratch, env: &[(&str, &str)]) -> Self {
         let args =
             ["serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-format", "json"];
         let mut command = scratch.command(&args);
@@ -119,6 +134,30 @@ impl<'a> Server<'a> {
         server.resp = serving["resp"].as_str().unwrap().to_owned();
         server.http = serving["http"].as_str().unwrap().to_owned();
         server
+    }
+
+    fn is_ready(&self) -> bool {
+        match self.readiness() {
+            Ok(answer) if answer.starts_with(b"HTTP/1.1 ") => answer.starts_with(b"HTTP/1.1 200"),
+            // Behind TLS, whoever has signed its certificate.
+            _ => {
+                let url = format!("https://{}/readyz", self.http);
+                let mut curl = Command::new("curl");
+                curl.args(["-skf", "--noproxy", "*", "--max-time", "20", &url]);
+                curl.stdout(Stdio::null()).status().unwrap().success()
+            }
+        }
+    }
+
+    /// What it tells everybody.
+    fn readiness(&self) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.http)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 
     /// The next log line with this message.

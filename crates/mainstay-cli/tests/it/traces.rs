@@ -61,12 +61,24 @@ impl Collector {
         spans.map(flat).collect()
     }
 
-    /// The spans of one trace, when there is one that this is true of.
-    async fn trace_with(&self, what: &str, found: impl Fn(&Json) -> bool) -> Vec<Json> {
-        until(what, async || self.spans().iter().any(&found)).await;
-        let spans = self.spans();
-        let trace = spans.iter().find(|span| found(span)).unwrap()["traceId"].clone();
-        spans.into_iter().filter(|span| span["traceId"] == trace).collect()
+    /// The spans of one trace, when there is one that this is true of, and with it those of these names: what is done behind an
+    /// operation ends after it, and may be told later.
+    async fn trace_with(
+        &self,
+        what: &str,
+        found: impl Fn(&Json) -> bool,
+        names: &[&str],
+    ) -> Vec<Json> {
+        let trace = || {
+            let spans = self.spans();
+            let trace = spans.iter().find(|span| found(span))?["traceId"].clone();
+            let spans = spans.into_iter().filter(|span| span["traceId"] == trace);
+            let spans: Vec<Json> = spans.collect();
+            let has = |name: &&str| spans.iter().any(|span| span["name"] == **name);
+            names.iter().all(has).then_some(spans)
+        };
+        until(what, async || trace().is_some()).await;
+        trace().unwrap()
     }
 }
 
@@ -122,7 +134,7 @@ fn named<'a>(spans: &'a [Json], name: &str) -> &'a Json {
 
 async fn a_miss(collector: &Collector, postgres: &Postgres) {
     let filled = |span: &Json| span["name"] == "get" && event(span, "fill").is_some();
-    let spans = collector.trace_with("a copy that was filled", filled).await;
+    let spans = collector.trace_with("a copy that was filled", filled, &["fill"]).await;
     let get = named(&spans, "get");
     assert!(get["parentSpanId"].is_null(), "{get:#}");
     assert_eq!(event(get, "copy").unwrap()["mainstay.outcome"], "miss", "{get:#}");
@@ -148,7 +160,7 @@ async fn a_read_past_an_open_breaker(mainstay: &Mainstay, collector: &Collector)
     let answer = mainstay.http_get_with(&format!("/v1/kv/{KEY}"), &header).await;
     assert!(answer.contains(VALUE), "{answer}");
     let ours = |span: &Json| span["traceId"] == trace && span["name"] == "GET";
-    let spans = collector.trace_with("the caller's trace", ours).await;
+    let spans = collector.trace_with("the caller's trace", ours, &["get"]).await;
     let (request, get) = (named(&spans, "GET"), named(&spans, "get"));
     assert_eq!((&request["parentSpanId"], &request["kind"]), (&parent.into(), &2.into()));
     assert_eq!(get["parentSpanId"], request["spanId"]);
@@ -204,6 +216,7 @@ async fn what_is_not_sampled_is_not_sent() {
     let traces =
         [("MAINSTAY__TRACES__ENDPOINT", &*collector.address), ("MAINSTAY__TRACES__SAMPLE", "0")];
     let mainstay = Mainstay::start(&traces).await;
+    mainstay.wait_for("sqlite", "up").await;
     let mut client = mainstay.client().await;
     assert_eq!(client.text(&["SET", KEY, VALUE]).await, "OK");
     assert_eq!(client.text(&["GET", KEY]).await, VALUE);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use mainstay::config::{BackendConfig, RouteConfig};
+use mainstay::config::{BackendConfig, HedgeConfig, RouteConfig};
 use mainstay::{Clock, Config, Entry, LoadOptions, Storage};
 use mainstay_testkit::servers::{Postgres, Redis};
 
@@ -25,10 +25,18 @@ const LONG_LOAD: Duration = Duration::from_secs(2);
 /// Long enough that only a failure reaches it.
 const FOREVER: Duration = Duration::from_secs(30);
 
+/// Longer than a busy machine stalls: who has lost patience with a cache loads for itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 async fn storage(route: RouteConfig, backends: &[(&str, String)]) -> Storage {
     let mut config = Config { routes: vec![route], ..Config::default() };
     for (name, url) in backends {
-        config.backends.insert((*name).to_owned(), BackendConfig::at(url));
+        let mut backend = BackendConfig::at(url);
+        if *name == "redis" {
+            backend.timeout = Some(PATIENCE);
+            backend.hedge = HedgeConfig { patience: PATIENCE, ..HedgeConfig::default() };
+        }
+        config.backends.insert((*name).to_owned(), backend);
     }
     Storage::open(config).await.unwrap()
 }

@@ -13,11 +13,14 @@ use tokio::task::JoinSet;
 /// Long enough that only a failure reaches it.
 const FOREVER: Duration = Duration::from_secs(60);
 
+/// How long a server may take on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn locks(mode: LockModeConfig, backends: &[&str]) -> LocksConfig {
     LocksConfig {
         mode,
         backends: backends.iter().map(|name| (*name).to_owned()).collect(),
-        ttl_max: Duration::from_secs(2),
+        ttl_max: Duration::from_secs(4),
         wait_max: FOREVER,
         view: Duration::from_millis(500),
     }
@@ -26,7 +29,12 @@ fn locks(mode: LockModeConfig, backends: &[&str]) -> LocksConfig {
 async fn storage(backends: &[(&str, String)], locks: LocksConfig) -> Storage {
     let mut config = Config { locks, ..Config::default() };
     for (name, url) in backends {
-        config.backends.insert((*name).into(), BackendConfig::at(url));
+        let backend = BackendConfig {
+            timeout: Some(PATIENCE),
+            connect_timeout: PATIENCE,
+            ..BackendConfig::at(url)
+        };
+        config.backends.insert((*name).into(), backend);
     }
     Storage::open(config).await.unwrap()
 }

@@ -4,7 +4,9 @@ mod control;
 mod prepared;
 mod together;
 
-use crate::sql::{self, connected, connecting, done, generous, get, increment, set, soon, value};
+use crate::sql::{
+    self, connected, connecting, done, generous, get, increment, set, unanswered, value,
+};
 use mainstay::backend::Backend;
 use mainstay::backend::sql::postgres::Postgres as Adapter;
 use mainstay::config::BackendConfig;
@@ -70,7 +72,7 @@ async fn a_write_whose_answer_is_lost_is_in_doubt() {
     let backend = connected(new, &proxy.url(&postgres.url(), postgres.port()), 2).await;
     done(&backend, set("k", "before")).await;
     proxy.set(Toxics::half_open(Direction::ToClient)).await;
-    let lost = backend.execute(&set("k", "lost"), soon()).await.unwrap_err();
+    let lost = backend.execute(&set("k", "lost"), unanswered()).await.unwrap_err();
     assert_eq!((lost.kind(), lost.effect()), (ErrorKind::Timeout, Effect::Unknown), "{lost}");
     proxy.heal().await;
     let found = value(&backend, "k").await;

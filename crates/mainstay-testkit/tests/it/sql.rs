@@ -22,6 +22,11 @@ pub(crate) fn soon() -> Deadline {
     Deadline::at(Instant::now() + Duration::from_millis(400))
 }
 
+/// For a call whose answer is lost: time enough for the server to have performed it.
+pub(crate) fn unanswered() -> Deadline {
+    Deadline::at(Instant::now() + Duration::from_secs(2))
+}
+
 pub(crate) fn generous() -> Deadline {
     Deadline::at(Instant::now() + Duration::from_secs(30))
 }
@@ -141,12 +146,13 @@ pub(crate) async fn dropped(backend: &Arc<dyn Backend>) {
 pub(crate) async fn cut_under_the_probe(backend: &Arc<dyn Backend>, proxy: &Proxy) {
     let open = proxy.accepted();
     proxy.set(Toxics::partition()).await;
-    let asked = backend.clone();
-    let probe = tokio::spawn(async move { asked.probe(ProbeDepth::Ping, generous()).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut probe = backend.probe(ProbeDepth::Ping, generous());
+    // Polled at once: it is under way by then.
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut probe).await;
+    assert!(early.is_err(), "nothing answers: {early:?}");
     proxy.cut().await;
     proxy.heal().await;
-    probe.await.unwrap().unwrap();
+    assert!(probe.await.unwrap().reconnected, "the connection was cut under the probe");
     assert_eq!(proxy.accepted(), open + 1);
 }
 

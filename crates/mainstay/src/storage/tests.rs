@@ -49,7 +49,7 @@ async fn the_verbs_do_what_they_say() {
     assert_eq!(all_keys(&storage, "k").await, [crate::Key::from("k")]);
     assert!(storage.delete("k").await.unwrap());
     assert!(!storage.delete("k").await.unwrap());
-    assert!(storage.close(Duration::from_secs(1)).await);
+    assert!(storage.close(Duration::from_secs(20)).await);
     assert_eq!(storage.get("k").await.unwrap_err().kind(), ErrorKind::Closed);
 }
 

@@ -17,10 +17,7 @@ record = "db"
 on_record_down = "journal"
 "#;
 
-async fn with_a_lock_a_client_and_traffic(mainstay: &Mainstay) {
-    let lock = r#"{"ttl":"60s","note":"the nightly job"}"#;
-    let answer = mainstay.http("POST", "/v1/locks/jobs/nightly", lock).await;
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+async fn until_the_record_is_met(mainstay: &Mainstay) {
     until("the record to be met", async || {
         mainstay.http_get("/v1/journal").await.contains("\"unmet_records\":0")
     })
@@ -35,7 +32,7 @@ async fn each_tab_shows_what_there_is() {
     let mainstay = Mainstay::start_with(CONFIG, &variables).await;
     mainstay.wait_for("redis", "up").await;
     mainstay.wait_for("db", "up").await;
-    with_a_lock_a_client_and_traffic(&mainstay).await;
+    until_the_record_is_met(&mainstay).await;
     let load = traffic(&mainstay);
     let mut client = mainstay.client().await;
     assert_eq!(client.text(&["CLIENT", "SETINFO", "lib-name", "redis-py"]).await, "OK");
@@ -44,7 +41,7 @@ async fn each_tab_shows_what_there_is() {
     page.prefer("light").await;
 
     clients_and_caches(&mut page).await;
-    locks(&mut page).await;
+    locks(&mainstay, &mut page).await;
     // Whoever grants the locks cannot be asked: the answer is an error to the browser's console.
     page.forgive();
     postgres.kill();
@@ -89,7 +86,11 @@ async fn clients_and_caches(page: &mut Page) {
     page.until("the first tab", "document.activeElement.id === 'tab-overview'").await;
 }
 
-async fn locks(page: &mut Page) {
+async fn locks(mainstay: &Mainstay, page: &mut Page) {
+    // Only now: it is not renewed.
+    let lock = r#"{"ttl":"60s","note":"the nightly job"}"#;
+    let answer = mainstay.http("POST", "/v1/locks/jobs/nightly", lock).await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     page.tab("locks").await;
     page.until_says("#locks td", "jobs/nightly").await;
     page.until_says("#locks td", "the nightly job").await;

@@ -64,7 +64,11 @@ impl Stand {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let fault = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("  fault  ")));
         assert!(fault.is_some(), "the drill came to its fault");
-        assert_eq!(self.backend().await["injected"]["reason"], "a test");
+        // It is said before it is done.
+        until("the fault to be in force", async || {
+            self.backend().await["injected"]["reason"] == "a test"
+        })
+        .await;
         (child, lines)
     }
 

@@ -7,7 +7,7 @@ use mainstay::{Config, ErrorKind, LockGuard, LockOptions, Released, SetOptions, 
 use tokio::process::Command;
 
 use super::{
-    LEASE, NAMES, PATIENCE, clocks,
+    NAMES, PATIENCE, clocks,
     clocks::Variables,
     contender::key,
     guest::{self, Guest},
@@ -98,7 +98,7 @@ pub(super) async fn to_its_end(text: &str, rate: &str, lease: Duration) -> [Sect
     let (folder, storage) = (Scratch::new(), open(text).await);
     let mut guest = start(&folder, text, lease, false, clocks::at_rate(rate).await);
     guest.says("inside").await;
-    let (guard, entered) = enter(&storage, LEASE, false).await;
+    let (guard, entered) = enter(&storage, lease, false).await;
     let next = section(&guard, entered);
     guard.release().await;
     let section = guest::section(&guest.says("section").await, "to its end");
@@ -109,12 +109,12 @@ pub(super) async fn to_its_end(text: &str, rate: &str, lease: Duration) -> [Sect
 
 /// Is stopped while it holds the lock, until this process has held it and has written. Then it must know that it lost it,
 /// and what it writes must be refused.
-pub(super) async fn stopped(text: &str) -> [Section; 2] {
+pub(super) async fn stopped(text: &str, lease: Duration) -> [Section; 2] {
     let (folder, storage) = (Scratch::new(), open(text).await);
-    let mut guest = start(&folder, text, LEASE, true, Variables::new());
+    let mut guest = start(&folder, text, lease, true, Variables::new());
     let token: u64 = guest.says("inside").await.parse().unwrap();
     guest.signal("STOP").await;
-    let (guard, entered) = enter(&storage, LEASE, true).await;
+    let (guard, entered) = enter(&storage, lease, true).await;
     assert!(guard.token() > token, "{} after {token}", guard.token());
     write(&storage, &guard).await.unwrap();
     let next = section(&guard, entered);

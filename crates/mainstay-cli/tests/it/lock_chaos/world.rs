@@ -162,7 +162,8 @@ impl World {
             Fault::ClockDrifts => return self.clock_drifts(victim).await,
             Fault::DatabaseDrifts => return self.database_drifts().await,
             Fault::HolderStopped => {
-                return holder::stopped(&self.configuration_of_holder()).await.into();
+                let (text, lease) = (self.configuration_of_holder(), self.mode.longest_lease());
+                return holder::stopped(&text, lease).await.into();
             }
         }
         Vec::new()

@@ -73,7 +73,8 @@ impl RedisOptions {
         if let Some(bus) = bus {
             args.set("cluster-enabled", "yes");
             args.set("cluster-port", bus.to_string());
-            args.set("cluster-node-timeout", "1000");
+            // Redis's own: no test waits until a node counts as lost, and a stalled one must not be taken for that.
+            args.set("cluster-node-timeout", "15000");
         }
         self.settings.iter().for_each(|(name, value)| args.set(name, value));
         args.0

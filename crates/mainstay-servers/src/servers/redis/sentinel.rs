@@ -9,21 +9,22 @@ use crate::servers::error::io_error;
 use crate::servers::port::PortLease;
 use crate::servers::workdir::WorkDir;
 use std::fs;
+use std::time::Duration;
 
 const NAME: &str = "mainstay";
-/// How soon a primary counts as down, in milliseconds: high enough for a machine under load.
-const DOWN_AFTER_MS: &str = "1000";
 
-/// How many sentinels watch.
+/// How many sentinels watch, and how patiently.
 #[derive(Debug, Clone, Copy)]
 pub struct SentinelOptions {
     /// 1 (quorum 1) or 3 (quorum 2).
     pub sentinels: usize,
+    /// How long a primary is silent before it counts as down; much longer where no failover is wanted.
+    pub down_after: Duration,
 }
 
 impl Default for SentinelOptions {
     fn default() -> Self {
-        Self { sentinels: 3 }
+        Self { sentinels: 3, down_after: Duration::from_secs(1) }
     }
 }
 
@@ -63,7 +64,7 @@ impl Sentinel {
         let quorum = options.sentinels / 2 + 1;
         let mut watchers = Vec::new();
         for _ in 0..options.sentinels {
-            watchers.push(Watcher::start(primary.port(), quorum).await?);
+            watchers.push(Watcher::start(primary.port(), quorum, options.down_after).await?);
         }
         for watcher in &mut watchers {
             watcher.wait_for_peers(options.sentinels - 1).await?;
@@ -110,11 +111,11 @@ impl Sentinel {
 }
 
 impl Watcher {
-    async fn start(primary: u16, quorum: usize) -> Result<Self, ServerError> {
+    async fn start(primary: u16, quorum: usize, down_after: Duration) -> Result<Self, ServerError> {
         let dir = WorkDir::new("sentinel")?;
         let port = PortLease::take()?;
         let file = dir.join("sentinel.conf");
-        fs::write(&file, configuration(port.get(), primary, quorum))
+        fs::write(&file, configuration(port.get(), primary, quorum, down_after))
             .map_err(io_error("write sentinel.conf"))?;
         let args = vec![file.into(), "--sentinel".into()];
         let launch =
@@ -149,10 +150,11 @@ async fn primary_port(sentinel: u16) -> Result<u16, ServerError> {
     port.ok_or(ServerError::Command { command: "SENTINEL".to_owned(), message: answer })
 }
 
-fn configuration(port: u16, primary: u16, quorum: usize) -> String {
+fn configuration(port: u16, primary: u16, quorum: usize, down_after: Duration) -> String {
+    let down_after = down_after.as_millis();
     format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n\
-         sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {NAME} 2000\n"
+         sentinel down-after-milliseconds {NAME} {down_after}\nsentinel failover-timeout {NAME} 2000\n"
     )
 }
 

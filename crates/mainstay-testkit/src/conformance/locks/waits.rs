@@ -23,12 +23,16 @@ async fn look(s: &Subject, name: &Key, process: u128, waited: Duration) -> bool 
     token(&locked(s, op).await).is_some()
 }
 
-/// Holders take turns until the lock is kept from the next: how many had it, `u64::MAX` when nobody was ever refused.
-async fn turns(s: &Subject, name: &Key, most: u64) -> u64 {
+/// Holders take turns until the lock is kept from the next: how many had it, `u64::MAX` when nobody was ever refused. This
+/// waiter says every few turns that it waits still: its note outlasts a slow disk.
+async fn turns(s: &Subject, name: &Key, most: u64, waiter: Option<u128>) -> u64 {
     for turn in 0..most {
         let holder = 1_000 + u128::from(turn);
         if take(s, name, holder).await.is_none() {
             return turn;
+        }
+        if let Some(waiter) = waiter.filter(|_| turn % 4 == 3) {
+            assert!(!look(s, name, waiter, Duration::from_secs(600)).await, "it is held");
         }
         assert_ne!(locked(s, release(name, holder)).await, Locked::Gone);
     }
@@ -45,7 +49,7 @@ async fn waiting(s: Subject) {
         refused &= !look(&s, &name, 3, Duration::from_secs(600)).await;
         assert!(refused && token(&locked(&s, renew(&name, 7, HOUR)).await).is_some(), "it is held");
         assert_ne!(locked(&s, release(&name, 7)).await, Locked::Gone);
-        let had_it = turns(&s, &name, PASSES_MAX + 1).await;
+        let had_it = turns(&s, &name, PASSES_MAX + 1, Some(3)).await;
         let others = !look(&s, &name, 1, HOUR).await && take(&s, &name, 5).await.is_none();
         if had_it != PASSES_MAX || !others {
             assert!(had_it >= PASSES_MAX, "{had_it}");
@@ -56,7 +60,7 @@ async fn waiting(s: Subject) {
         }
         assert_ne!(locked(&s, release(&name, 3)).await, Locked::Gone);
         assert_eq!(
-            turns(&s, &name, 40).await,
+            turns(&s, &name, 40, None).await,
             u64::MAX,
             "its turn is over, and nobody else is noted"
         );
@@ -70,7 +74,7 @@ async fn in_vain(s: Subject) {
         let name = s.key(format!("vain {attempt}"));
         assert!(look(&s, &name, 7, HOUR).await && !look(&s, &name, 1, HOUR).await);
         assert_ne!(locked(&s, release(&name, 7)).await, Locked::Gone);
-        if turns(&s, &name, PASSES_MAX + 1).await != PASSES_MAX {
+        if turns(&s, &name, PASSES_MAX + 1, Some(1)).await != PASSES_MAX {
             continue;
         }
         let mut got = None;
@@ -83,7 +87,7 @@ async fn in_vain(s: Subject) {
         }
         assert!(got.is_some(), "the one that it was kept for never came");
         assert_ne!(locked(&s, release(&name, 5)).await, Locked::Gone);
-        assert_eq!(turns(&s, &name, 40).await, u64::MAX, "once");
+        assert_eq!(turns(&s, &name, 40, None).await, u64::MAX, "once");
         return;
     }
     unreachable!("it was never kept");

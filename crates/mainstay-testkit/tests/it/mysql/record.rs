@@ -125,23 +125,25 @@ async fn a_marked_write_that_waited_past_its_deadline_is_overtaken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_ends_a_write_that_waits_longer_than_a_statement_may() {
     let mariadb = MariaDb::start().await.unwrap();
+    let patient = connected(new, &mariadb.url(), 2).await;
+    active(&patient, TERMS).await;
+    done(&patient, set("k", "1")).await;
+    // So short for the guarded writes alone: all else may take its time.
     let mut config = sql::config(&mariadb.url(), 2);
     config.timeout = Some(Duration::from_millis(300));
     let backend = new(&config).unwrap();
     backend.connect(generous()).await.unwrap();
-    active(&backend, TERMS).await;
-    done(&backend, set("k", "1")).await;
     let mut holder = holder(&mariadb, "UPDATE mainstay_kv SET epoch = epoch + 1").await;
     for write in [set("k", "2"), delete("k"), sql::increment("k")] {
-        for under in [mark(&backend, MINUTE_US).await, AROUND] {
+        for under in [mark(&patient, MINUTE_US).await, AROUND] {
             let error = backend.execute(&guarded(write.clone(), under), generous()).await;
             let error = error.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
         }
     }
     holder.query_drop("ROLLBACK").await.unwrap();
-    assert_eq!(value(&backend, "k").await.as_deref(), Some(&b"1"[..]));
-    assert_eq!(lease(&backend).await.dirty, [], "rolled back with the value");
+    assert_eq!(value(&patient, "k").await.as_deref(), Some(&b"1"[..]));
+    assert_eq!(lease(&patient).await.dirty, [], "rolled back with the value");
     holder.disconnect().await.unwrap();
 }
 

@@ -2,7 +2,7 @@
 //! Knows nothing of what the conformance suite asks of every record.
 
 use super::new;
-use crate::sql::{self, connected, done, generous, increment, set, soon, value};
+use crate::sql::{self, connected, done, generous, increment, set, unanswered, value};
 use bytes::Bytes;
 use mainstay::backend::Backend;
 use mainstay::config::BackendConfig;
@@ -133,16 +133,17 @@ async fn a_commit_that_waits_for_a_lock_past_its_deadline_is_overtaken() {
     let direct = activated(&postgres.url(), 4).await;
     let pooled = connected(new, &bouncer.url(), 4).await;
     done(&direct, set("k", "1")).await;
-    for record in [direct, pooled] {
-        for write in writes() {
-            let holder = Holder::begin(&postgres, "SELECT 1 FROM mainstay_kv FOR UPDATE").await;
-            let under = mark(&record, 1, Duration::from_millis(300)).await;
-            let call = spawn(&record, guarded(write.clone(), under));
-            blocked(&postgres, 1).await;
-            past(&record, under).await;
-            holder.end().await;
+    for write in writes() {
+        let holder = Holder::begin(&postgres, "SELECT 1 FROM mainstay_kv FOR UPDATE").await;
+        // Both have to be at the lock by then.
+        let under = mark(&direct, 1, Duration::from_secs(2)).await;
+        let calls = [&direct, &pooled].map(|record| spawn(record, guarded(write.clone(), under)));
+        blocked(&postgres, 2).await;
+        past(&direct, under).await;
+        holder.end().await;
+        for (record, call) in [&direct, &pooled].into_iter().zip(calls) {
             assert_eq!(committed(call).await, Committed::Overtaken, "{write:?}");
-            assert_eq!(value(&record, "k").await.as_deref(), Some(b"1".as_slice()), "{write:?}");
+            assert_eq!(value(record, "k").await.as_deref(), Some(b"1".as_slice()), "{write:?}");
         }
     }
 }
@@ -264,7 +265,9 @@ async fn the_server_ends_a_guarded_write_that_takes_too_long() {
     let postgres = Postgres::start().await.unwrap();
     let bouncer = PgBouncer::start(&postgres).await.unwrap();
     let silent = PgBouncer::start_with(&postgres, SILENT).await.unwrap();
-    done(&activated(&postgres.url(), 1).await, set("k", "1")).await;
+    // Its own questions may take their time.
+    let patient = activated(&postgres.url(), 2).await;
+    done(&patient, set("k", "1")).await;
     for url in [postgres.url(), bouncer.url(), silent.url()] {
         let short =
             BackendConfig { timeout: Some(Duration::from_millis(500)), ..sql::config(&url, 2) };
@@ -272,7 +275,7 @@ async fn the_server_ends_a_guarded_write_that_takes_too_long() {
         record.connect(generous()).await.unwrap();
         for write in writes() {
             let holder = Holder::begin(&postgres, "SELECT 1 FROM mainstay_kv FOR UPDATE").await;
-            let under = mark(&record, 1, Duration::from_secs(60)).await;
+            let under = mark(&patient, 1, Duration::from_secs(60)).await;
             for under in [under, AT_ONCE] {
                 // The caller would wait for half a minute.
                 let op = guarded(write.clone(), under);
@@ -281,9 +284,9 @@ async fn the_server_ends_a_guarded_write_that_takes_too_long() {
                 assert_eq!(found, (ErrorKind::Overloaded, Effect::None), "{write:?}: {error}");
             }
             holder.end().await;
-            assert_eq!(value(&record, "k").await.as_deref(), Some(b"1".as_slice()), "{write:?}");
+            assert_eq!(value(&patient, "k").await.as_deref(), Some(b"1".as_slice()), "{write:?}");
         }
-        assert!(lease(&record).await.dirty.is_empty(), "nothing is dirty that was not written");
+        assert!(lease(&patient).await.dirty.is_empty(), "nothing is dirty that was not written");
     }
 }
 
@@ -294,7 +297,8 @@ async fn the_server_ends_a_transaction_whose_client_is_silent() {
     let proxy = Proxy::start(bouncer.port()).await.unwrap();
     activated(&postgres.url(), 1).await;
     let url = proxy.url(&bouncer.url(), bouncer.port());
-    let short = BackendConfig { timeout: Some(Duration::from_millis(500)), ..sql::config(&url, 2) };
+    // The server's patience with a client; the write has to be at the lock by then.
+    let short = BackendConfig { timeout: Some(Duration::from_secs(3)), ..sql::config(&url, 2) };
     let record = new(&short).unwrap();
     record.connect(generous()).await.unwrap();
     done(&record, increment("k")).await;
@@ -324,7 +328,7 @@ async fn a_marked_write_whose_answer_is_lost_is_in_doubt() {
     done(&record, guarded(set("k", "before"), under)).await;
     proxy.set(Toxics::half_open(Direction::ToClient)).await;
     let write = guarded(set("k", "lost"), under);
-    let lost = record.execute(&write, soon()).await.unwrap_err();
+    let lost = record.execute(&write, unanswered()).await.unwrap_err();
     assert_eq!((lost.kind(), lost.effect()), (ErrorKind::Timeout, Effect::Unknown), "{lost}");
     proxy.heal().await;
     assert_eq!(value(&record, "k").await.as_deref(), Some(b"lost".as_slice()), "it was applied");

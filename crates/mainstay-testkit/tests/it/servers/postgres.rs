@@ -26,12 +26,14 @@ async fn starts_hangs_dies_and_comes_back() {
 #[tokio::test]
 async fn stopping_reaches_the_process_that_serves_a_connection() {
     let postgres = Postgres::start().await.unwrap();
-    let mut session = Box::pin(
-        postgres.psql("select pg_backend_pid() into t; select pg_sleep(1); select 'done'"),
-    );
-    let serving = "select pid from pg_stat_activity where query like '%pg_sleep(1)%' and pid <> pg_backend_pid()";
+    postgres.psql("create table gate (n int)").await.unwrap();
+    // Each statement of the loop sees what was committed before it.
+    let waits = "do $$ begin while not exists (select 1 from gate) loop perform pg_sleep(0.05); \
+        end loop; end $$; select 'done'";
+    let mut session = Box::pin(postgres.psql(waits));
+    let serving = "select pid from pg_stat_activity where query like '%from gate%' and pid <> pg_backend_pid()";
     let pid = loop {
-        assert!(hangs(&mut session).await, "the session sleeps for longer");
+        assert!(hangs(&mut session).await, "the session waits for the gate");
         let found = postgres.psql(serving).await.unwrap();
         if !found.is_empty() {
             break found;
@@ -40,7 +42,8 @@ async fn stopping_reaches_the_process_that_serves_a_connection() {
     postgres.stop();
     assert_eq!(state(&pid), "T");
     postgres.cont();
-    assert_eq!(session.await.unwrap(), "\ndone");
+    postgres.psql("insert into gate values (1)").await.unwrap();
+    assert_eq!(session.await.unwrap(), "done");
 }
 
 /// The letter that the kernel shows for a process: `T` is stopped.

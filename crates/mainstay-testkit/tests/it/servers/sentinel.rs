@@ -4,7 +4,8 @@ use mainstay_testkit::servers::{Sentinel, SentinelOptions};
 
 #[tokio::test]
 async fn one_sentinel_promotes_the_replica() {
-    let mut set = Sentinel::start_with(SentinelOptions { sentinels: 1 }).await.unwrap();
+    let options = SentinelOptions { sentinels: 1, ..Default::default() };
+    let mut set = Sentinel::start_with(options).await.unwrap();
     assert_eq!(set.primary_port().await.unwrap(), set.primary.port());
     set.primary.redis_cli(&["SET", "k", "v"]).await.unwrap();
     while set.replica.redis_cli(&["GET", "k"]).await.unwrap() != "v" {}

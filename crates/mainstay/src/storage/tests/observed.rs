@@ -37,7 +37,16 @@ async fn without_redis(dir: Option<&Path>) -> Storage {
         observe,
         ..Config::default()
     };
-    Storage::open(config).await.unwrap()
+    let storage = Storage::open(config).await.unwrap();
+    // On a busy machine the first attempt ends only after the opening.
+    let tried = async {
+        let entries = || storage.history(Some("redis"), 1000).unwrap();
+        while !entries().iter().any(|entry| entry.connected == Some(false)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), tried).await.expect("an attempt");
+    storage
 }
 
 fn kinds(storage: &Storage, backend: Option<&str>) -> Vec<String> {
