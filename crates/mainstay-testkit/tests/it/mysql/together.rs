@@ -72,3 +72,16 @@ async fn a_kill_amid_many_writes_loses_nothing_that_was_acknowledged() {
     mariadb.restart().await.unwrap();
     nothing_is_lost(&record, left).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_writes_under_an_epoch_that_rises_meanwhile() {
+    let mariadb = MariaDb::start().await.unwrap();
+    let record = connected(new, &mariadb.url(), 8).await;
+    let under = Some(activated(&record).await);
+    let raise = mariadb.sql("update mainstay_meta set epoch = epoch + 1");
+    let (_, raised) = tokio::join!(versions_rise(&record, under), raise);
+    raised.unwrap();
+    versions_rise(&record, under).await;
+    let old = "select count(*) from mainstay_kv where epoch <> (select epoch from mainstay_meta)";
+    assert_eq!(mariadb.sql(old).await.unwrap(), "0");
+}

@@ -48,12 +48,6 @@ impl Places {
         Self { free, total, clock: Clock::system(), scarce: Mutex::default() }
     }
 
-    /// As many as there may be.
-    #[cfg(feature = "mysql")]
-    pub(super) fn total(&self) -> usize {
-        self.total
-    }
-
     /// Waits for a place until the deadline.
     ///
     /// # Errors

@@ -16,7 +16,6 @@ use super::{
     pool::{Connections, bounded},
     schema,
     statement::{bytes, number, record},
-    together::arguments_of,
     write::{self, Done, Step},
 };
 use crate::{
@@ -216,4 +215,9 @@ async fn in_transaction(
 
 fn moving() -> Error {
     Error::new(ErrorKind::Conflict, "the epoch of the database is moving")
+}
+
+/// Cache, epoch, deadline.
+fn arguments_of(mark: &Mark) -> [Value; 3] {
+    [bytes(mark.cache.as_bytes()), Value::UInt(mark.epoch), Value::Int(mark.deadline_us)]
 }

@@ -116,12 +116,14 @@ impl Mysql {
         let all = self.current()?;
         let lease = all.lease(deadline).await;
         let lease = lease.map_err(|error| if all.are_lost() { lost(&error) } else { error })?;
+        let clock = Clock::system();
+        let asked = clock.unix_ms();
         let (version, unix_ms) = schema::role(&all, lease, deadline).await?;
+        let skew = skew(Some(unix_ms), asked, &clock);
         if depth == ProbeDepth::WriteRead {
             write_read(&all, deadline).await?;
         }
         let mut facts = vec![("version", version), ("role", "primary".to_owned())];
-        let skew = skew(Some(unix_ms), &Clock::system());
         facts.extend((!skew.is_empty()).then_some(("clock_skew_ms", skew)));
         Ok(ProbeReport { facts, ..ProbeReport::default() })
     }

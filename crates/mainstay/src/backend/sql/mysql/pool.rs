@@ -78,11 +78,6 @@ impl Connections {
         self.together.get()
     }
 
-    /// Connections at most.
-    pub(super) fn places_max(&self) -> usize {
-        self.places.total()
-    }
-
     /// How long a session waits for a lock, whole seconds.
     pub(super) fn lock_wait(&self) -> u128 {
         url::lock_wait(self.statement_timeout)

@@ -39,8 +39,17 @@ macro_rules! epoch {
     };
 }
 
+/// The largest `BIGINT`: one more is error 1690, whatever the `sql_mode`. That is how a statement says that what guards
+/// it does not hold.
+macro_rules! most {
+    () => {
+        "9223372036854775807"
+    };
+}
+
 pub(super) mod locks;
 pub(super) mod record;
+pub(super) mod together;
 
 /// Key.
 pub(super) const GET: &str = concat!(
@@ -295,21 +304,6 @@ pub(super) fn next_rows(sizes: &[usize], bytes_max: usize) -> usize {
         rows *= 2;
     }
     rows
-}
-
-/// Adds a statement to a text, its arguments in their places: no statement has a `?` elsewhere.
-pub(super) fn fill(text: &mut String, sql: &str, arguments: &[Value]) {
-    let mut arguments = arguments.iter();
-    for (index, part) in sql.split('?').enumerate() {
-        if index > 0 {
-            match arguments.next() {
-                Some(Value::Bytes(bytes)) => record::hex_into(text, bytes),
-                Some(other) => text.push_str(&other.as_sql(true)),
-                None => text.push_str("NULL"),
-            }
-        }
-        text.push_str(part);
-    }
 }
 
 /// Bytes as an argument.

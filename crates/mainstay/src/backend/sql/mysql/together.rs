@@ -1,21 +1,26 @@
-//! Single writes of many callers in one packet: a transaction with a statement for each, which gives each its version.
+//! Single sets of many callers in one packet: a transaction with one statement for all of them, and one that tells versions.
 //! It must not know which writes go together, nor who waits for them.
 
-use mysql_async::{Conn, Value, prelude::Queryable};
+use std::time::Duration;
+
+use mysql_async::{Conn, prelude::Queryable};
 
 use super::{
     super::{
-        common::{Intent, written},
-        together::{Change, Engine, Mark, Outcome, Write},
+        common::{Intent, version, written},
+        together::{Change, Engine, Mark, Outcome, Write, in_order},
     },
     guarded,
     pool::{Connections, Failure, Lease, bounded},
-    statement::{self, bytes, number, record},
-    write::{self, Done},
+    statement::{
+        record,
+        together::{self as statement, Refusals},
+    },
+    write,
 };
 use crate::{
     backend::semantics::Bounds,
-    clock::Deadline,
+    clock::{Clock, Deadline},
     error::{Effect, Error, ErrorKind, Result},
     op::Op,
 };
@@ -23,8 +28,14 @@ use crate::{
 /// Bytes of the text of a packet beside its keys and values.
 const TEXT_MAX: usize = 256 << 10;
 
+/// A longer value costs so much by itself that a commit of its own is no matter, and others need not wait for it.
+const VALUE_MAX: usize = 64 << 10;
+
+/// Who has less time goes alone: a lock that one of many waits for is given up after a second, and the others are told by then.
+const TIME_MIN: Duration = Duration::from_millis(1_500);
+
 impl Connections {
-    /// Performs a write by `alone`, or, if it is to one key and others are under way, together with others.
+    /// Performs a write by `alone`, or, if it sets one key and others are under way, together with others.
     ///
     /// # Errors
     /// Those of the server and the connection, and of the caller's arguments.
@@ -37,24 +48,35 @@ impl Connections {
         deadline: Deadline,
     ) -> Result<Outcome> {
         match (self.together(), Write::of(op, mark, bounds)?) {
-            (Some(together), Some(write)) => together.perform(write, alone, deadline).await,
+            (Some(together), Some(write)) if goes_with_others(&write, deadline) => {
+                together.perform(write, alone, deadline).await
+            }
             _ => alone.await,
         }
+    }
+}
+
+/// Deletes go alone: MySQL does not say which rows a statement found.
+fn goes_with_others(write: &Write, deadline: Deadline) -> bool {
+    match &write.change {
+        Change::Set { value, .. } => {
+            value.len() <= VALUE_MAX && deadline.left(Clock::system().now()) >= TIME_MIN
+        }
+        Change::Delete => false,
     }
 }
 
 impl Engine for Connections {
     type Lease = Lease;
 
-    /// A statement in a packet costs the server as much as one alone, and its text more; what is saved is the commit, which
-    /// the server shares among its sessions anyway. So only what would have to wait for a connection goes with others.
+    /// Of the work on a packet most does not depend on its rows: the fewer, the more is saved.
     fn underway_max(&self) -> usize {
-        self.places_max()
+        1
     }
 
     fn bytes_max(&self) -> usize {
-        // In hexadecimal.
-        self.payload_max().saturating_sub(TEXT_MAX) / 2
+        // In hexadecimal, the keys twice.
+        self.payload_max().saturating_sub(TEXT_MAX) / 4
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease> {
@@ -75,15 +97,15 @@ impl Engine for Connections {
             lease.give_back();
             return Ok(vec![self.alone(write, deadline).await]);
         }
-        let epoch = self.epoch();
-        let packet = Packet::of(self, writes, epoch);
+        let packet = Packet::of(self, writes);
         let mut committing = false;
         let call = packet.send(lease.conn(), &mut committing);
         match bounded(deadline, call).await {
-            Ok(rows) => {
+            Ok(counters) => {
                 lease.give_back();
-                let rows = rows.into_iter().zip(writes);
-                Ok(rows.map(|(row, write)| Ok(row.outcome(write, epoch))).collect())
+                packet
+                    .outcomes(writes, counters)
+                    .map_err(|error| error.with_effect(Effect::Unknown))
             }
             Err(failure) if committing => Err(in_doubt(failure)),
             Err(failure) => {
@@ -125,95 +147,58 @@ fn in_doubt(failure: Failure) -> Error {
 /// All of it goes to the server at once, which stops at the first statement that fails.
 struct Packet {
     sql: String,
-    rows: usize,
-    /// Whether each row is followed by a look at what guards it.
-    looks: bool,
-}
-
-/// What the server said of one row.
-struct Row {
-    changed: u64,
-    counter: u64,
-    /// Whether the guard holds, where that was looked at.
-    holds: bool,
-}
-
-impl Row {
-    fn outcome(&self, write: &Write, epoch: u32) -> Outcome {
-        let version = Done { epoch, counter: self.counter, changed: self.changed }.version();
-        match (&write.change, &write.mark) {
-            _ if self.changed > 0 => Some(written(Some(version))),
-            (Change::Set { .. }, Some(_)) => None,
-            (Change::Delete, Some(_)) if !self.holds => None,
-            (Change::Set { .. }, None) => Some(written(Some(version))),
-            (Change::Delete, _) => Some(written(None)),
-        }
-    }
+    epoch: u32,
 }
 
 impl Packet {
-    /// A lock is waited for a second at most, which is the least; and each row was looked at, by what guards it, no
-    /// longer before the commit than one statement may take.
-    fn of(all: &Connections, writes: &[Write], epoch: u32) -> Self {
-        let mut sql = record::begin_together();
-        let mut looks = false;
-        for write in writes {
-            let (text, arguments) = step(write, epoch);
-            sql.push_str("; ");
-            statement::fill(&mut sql, text, &arguments);
-            if let (Change::Delete, Some(mark)) = (&write.change, &write.mark) {
-                looks = true;
-                sql.push_str("; ");
-                statement::fill(&mut sql, record::HOLDS, &arguments_of(mark));
-            }
+    /// What guards the writes is looked at right before the commit, for all of them by the deadline that is first: where it
+    /// does not hold, each goes alone. And it was begun no longer before than one statement may take.
+    fn of(all: &Connections, writes: &[Write]) -> Self {
+        let epoch = all.epoch();
+        let mut refusals = Refusals::late(all.statement_us()).or_moved(epoch);
+        let marks = writes.iter().filter_map(|write| write.mark.as_ref());
+        if let Some(first) = marks.min_by_key(|mark| mark.deadline_us) {
+            refusals = refusals.or_overtaken(first);
         }
+        let mut sql = format!("{}; ", statement::BEGIN);
+        statement::set(&mut sql, writes, epoch);
         sql.push_str("; ");
-        sql.push_str(&record::commit_together(all.lock_wait(), all.statement_us()));
-        Self { sql, rows: writes.len(), looks }
+        sql.push_str(&refusals.commit(all.lock_wait()));
+        Self { sql, epoch }
     }
 
-    async fn send(&self, conn: &mut Conn, committing: &mut bool) -> mysql_async::Result<Vec<Row>> {
+    /// The keys and their counters.
+    async fn send(
+        &self,
+        conn: &mut Conn,
+        committing: &mut bool,
+    ) -> mysql_async::Result<Vec<(Vec<u8>, i64)>> {
         let mut result = conn.query_iter(&*self.sql).await?;
-        // The limits; the beginning of the transaction.
-        for _ in 0..2 {
+        // The limits; the beginning of the transaction; the rows.
+        for _ in 0..3 {
             result.next().await?;
         }
-        let mut rows = Vec::with_capacity(self.rows);
-        for _ in 0..self.rows {
-            let (changed, counter) = (result.affected_rows(), result.last_insert_id().unwrap_or(0));
-            result.next().await?;
-            let holds = !self.looks || result.collect::<i64>().await?.first() == Some(&1);
-            rows.push(Row { changed, counter, holds });
-        }
-        // The limits; the one row of the look at the time, and its end, after which comes the commit.
+        let counters = result.collect::<(Vec<u8>, i64)>().await?;
+        // The limits; the one row of the look at what refuses it, and its end, after which comes the commit.
         result.next().await?;
         result.next().await?;
         *committing = true;
         result.next().await?;
         result.drop_result().await?;
-        Ok(rows)
+        Ok(counters)
     }
-}
 
-fn step(write: &Write, epoch: u32) -> (&'static str, Vec<Value>) {
-    let key = bytes(write.key.as_bytes());
-    let (plain, marked, mut arguments) = match &write.change {
-        Change::Set { value, expiry } => {
-            let (at, after) = (number(expiry.at), number(expiry.after));
-            let arguments = vec![key, Value::from(epoch), bytes(value), at, after];
-            (statement::SET, record::SET_MARKED, arguments)
-        }
-        Change::Delete => (statement::DELETE, record::DELETE_MARKED, vec![Value::from(epoch), key]),
-    };
-    let Some(mark) = &write.mark else { return (plain, arguments) };
-    arguments.extend(arguments_of(mark));
-    if let Change::Set { .. } = &write.change {
-        arguments.push(Value::Int(mark.deadline_us));
+    fn outcomes(
+        &self,
+        writes: &[Write],
+        counters: Vec<(Vec<u8>, i64)>,
+    ) -> Result<Vec<Result<Outcome>>> {
+        let told = in_order(writes, counters).into_iter().map(|counter| {
+            let counter = counter.ok_or_else(|| {
+                Error::new(ErrorKind::Misconfigured, "the server skipped the write")
+            })?;
+            version(i64::from(self.epoch), counter).map(|version| Ok(Some(written(Some(version)))))
+        });
+        told.collect()
     }
-    (marked, arguments)
-}
-
-/// Cache, epoch, deadline.
-pub(super) fn arguments_of(mark: &Mark) -> [Value; 3] {
-    [bytes(mark.cache.as_bytes()), Value::UInt(mark.epoch), Value::Int(mark.deadline_us)]
 }

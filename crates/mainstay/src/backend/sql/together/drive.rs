@@ -1,20 +1,25 @@
 //! Sends what waits: as one statement, or, where that came to nothing, one by one.
 //! It must not know what a write means, nor which waiting writes go together.
 
-use std::sync::{Arc, Weak};
+use std::{
+    pin::pin,
+    sync::{Arc, Weak},
+};
 
 use futures_util::{
     StreamExt,
     stream::{self, FuturesUnordered},
 };
+use tokio::time::timeout;
 
 use super::{
-    Engine, Outcome, Shared, Turn, Waiting, Write,
+    Engine, Outcome, PATIENCE, Shared, Turn, Waiting, Write,
     form::{self, Limits},
     no_place,
 };
 use crate::{
     clock::Clock,
+    entry::Key,
     error::{Effect, Error, ErrorKind, Result},
 };
 
@@ -39,7 +44,12 @@ pub(super) async fn drive<E: Engine>(engine: Weak<E>, shared: Arc<Shared>) {
         tokio::select! {
             biased;
             Some(()) = underway.next(), if !underway.is_empty() => {}
-            () = shared.news.notified() => {}
+            () = shared.news.notified() => {
+                // The writes that came back together come again together: whoever of them is ready comes with the first.
+                if shared.lock().crowd {
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 }
@@ -70,19 +80,49 @@ fn next<E: Engine>(engine: &E, shared: &Arc<Shared>) -> Option<(Turn, Vec<Waitin
         return None;
     }
     state.underway += 1;
+    state.crowd = rows.len() > 1;
     Some((Turn(Arc::clone(shared)), rows))
 }
 
 async fn send<E: Engine>(engine: Arc<E>, clock: Clock, rows: Vec<Waiting>, turn: Turn) {
+    let shared = Arc::clone(&turn.0);
     let left = turn.hold(together(&*engine, &clock, rows)).await;
     let alone = |row: Waiting| async {
         if let Some(row) = begun(row, &clock) {
-            let outcome = engine.alone(&row.write, row.deadline).await;
+            let outcome =
+                noting(&shared, &row.write.key, engine.alone(&row.write, row.deadline)).await;
             row.answer(outcome);
         }
     };
     // As many at once as there are: the pool bounds them, as it does without company.
     stream::iter(left).for_each_concurrent(None, alone).await;
+}
+
+/// Awaits a write that goes alone, since all together came to nothing. While it waits for longer than they may, its key's
+/// row is held.
+async fn noting<T>(shared: &Shared, key: &Key, write: impl Future<Output = T>) -> T {
+    let mut write = pin!(write);
+    if let Ok(outcome) = timeout(PATIENCE, &mut write).await {
+        return outcome;
+    }
+    let _held = Held::of(shared, key);
+    write.await
+}
+
+/// A key whose row is held, until this is dropped.
+struct Held<'a>(&'a Shared, &'a Key);
+
+impl<'a> Held<'a> {
+    fn of(shared: &'a Shared, key: &'a Key) -> Self {
+        shared.lock().held.insert(key.clone());
+        Self(shared, key)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock().held.remove(self.1);
+    }
 }
 
 /// Sends all as one statement, and answers. What comes back was certainly not applied, and is to be tried alone.

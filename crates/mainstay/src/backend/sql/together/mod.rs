@@ -2,7 +2,7 @@
 //! It must not know any dialect or driver, nor what a statement looks like.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,6 +16,7 @@ use tokio::{
 use super::{common::timed_out, stage::Stage};
 use crate::{
     clock::Deadline,
+    entry::Key,
     error::{Effect, Error, ErrorKind, Result},
     reply::Reply,
 };
@@ -101,7 +102,13 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// At this length those are taken out whose callers have gone.
     prune_at: usize,
+    /// Keys whose rows somebody holds, as far as is known: a write that went alone waits there for longer than all others
+    /// together may. Who comes to them goes alone as well.
+    held: BTreeSet<Key>,
     underway: usize,
+    /// The last statement of the driver was of several: who comes now is seldom alone, and goes by the driver, which lets
+    /// those come first that are ready to.
+    crowd: bool,
     closed: bool,
 }
 
@@ -141,21 +148,26 @@ impl Together {
         alone: impl Future<Output = Result<Outcome>>,
         deadline: Deadline,
     ) -> Result<Outcome> {
-        match self.turn() {
-            Some(turn) => turn.hold(alone).await,
-            None => self.join(write, deadline).await,
+        match self.turn(&write.key) {
+            Way::Alone(Some(turn)) => turn.hold(alone).await,
+            Way::Alone(None) => alone.await,
+            Way::Together => self.join(write, deadline).await,
         }
     }
 
-    /// `None`: enough are under way, or others came before. Where nobody drives any more each goes alone.
-    fn turn(&self) -> Option<Turn> {
+    /// Together with others where enough are under way, or others came before, or the last came as a crowd; unless nobody
+    /// drives any more, or the key's row is held.
+    fn turn(&self, key: &Key) -> Way {
         let mut state = self.shared.lock();
-        let free = state.underway < self.underway_max && state.waiting.is_empty();
-        let free = free || state.closed;
-        free.then(|| {
-            state.underway += 1;
-            Turn(Arc::clone(&self.shared))
-        })
+        if state.held.contains(key) {
+            return Way::Alone(None);
+        }
+        let free = state.underway < self.underway_max && state.waiting.is_empty() && !state.crowd;
+        if !free && !state.closed {
+            return Way::Together;
+        }
+        state.underway += 1;
+        Way::Alone(Some(Turn(Arc::clone(&self.shared))))
     }
 
     async fn join(&self, write: Write, deadline: Deadline) -> Result<Outcome> {
@@ -190,6 +202,13 @@ impl Drop for Together {
         self.shared.lock().closed = true;
         self.shared.news.notify_one();
     }
+}
+
+/// How a write goes.
+enum Way {
+    /// At once; without a turn where it waits for somebody's lock, which is nothing to be waited for by others.
+    Alone(Option<Turn>),
+    Together,
 }
 
 /// The right to have a statement under way.

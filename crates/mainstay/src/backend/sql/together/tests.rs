@@ -20,6 +20,8 @@ struct Scripted {
     ends: Mutex<VecDeque<Error>>,
     /// Statements wait while this is closed.
     gate: Gate,
+    /// The row of the key "held" is held while this is closed.
+    lock: Gate,
     sent: Mutex<Vec<Vec<String>>>,
     alone: Mutex<Vec<String>>,
     given_back: AtomicUsize,
@@ -82,6 +84,10 @@ impl Engine for Scripted {
         match name(write).as_str() {
             "bad" => Err(Error::new(ErrorKind::InvalidArgument, "refused")),
             "late" => Ok(None),
+            "held" => {
+                self.lock.pass().await;
+                Ok(done())
+            }
             _ => Ok(done()),
         }
     }
@@ -155,6 +161,29 @@ async fn what_comes_while_others_are_under_way_goes_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crowd_comes_back_together_and_ends_with_the_first_who_is_alone() {
+    let engine = engine();
+    let mut calls = busy(&engine).await;
+    calls.extend(["a", "b"].map(|key| call(&engine, key, 1_000)));
+    settle().await;
+    open(&engine).await;
+    for wave in [&["a", "b", "c"][..], &["a"], &["a"]] {
+        calls.extend(wave.iter().map(|key| call(&engine, key, 1_000)));
+        settle().await;
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), done());
+    }
+    let sent = engine.sent.lock().unwrap().clone();
+    assert_eq!(
+        sent,
+        [vec!["a", "b"], vec!["a", "b", "c"], vec!["a"]],
+        "nobody of a crowd goes before it"
+    );
+    assert_eq!(*engine.alone.lock().unwrap(), ["1", "2", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_came_to_nothing_is_tried_one_by_one() {
     let engine = engine();
     let first = busy(&engine).await;
@@ -169,6 +198,29 @@ async fn what_came_to_nothing_is_tried_one_by_one() {
     assert_eq!(late.await.unwrap().unwrap(), None, "overtaken, for its caller only");
     assert_eq!(engine.sent.lock().unwrap().len(), 1);
     assert_eq!(engine.alone.lock().unwrap().len(), first.len() + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_to_a_row_that_is_held_goes_alone_and_the_others_together() {
+    let engine = engine();
+    let mut calls = busy(&engine).await;
+    calls.extend(["a", "held"].map(|key| call(&engine, key, 10_000)));
+    settle().await;
+    engine.lock.0.send_replace(false);
+    let refused = Error::new(ErrorKind::Overloaded, "a lock was waited for in vain");
+    engine.ends.lock().unwrap().push_back(refused);
+    open(&engine).await;
+    assert_eq!(*engine.alone.lock().unwrap(), ["1", "2", "a", "held"]);
+    tokio::time::sleep(PATIENCE * 2).await;
+    calls.extend(["a", "held", "b"].map(|key| call(&engine, key, 10_000)));
+    settle().await;
+    assert_eq!(engine.alone.lock().unwrap()[4..], ["held"]);
+    assert_eq!(engine.sent.lock().unwrap()[1..], [["a", "b"]]);
+    engine.lock.0.send_replace(true);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), done());
+    }
+    assert!(engine.together.get().unwrap().shared.lock().held.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,14 +6,6 @@ use mysql_async::Value;
 use super::{bytes, repeated};
 use crate::entry::Key;
 
-/// The largest `BIGINT`: one more is error 1690, whatever the `sql_mode`. That is how a statement says that what guards
-/// it does not hold.
-macro_rules! most {
-    () => {
-        "9223372036854775807"
-    };
-}
-
 /// The control row stands as it is known: cache, epoch.
 macro_rules! stands {
     () => {
@@ -163,29 +155,6 @@ pub(in super::super) const DELETE_MARKED: &str = concat!(
     clock_us!(),
     " < ?"
 );
-
-/// Cache, its epoch, deadline: 1 while the row stands as it is known and the time is not up.
-pub(in super::super) const HOLDS: &str =
-    concat!("SELECT COUNT(*) FROM mainstay_cache WHERE ", stands!(), " AND ", clock_us!(), " < ?");
-
-/// Begins a transaction of many writes: no lock is waited for longer than a second, which is the least that there is.
-pub(in super::super) fn begin_together() -> String {
-    concat!(
-        "SET SESSION innodb_lock_wait_timeout = 1, @mainstay_begun = ",
-        clock_us!(),
-        "; START TRANSACTION"
-    )
-    .to_owned()
-}
-
-/// Ends it, its locks waited for as long as before; error 1690, if it was begun longer ago than that.
-pub(in super::super) fn commit_together(lock_wait_s: u128, within_us: u128) -> String {
-    format!(
-        concat!("{}; SELECT ", most!(), " + (", clock_us!(), " > @mainstay_begun + {}); COMMIT"),
-        lock_wait(lock_wait_s),
-        within_us
-    )
-}
 
 /// How long locks are waited for.
 pub(in super::super) fn lock_wait(seconds: u128) -> String {
