@@ -2,6 +2,7 @@
 //! Knows nothing of routes and guards.
 
 mod copies;
+mod crowd;
 mod faults;
 mod feed;
 mod locks;
@@ -12,6 +13,7 @@ use mainstay::config::BackendConfig;
 use mainstay::{
     Clock, Condition, Deadline, Effect, Error, ErrorKind, Key, Op, OpClass, Reply, TtlChange,
 };
+use mainstay_testkit::servers::SentinelOptions;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,11 @@ fn set_op(key: &str, value: &'static str) -> Op {
 
 async fn set(backend: &Redis, key: &str, value: &'static str) -> Result<Reply, Error> {
     backend.execute(&set_op(key, value), within(FOREVER)).await
+}
+
+/// One sentinel that does not take a stall of the machine for the end of the primary.
+fn steady() -> SentinelOptions {
+    SentinelOptions { sentinels: 1, down_after: Duration::from_secs(60) }
 }
 
 /// As the guard does it: a call whose time is over is dropped, and what it was says what it may have done.

@@ -83,14 +83,19 @@ pub struct ProbeReport {
     pub reconnected: bool,
 }
 
-/// Less is not worth a word: it may be the way there.
+/// Not more than this is worth no word.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 const SKEW_MIN_MS: i64 = 500;
 
 /// By how much a server's clock is ahead of this process's, for its facts; empty while they agree, or where it does not say.
+/// It was read at some moment since it was asked for: how long the answer took is no difference.
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
-pub(crate) fn skew(server_unix_ms: Option<i64>, clock: &Clock) -> String {
-    let ahead = server_unix_ms.map_or(0, |server| server.saturating_sub(clock.unix_ms()));
-    if ahead.abs() < SKEW_MIN_MS { String::new() } else { ahead.to_string() }
+pub(crate) fn skew(server_unix_ms: Option<i64>, asked_unix_ms: i64, clock: &Clock) -> String {
+    let Some(server) = server_unix_ms else { return String::new() };
+    let ahead = server.saturating_sub(clock.unix_ms()).max(0);
+    let behind = asked_unix_ms.saturating_sub(server).max(0);
+    let ahead = ahead.saturating_sub(behind);
+    if ahead.abs() <= SKEW_MIN_MS { String::new() } else { ahead.to_string() }
 }
 
 /// What a feed tells.
@@ -195,4 +200,34 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 
     /// Releases the connections. Later calls fail with `OutOfUse`.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+#[cfg(all(test, any(feature = "redis", feature = "postgres", feature = "mysql")))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_never_the_time_between_question_and_answer_is_skew() {
+        let clock = Clock::starting_at(1_000_000);
+        let asked = clock.unix_ms();
+        let said = |server| skew(Some(server), asked, &clock);
+        // Answered at once.
+        for server in [asked, asked + 500, asked - 500] {
+            assert_eq!(said(server), "", "{}", server - asked);
+        }
+        assert_eq!((said(asked + 501).as_str(), said(asked - 501).as_str()), ("501", "-501"));
+
+        // It took two seconds, before the server read its clock or after.
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let answered = clock.unix_ms();
+        assert_eq!(answered - asked, 2_000);
+        for server in [asked, asked + 700, answered, answered + 500, asked - 500] {
+            assert_eq!(said(server), "", "{}", server - asked);
+        }
+        assert_eq!((said(answered + 600).as_str(), said(asked - 600).as_str()), ("600", "-600"));
+        assert_eq!(said(asked + 7_200_000), "7198000");
+        assert_eq!(skew(None, asked, &clock), "");
+    }
 }

@@ -5,9 +5,7 @@ use super::*;
 use mainstay::backend::ProbeDepth;
 use mainstay::{Effect, ErrorKind, TtlChange};
 use mainstay_testkit::proxy::{Proxy, Toxics};
-use mainstay_testkit::servers::{
-    Redis as Server, RedisCluster, RedisOptions, Sentinel, SentinelOptions,
-};
+use mainstay_testkit::servers::{Redis as Server, RedisCluster, RedisOptions, Sentinel};
 
 fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> (ErrorKind, Effect) {
     let error = result.expect_err("a fault");
@@ -121,7 +119,7 @@ async fn a_demoted_primary_is_the_wrong_node() {
 
 #[tokio::test]
 async fn a_failover_is_followed_through_the_sentinels() {
-    let options = SentinelOptions { sentinels: 3 };
+    let options = SentinelOptions::default();
     let mut sentinel = Sentinel::start_with(options).await.unwrap();
     let backend = connected(sentinel.url()).await;
     set(&backend, "k", "before").await.unwrap();

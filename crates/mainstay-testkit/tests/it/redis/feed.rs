@@ -6,9 +6,16 @@ use bytes::Bytes;
 use mainstay::ErrorKind;
 use mainstay::backend::{Feed, Told};
 use mainstay::op::CopyOp;
-use mainstay_testkit::servers::SentinelOptions;
 use mainstay_testkit::servers::{Redis as Server, RedisCluster, RedisOptions, Sentinel};
 use std::collections::BTreeSet;
+
+/// With feeds that outlast a stall of the machine: most tests are not about silence.
+async fn connected(url: impl Into<String>) -> Arc<Redis> {
+    let backend = Arc::into_inner(self::backend(url)).expect("nobody else has it");
+    let backend = Arc::new(backend.with_feed_patience(FOREVER));
+    backend.connect(within(FOREVER)).await.expect("a server that is up");
+    backend
+}
 
 async fn follow(backend: &Redis, prefix: &'static str) -> Result<Box<dyn Feed>, Error> {
     backend.follow(Bytes::from(prefix), within(FOREVER)).await
@@ -116,7 +123,7 @@ async fn signs_of_life_go_on_and_rise() {
 #[tokio::test]
 async fn a_sign_of_life_is_dated_when_it_was_asked_for() {
     let server = Server::start().await.unwrap();
-    let backend = connected(server.url()).await;
+    let backend = super::connected(server.url()).await;
     let silence = Duration::from_millis(300);
     // A machine that is busy may need more tries: the feed ends when nothing is heard for a second.
     for _ in 0..20 {
@@ -183,7 +190,7 @@ async fn a_killed_server_ends_the_feed() {
 #[tokio::test]
 async fn a_stopped_server_ends_the_feed() {
     let server = Server::start().await.unwrap();
-    let backend = connected(server.url()).await;
+    let backend = super::connected(server.url()).await;
     let mut feed = follow(&backend, "copy:").await.unwrap();
     told(&mut feed).await;
     server.stop();
@@ -239,7 +246,7 @@ async fn a_replica_is_not_followed_and_a_restarted_server_is_followed_anew() {
 
 #[tokio::test]
 async fn behind_sentinels_and_tls_and_sockets() {
-    let sentinel = Sentinel::start_with(SentinelOptions { sentinels: 1 }).await.unwrap();
+    let sentinel = Sentinel::start_with(steady()).await.unwrap();
     let backend = connected(sentinel.url()).await;
     let mut feed = follow(&backend, "copy:").await.unwrap();
     sentinel.primary.redis_cli(&["SET", "copy:a", "1"]).await.unwrap();

@@ -3,9 +3,7 @@
 
 use super::*;
 use mainstay_testkit::conformance;
-use mainstay_testkit::servers::{
-    Redis as Server, RedisCluster, RedisOptions, Sentinel, SentinelOptions,
-};
+use mainstay_testkit::servers::{Redis as Server, RedisCluster, RedisOptions, Sentinel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -46,7 +44,7 @@ async fn tls_and_a_password() {
 
 #[tokio::test]
 async fn behind_a_sentinel() {
-    let sentinel = Sentinel::start_with(SentinelOptions { sentinels: 1 }).await.unwrap();
+    let sentinel = Sentinel::start_with(steady()).await.unwrap();
     conformance::run_all(backend(sentinel.url())).await;
 }
 

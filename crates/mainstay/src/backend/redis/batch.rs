@@ -3,11 +3,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use self::gather::{Asked, Merging, Tally, Waiting};
+use self::gather::{Asked, Both, Merging, Tally, Waiting};
 use super::classify;
 use crate::{
     entry::Key,
@@ -73,6 +74,15 @@ impl Batches {
         self.ask(Asked::Get(key))
     }
 
+    /// Sets a key for good, whatever is there, perhaps in one command with others. An error reply is a value.
+    pub(super) fn set(
+        &self,
+        key: Key,
+        value: Bytes,
+    ) -> impl Future<Output = Result<Value>> + use<> {
+        self.ask(Asked::Set(key, value))
+    }
+
     /// What is asked is not part of the future, which stays small.
     fn ask(&self, asked: Asked) -> impl Future<Output = Result<Value>> + use<> {
         let (caller, answer) = oneshot::channel();
@@ -91,7 +101,7 @@ fn gone(effect: Effect) -> Error {
 async fn drive(connection: MultiplexedConnection, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut underway = FuturesUnordered::new();
-    let mut merging = Merging::default();
+    let mut merging: Both<Merging> = Both::default();
     loop {
         let room = underway.len() < UNDERWAY_MAX;
         tokio::select! {
@@ -119,7 +129,7 @@ async fn drive(connection: MultiplexedConnection, mut waiting: mpsc::UnboundedRe
     }
     while let Some((_, alone)) = underway.next().await {
         if !alone.is_empty() {
-            underway.push(send_together(connection.clone(), alone, false));
+            underway.push(send_together(connection.clone(), alone, Both::default()));
         }
     }
 }
@@ -128,13 +138,13 @@ async fn drive(connection: MultiplexedConnection, mut waiting: mpsc::UnboundedRe
 async fn send_together(
     mut connection: MultiplexedConnection,
     mut batch: Vec<Waiting>,
-    merges: bool,
-) -> (Tally, Vec<Waiting>) {
+    merges: Both<bool>,
+) -> (Both<Tally>, Vec<Waiting>) {
     // Whose caller has gone is not sent at all.
     batch.retain(|one| !one.caller.is_closed());
     let (pipeline, callers) = gather::form(batch, merges);
     if callers.is_empty() {
-        return (Tally::default(), Vec::new());
+        return (Both::default(), Vec::new());
     }
     let replies = connection.send_packed_commands(&pipeline, 0, callers.replies()).await;
     match replies.map_err(classify::failure) {
@@ -142,7 +152,7 @@ async fn send_together(
         Ok(replies) => callers.hand_out(replies),
         Err(error) => {
             callers.refuse(&error);
-            (Tally::default(), Vec::new())
+            (Both::default(), Vec::new())
         }
     }
 }

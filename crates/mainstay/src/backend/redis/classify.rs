@@ -39,6 +39,18 @@ pub(super) fn text_of(error: &ServerError) -> String {
     }
 }
 
+/// Whether a server answers so to a command before it does anything of it.
+pub(super) fn is_refused_at_once(error: &ServerError) -> bool {
+    use ErrorKind::{
+        Forbidden, Misconfigured, NotReady, Overloaded, StorageFull, Unsupported, WrongNode,
+    };
+    let kind = server_error(error).kind();
+    matches!(
+        kind,
+        Forbidden | Misconfigured | NotReady | Overloaded | StorageFull | Unsupported | WrongNode
+    )
+}
+
 /// Whether the server does not know the script: it was not executed.
 pub(super) fn is_unknown_script(error: &ServerError) -> bool {
     text_of(error).contains("NOSCRIPT")

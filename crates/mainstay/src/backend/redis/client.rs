@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
 use tokio::sync::OnceCell;
@@ -106,6 +107,16 @@ impl Node {
             return self.noted(self.batches.get(key.clone()).await);
         }
         self.alone(&command::on("GET", key)).await
+    }
+
+    /// Sets a key for good, whatever is there. An error reply is a value.
+    async fn set(&self, key: &Key, value: &Bytes) -> Result<Value> {
+        self.check()?;
+        let call = self.batches.enter();
+        if call.is_crowded() {
+            return self.noted(self.batches.set(key.clone(), value.clone()).await);
+        }
+        self.alone(&command::assign(key, value, None)).await
     }
 
     /// Boxed, for it is large and the crowd does without: a call's future stays small.
@@ -298,6 +309,14 @@ impl Client {
             return Box::pin(self.call(key, &command::on("GET", key))).await;
         }
         classify::reply(self.node_of(key)?.get(key).await?)
+    }
+
+    /// Sets a key for good, whatever is there. Where calls crowd, this is one command with others.
+    pub(super) async fn set(&self, key: &Key, value: &Bytes) -> Result<Value> {
+        if self.slots.is_some() {
+            return Box::pin(self.call(key, &command::assign(key, value, None))).await;
+        }
+        classify::reply(self.node_of(key)?.set(key, value).await?)
     }
 
     /// Runs a script, loading it where the server does not know it.

@@ -86,6 +86,35 @@ pub(super) fn on_all<'a>(
     command
 }
 
+/// SET, whatever is there.
+pub(super) fn assign(key: &Key, value: &[u8], expiry: Option<Expiry>) -> Cmd {
+    let mut command = Cmd::with_capacity(5, 24 + key.as_bytes().len() + value.len());
+    command.arg("SET").arg(key.as_bytes()).arg(value);
+    if let Some(expiry) = expiry {
+        expiry.write(&mut command);
+    }
+    command
+}
+
+/// MSET or MSETNX.
+pub(super) fn assign_all<'a>(
+    name: &str,
+    entries: impl IntoIterator<Item = (&'a Key, &'a Bytes), IntoIter: Clone>,
+) -> Cmd {
+    let entries = entries.into_iter();
+    let (mut count, mut size) = (0, 0);
+    for (key, value) in entries.clone() {
+        count += 1;
+        size += key.as_bytes().len() + value.len();
+    }
+    let mut command = Cmd::with_capacity(1 + 2 * count, name.len() + size);
+    command.arg(name);
+    for (key, value) in entries {
+        command.arg(key.as_bytes()).arg(&value[..]);
+    }
+    command
+}
+
 /// Refuses a value over the limit.
 pub(super) fn fits(length: usize, value_max: usize) -> Result<()> {
     if length > value_max {

@@ -33,7 +33,10 @@ mod tests;
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// Without an answer for this time the connection counts as broken.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What had come when this process went on after a stall is read within this time.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Follows the keys under a prefix on the server of this client.
 ///
@@ -44,6 +47,7 @@ pub(super) async fn open(
     client: &Client,
     prefix: &[u8],
     clock: &Clock,
+    patience: Duration,
 ) -> Result<Tracking> {
     let node = match (client.slots(), client.nodes().first()) {
         (None, Some(node)) => node,
@@ -67,7 +71,7 @@ pub(super) async fn open(
     }
     classify::reply(replies.next().unwrap_or_default())?;
     let next_ping = clock.now();
-    Ok(Tracking { connection, inbox, clock: clock.clone(), ping: None, next_ping })
+    Ok(Tracking { connection, inbox, clock: clock.clone(), patience, ping: None, next_ping })
 }
 
 /// Listens to a channel: on a cluster any server tells what is said on any.
@@ -79,6 +83,7 @@ pub(super) async fn listen(
     client: &Client,
     channel: &str,
     clock: &Clock,
+    patience: Duration,
 ) -> Result<Tracking> {
     let Some(node) = client.nodes().first() else {
         return Err(Error::new(ErrorKind::Disconnected, "there is no connection"));
@@ -91,7 +96,7 @@ pub(super) async fn listen(
     let answer = connection.send_packed_command(&subscribe).await.map_err(classify::failure)?;
     classify::reply(answer)?;
     let next_ping = clock.now();
-    Ok(Tracking { connection, inbox, clock: clock.clone(), ping: None, next_ping })
+    Ok(Tracking { connection, inbox, clock: clock.clone(), patience, ping: None, next_ping })
 }
 
 fn unsupported(message: &str) -> Error {
@@ -135,6 +140,7 @@ pub(super) struct Tracking {
     connection: MultiplexedConnection,
     inbox: Arc<Inbox>,
     clock: Clock,
+    patience: Duration,
     ping: Option<Ping>,
     next_ping: Instant,
 }
@@ -150,11 +156,18 @@ impl Tracking {
     async fn told(&mut self) -> Result<Told> {
         loop {
             self.attend_to_ping();
+            if self.is_overdue() {
+                // A stall of this process is not the server's silence: what has come meanwhile is heard first.
+                match tokio::time::timeout(GRACE, answered(&mut self.ping)).await {
+                    Ok(answer) => self.note(answer),
+                    Err(_) => self.inbox.end(ErrorKind::Timeout, "no answer to the feed's PING"),
+                }
+            }
             if let Some(told) = self.inbox.pop() {
                 return told;
             }
             let wake = match &self.ping {
-                Some((sent, _)) => *sent + PATIENCE,
+                Some((sent, _)) => *sent + self.patience,
                 None => self.next_ping,
             };
             tokio::select! {
@@ -175,9 +188,13 @@ impl Tracking {
         }
         if let Some(answer) = answered(&mut self.ping).now_or_never() {
             self.note(answer);
-        } else if self.ping.as_ref().is_some_and(|(sent, _)| now >= *sent + PATIENCE) {
-            self.inbox.end(ErrorKind::Timeout, "no answer to the feed's PING");
         }
+    }
+
+    /// Whether a PING has been on its way for longer than patience lasts.
+    fn is_overdue(&self) -> bool {
+        let sent = self.ping.as_ref().map(|(sent, _)| *sent);
+        sent.is_some_and(|sent| self.clock.now() >= sent + self.patience)
     }
 
     fn note(&mut self, answer: Result<()>) {

@@ -69,19 +69,19 @@ pub(super) async fn set(
         (false, true, _) => set_each_absent(client, entries, expiry_of_new).await,
         (false, false, _) => set_each(client, entries, expiry).await,
         (true, true, _) if expiry_of_new.is_none() => {
-            let reply = client.call(first, &assign_all("MSETNX", entries)).await?;
+            let reply = client.call(first, &command::assign_all("MSETNX", pairs(entries))).await?;
             Ok(reply::written(reply::integer(reply)? == 1))
         }
         (true, true, _) => set_all_absent(client, first, entries, expiry_of_new).await,
         (true, false, None) => {
-            client.call(first, &assign_all("MSET", entries)).await?;
+            client.call(first, &command::assign_all("MSET", pairs(entries))).await?;
             Ok(reply::written(true))
         }
         (true, false, Some(_)) => {
             let mut pipeline = redis::pipe();
             pipeline.atomic();
             for (key, value) in entries {
-                pipeline.add_command(assign(key, value, expiry));
+                pipeline.add_command(command::assign(key, value, expiry));
             }
             client.transact(first, &pipeline).await?;
             Ok(reply::written(true))
@@ -114,7 +114,7 @@ async fn set_each(
 ) -> Result<Reply> {
     let calls = last_of_each(entries)
         .into_iter()
-        .map(async |(key, value)| client.call(key, &assign(key, value, expiry)).await);
+        .map(async |(key, value)| client.call(key, &command::assign(key, value, expiry)).await);
     all_or_unknown(join_all(calls).await)?;
     Ok(reply::written(true))
 }
@@ -133,9 +133,9 @@ async fn set_each_absent(
     if found?.into_iter().any(|found| found > 0) {
         return Ok(reply::written(false));
     }
-    let calls = entries
-        .iter()
-        .map(async |(key, value)| client.call(key, assign(key, value, expiry).arg("NX")).await);
+    let calls = entries.iter().map(async |(key, value)| {
+        client.call(key, command::assign(key, value, expiry).arg("NX")).await
+    });
     let set = all_or_unknown(join_all(calls).await)?;
     if set.iter().all(|reply| *reply == Value::Okay) {
         return Ok(reply::written(true));
@@ -160,23 +160,8 @@ fn last_of_each(entries: &[(Key, Bytes)]) -> BTreeMap<&Key, &Bytes> {
     entries.iter().map(|(key, value)| (key, value)).collect()
 }
 
-fn assign(key: &Key, value: &Bytes, expiry: Option<Expiry>) -> redis::Cmd {
-    let mut command = command::on("SET", key);
-    command.arg(&value[..]);
-    if let Some(expiry) = expiry {
-        expiry.write(&mut command);
-    }
-    command
-}
-
-fn assign_all(name: &str, entries: &[(Key, Bytes)]) -> redis::Cmd {
-    let size: usize = entries.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
-    let mut command = redis::Cmd::with_capacity(1 + 2 * entries.len(), name.len() + size);
-    command.arg(name);
-    for (key, value) in entries {
-        command.arg(key.as_bytes()).arg(&value[..]);
-    }
-    command
+fn pairs(entries: &[(Key, Bytes)]) -> impl Iterator<Item = (&Key, &Bytes)> + Clone {
+    entries.iter().map(|(key, value)| (key, value))
 }
 
 /// All results, or the first error: its effect is unknown as soon as any of the others was, or may have been, applied.

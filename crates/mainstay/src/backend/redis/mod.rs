@@ -69,6 +69,7 @@ pub struct Redis {
     shown: String,
     value_max: LiveSize,
     patience: LiveDuration,
+    feed_patience: Duration,
     clock: Clock,
     client: ArcSwapOption<Client>,
     was_connected: AtomicBool,
@@ -98,12 +99,21 @@ impl Redis {
             shown: text::redact_url(&config.url),
             value_max: LiveSize::new(value_max),
             patience: LiveDuration::new(config.timeout().min(PATIENCE)),
+            feed_patience: feed::PATIENCE,
             clock: Clock::system(),
             client: ArcSwapOption::empty(),
             was_connected: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             gave_up_wrong_node: Mutex::new(None),
         })
+    }
+
+    /// How long a feed waits for an answer before it ends; for tests on machines that stall.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_feed_patience(mut self, patience: Duration) -> Self {
+        self.feed_patience = patience;
+        self
     }
 
     fn current(&self) -> Result<Arc<Client>> {
@@ -289,7 +299,8 @@ impl Backend for Redis {
     fn follow(&self, prefix: Bytes, deadline: Deadline) -> BoxFuture<'_, Result<Box<dyn Feed>>> {
         Box::pin(async move {
             let client = self.current()?;
-            let call = feed::open(&self.connector, &client, &prefix, &self.clock);
+            let patience = self.feed_patience;
+            let call = feed::open(&self.connector, &client, &prefix, &self.clock, patience);
             match tokio::time::timeout_at(deadline.instant(), call).await {
                 Ok(feed) => feed
                     .map(|feed| Box::new(feed) as Box<dyn Feed>)
@@ -315,7 +326,8 @@ impl Backend for Redis {
     ) -> BoxFuture<'a, Result<Box<dyn Feed>>> {
         Box::pin(async move {
             let client = self.current()?;
-            let call = feed::listen(&self.connector, &client, channel, &self.clock);
+            let patience = self.feed_patience;
+            let call = feed::listen(&self.connector, &client, channel, &self.clock, patience);
             match tokio::time::timeout_at(deadline.instant(), call).await {
                 Ok(feed) => feed
                     .map(|feed| Box::new(feed) as Box<dyn Feed>)

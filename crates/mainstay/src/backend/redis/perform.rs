@@ -12,7 +12,7 @@ use crate::{
     entry::{Key, Ttl},
     error::{Error, ErrorKind, Result},
     hash,
-    op::Op,
+    op::{Condition, Op, TtlChange},
     reply::Reply,
 };
 
@@ -28,6 +28,16 @@ pub(super) async fn perform(
     match op {
         Op::Get { key, with_ttl: true } => Box::pin(get_with_ttl(client, key)).await,
         Op::Get { key, .. } => reply::of(op, client.get(key).await?, false, value_max),
+        Op::Set {
+            key,
+            value,
+            ttl: TtlChange::Clear,
+            condition: Condition::Always,
+            want_previous: false,
+        } => {
+            command::fits(value.len(), value_max)?;
+            reply::of(op, client.set(key, value).await?, false, value_max)
+        }
         Op::GetRange { key, .. }
         | Op::Length { key }
         | Op::TimeToLive { key }

@@ -21,7 +21,9 @@ pub(super) async fn probe(
     depth: ProbeDepth,
     clock: &Clock,
 ) -> Result<ProbeReport> {
+    let asked = clock.unix_ms();
     let infos = try_join_all(client.nodes().iter().map(|node| ask(node, client))).await?;
+    let skew = skew(infos.first().and_then(|info| info.unix_ms), asked, clock);
     if depth == ProbeDepth::WriteRead {
         let key = Key::from(PROBE_KEY);
         let [set, get] = info::write_and_read();
@@ -39,7 +41,7 @@ pub(super) async fn probe(
             ("maxmemory", info.memory_max),
             ("maxmemory_policy", info.memory_policy),
             ("persistence", info.persistence),
-            ("clock_skew_ms", skew(info.unix_ms, clock)),
+            ("clock_skew_ms", skew),
         ];
         report.facts = facts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     }

@@ -1,22 +1,23 @@
 //! Which commands of a batch are sent as one, and whose the replies are. Pure.
-//! It must not know connections, tasks, nor what an error reply means.
+//! It must not know connections, tasks, nor what an error reply says.
 
+use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::oneshot;
 
-use super::super::command;
+use super::super::{classify, command};
 use crate::{
     entry::Key,
-    error::{Error, Result},
+    error::{Effect, Error, Result},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// GETs sent as one MGET at most: a server does nothing else meanwhile.
-const GETS_MAX: usize = 64;
+/// GETs sent as one MGET, and SETs as one MSET, at most: a server does nothing else meanwhile.
+const RUN_MAX: usize = 64;
 
-/// Values above this many bytes, in the mean, cost more to copy than their commands do.
+/// Values above this many bytes cost more to copy than their commands do: in the mean, where that is not known before.
 const BYTES_MEAN_MAX: usize = 4096;
 
 /// One of so many that is missing has to be asked for again too often.
@@ -33,6 +34,8 @@ const REST_MAX: u32 = 4096;
 pub(super) enum Asked {
     /// The value of a key. Nothing that was asked before or after it is moved past it.
     Get(Key),
+    /// A key to be set for good, whatever is there. Nothing is moved past it either.
+    Set(Key, Bytes),
     Command(Cmd),
 }
 
@@ -41,7 +44,7 @@ pub(super) enum Asked {
 pub(super) struct Waiting {
     pub(super) asked: Asked,
     pub(super) caller: Caller,
-    /// An MGET has said nothing of its key.
+    /// An MGET has said nothing of its key, or an MSET was refused.
     pub(super) alone: bool,
 }
 
@@ -56,19 +59,41 @@ enum Whose {
     One(Caller),
     /// Two at least.
     Gets(Vec<(Key, Caller)>),
+    /// Two at least.
+    Sets(Vec<(Key, Bytes, Caller)>),
 }
 
-/// What became of GETs that were sent as one.
+/// Something about GETs, and the same about SETs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Both<T> {
+    gets: T,
+    sets: T,
+}
+
+impl Both<Merging> {
+    /// Asked before each batch.
+    pub(super) fn pays(&mut self) -> Both<bool> {
+        Both { gets: self.gets.pays(), sets: self.sets.pays() }
+    }
+
+    /// Notes what became of a batch.
+    pub(super) fn note(&mut self, tally: Both<Tally>) {
+        self.gets.note(tally.gets);
+        self.sets.note(tally.sets);
+    }
+}
+
+/// What became of those that were sent as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     asked: usize,
     missed: usize,
     bytes: usize,
-    /// The server did not perform one of them.
+    /// The server did not perform one of the commands.
     refused: bool,
 }
 
-/// Whether it pays to send GETs as one.
+/// Whether it pays to send several as one.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
     rests: u32,
@@ -77,15 +102,13 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// Asked before each batch.
-    pub(super) fn pays(&mut self) -> bool {
+    fn pays(&mut self) -> bool {
         let pays = self.rests == 0;
         self.rests = self.rests.saturating_sub(1);
         pays
     }
 
-    /// Notes what became of a batch.
-    pub(super) fn note(&mut self, tally: Tally) {
+    fn note(&mut self, tally: Tally) {
         let Tally { asked, missed, bytes, refused } = tally;
         if asked == 0 {
             return;
@@ -97,18 +120,22 @@ impl Merging {
     }
 }
 
-/// The commands for a batch: GETs that follow each other as one MGET, if that pays.
-pub(super) fn form(batch: Vec<Waiting>, merges: bool) -> (Pipeline, Callers) {
+/// The commands for a batch: GETs that follow each other as one MGET, and SETs as one MSET, if that pays.
+pub(super) fn form(batch: Vec<Waiting>, merges: Both<bool>) -> (Pipeline, Callers) {
     let mut forming =
         Forming { pipeline: Pipeline::with_capacity(batch.len()), ..Forming::default() };
     for Waiting { asked, caller, alone } in batch {
         match asked {
-            Asked::Get(key) if merges && !alone => forming.get(key, caller),
+            Asked::Get(key) if merges.gets && !alone => forming.get(key, caller),
             Asked::Get(key) => forming.command(command::on("GET", &key), caller),
+            Asked::Set(key, value) if merges.sets && !alone && value.len() <= BYTES_MEAN_MAX => {
+                forming.set(key, value, caller);
+            }
+            Asked::Set(key, value) => forming.command(command::assign(&key, &value, None), caller),
             Asked::Command(command) => forming.command(command, caller),
         }
     }
-    forming.end_gets();
+    forming.end();
     (forming.pipeline, forming.callers)
 }
 
@@ -116,33 +143,50 @@ pub(super) fn form(batch: Vec<Waiting>, merges: bool) -> (Pipeline, Callers) {
 struct Forming {
     pipeline: Pipeline,
     callers: Callers,
-    /// The GETs since the last other command.
+    /// The GETs since the last other command, or the SETs: one of the two is empty.
     gets: Vec<(Key, Caller)>,
+    sets: Vec<(Key, Bytes, Caller)>,
 }
 
 impl Forming {
     fn get(&mut self, key: Key, caller: Caller) {
-        self.gets.push((key, caller));
-        if self.gets.len() == GETS_MAX {
-            self.end_gets();
+        if !self.sets.is_empty() || self.gets.len() == RUN_MAX {
+            self.end();
         }
+        self.gets.push((key, caller));
+    }
+
+    fn set(&mut self, key: Key, value: Bytes, caller: Caller) {
+        if !self.gets.is_empty() || self.sets.len() == RUN_MAX {
+            self.end();
+        }
+        self.sets.push((key, value, caller));
     }
 
     fn command(&mut self, command: Cmd, caller: Caller) {
-        self.end_gets();
-        self.pipeline.add_command(command);
-        self.callers.0.push(Whose::One(caller));
+        self.end();
+        self.add(command, Whose::One(caller));
     }
 
-    fn end_gets(&mut self) {
-        let mut gets = std::mem::take(&mut self.gets);
+    fn add(&mut self, command: Cmd, whose: Whose) {
+        self.pipeline.add_command(command);
+        self.callers.0.push(whose);
+    }
+
+    /// What follows is no part of what was gathered.
+    fn end(&mut self) {
+        let (mut gets, mut sets) = (std::mem::take(&mut self.gets), std::mem::take(&mut self.sets));
         if gets.len() > 1 {
             let keys = gets.iter().map(|(key, _)| key);
-            self.pipeline.add_command(command::on_all("MGET", keys));
-            self.callers.0.push(Whose::Gets(gets));
+            self.add(command::on_all("MGET", keys), Whose::Gets(gets));
         } else if let Some((key, caller)) = gets.pop() {
-            self.pipeline.add_command(command::on("GET", &key));
-            self.callers.0.push(Whose::One(caller));
+            self.add(command::on("GET", &key), Whose::One(caller));
+        }
+        if sets.len() > 1 {
+            let entries = sets.iter().map(|(key, value, _)| (key, value));
+            self.add(command::assign_all("MSET", entries), Whose::Sets(sets));
+        } else if let Some((key, value, caller)) = sets.pop() {
+            self.add(command::assign(&key, &value, None), Whose::One(caller));
         }
     }
 }
@@ -159,30 +203,27 @@ impl Callers {
     }
 
     /// Gives each its reply. Who has to ask alone is given back: MGET says nothing of a key with a value of another
-    /// type, nor whose key an error is about. One without a reply learns that by its channel.
-    pub(super) fn hand_out(self, replies: Vec<Value>) -> (Tally, Vec<Waiting>) {
-        let (mut tally, mut alone) = (Tally::default(), Vec::new());
+    /// type, nor does an error say whose key it is about. One without a reply learns that by its channel.
+    pub(super) fn hand_out(self, replies: Vec<Value>) -> (Both<Tally>, Vec<Waiting>) {
+        let (mut tally, mut alone) = (Both::default(), Vec::new());
         for (whose, reply) in self.0.into_iter().zip(replies) {
             match whose {
                 Whose::One(caller) => answer(caller, Ok(reply)),
-                Whose::Gets(gets) => {
-                    tally.asked += gets.len();
-                    share(gets, reply, &mut tally, &mut alone);
-                }
+                Whose::Gets(gets) => share(gets, reply, &mut tally.gets, &mut alone),
+                Whose::Sets(sets) => tell(sets, reply, &mut tally.sets, &mut alone),
             }
         }
-        tally.missed = alone.len();
         (tally, alone)
     }
 
     /// Tells all of them the same error.
     pub(super) fn refuse(self, error: &Error) {
+        let refuse = |caller| answer(caller, Err(error.clone()));
         for whose in self.0 {
             match whose {
-                Whose::One(caller) => answer(caller, Err(error.clone())),
-                Whose::Gets(gets) => {
-                    gets.into_iter().for_each(|(_, caller)| answer(caller, Err(error.clone())));
-                }
+                Whose::One(caller) => refuse(caller),
+                Whose::Gets(gets) => gets.into_iter().for_each(|(_, caller)| refuse(caller)),
+                Whose::Sets(sets) => sets.into_iter().for_each(|(_, _, caller)| refuse(caller)),
             }
         }
     }
@@ -190,12 +231,16 @@ impl Callers {
 
 /// The reply to an MGET.
 fn share(gets: Vec<(Key, Caller)>, reply: Value, tally: &mut Tally, alone: &mut Vec<Waiting>) {
-    let again = |(key, caller)| Waiting { asked: Asked::Get(key), caller, alone: true };
+    tally.asked += gets.len();
+    let mut again = |(key, caller)| {
+        tally.missed += 1;
+        alone.push(Waiting { asked: Asked::Get(key), caller, alone: true });
+    };
     match reply {
         Value::Array(values) if values.len() == gets.len() => {
             for (get, value) in gets.into_iter().zip(values) {
                 match value {
-                    Value::Nil => alone.push(again(get)),
+                    Value::Nil => again(get),
                     Value::BulkString(bytes) => {
                         tally.bytes += bytes.len();
                         answer(get.1, Ok(Value::BulkString(bytes)));
@@ -205,12 +250,40 @@ fn share(gets: Vec<(Key, Caller)>, reply: Value, tally: &mut Tally, alone: &mut 
             }
         }
         Value::ServerError(_) => {
+            gets.into_iter().for_each(again);
             tally.refused = true;
-            alone.extend(gets.into_iter().map(again));
         }
         // Out of step, as each will find.
         other => gets.into_iter().for_each(|(_, caller)| answer(caller, Ok(other.clone()))),
     }
+}
+
+/// The reply to an MSET: one for all. Redis sets all or nothing; what stands between may have set some of them, and then
+/// says it in words of its own.
+fn tell(
+    sets: Vec<(Key, Bytes, Caller)>,
+    reply: Value,
+    tally: &mut Tally,
+    alone: &mut Vec<Waiting>,
+) {
+    tally.asked += sets.len();
+    let reply = match reply {
+        Value::ServerError(error) => {
+            tally.missed += sets.len();
+            tally.refused = true;
+            if classify::is_refused_at_once(&error) {
+                alone.extend(sets.into_iter().map(|(key, value, caller)| Waiting {
+                    asked: Asked::Set(key, value),
+                    caller,
+                    alone: true,
+                }));
+                return;
+            }
+            Err(classify::server_error(&error).with_effect(Effect::Unknown))
+        }
+        other => Ok(other),
+    };
+    sets.into_iter().for_each(|(_, _, caller)| answer(caller, reply.clone()));
 }
 
 /// The caller may have gone.

@@ -171,7 +171,10 @@ impl Postgres {
         let all = self.current()?;
         let lease = all.lease(deadline).await;
         let lease = lease.map_err(|error| if all.are_lost() { lost(&error) } else { error })?;
+        let clock = Clock::system();
+        let asked = clock.unix_ms();
         let role = schema::role(lease, deadline).await?;
+        let skew = skew(Some(role.unix_ms), asked, &clock);
         if depth == ProbeDepth::WriteRead {
             let lease = all.lease(deadline).await?;
             let outcome =
@@ -182,7 +185,6 @@ impl Postgres {
         if !all.bound_every_statement() {
             facts.push(("pooling", "transaction".to_owned()));
         }
-        let skew = skew(Some(role.unix_ms), &Clock::system());
         facts.extend((!skew.is_empty()).then_some(("clock_skew_ms", skew)));
         Ok(ProbeReport { facts, ..ProbeReport::default() })
     }
