@@ -17,6 +17,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("mariadbd", &["mariadb-server"]),
     ("mariadb", &["mariadb-client"]),
     ("openssl", &["openssl"]),
+    ("curl", &["curl"]),
     // A damaged database is recovered with it.
     ("sqlite3", &["sqlite3"]),
     ("faketime", &["faketime"]),

@@ -256,6 +256,24 @@ async fn a_read_fills_the_copy_and_a_write_publishes_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_is_acknowledged_one_round_trip_after_its_commit_alone_and_a_copy_is_read_in_one() {
+    const ROUND_TRIP: Duration = Duration::from_millis(1);
+    let world = world(record_route()).await;
+    world.storage.set("k", "old").await.unwrap();
+    world.until_cached("k").await;
+    let clock = world.storage.clock().clone();
+    for value in ["1", "2", "3"] {
+        let begun = clock.now();
+        world.storage.set("k", value).await.unwrap();
+        assert_eq!(clock.now() - begun, 2 * ROUND_TRIP, "the mark, and the commit");
+        world.until_cached("k").await;
+        let begun = clock.now();
+        assert_eq!(world.value("k").await.as_deref(), Some(value));
+        assert_eq!(clock.now() - begun, ROUND_TRIP);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_fill_never_brings_an_old_value_back() {
     let world = world(record_route()).await;
     world.storage.set("k", "0").await.unwrap();

@@ -23,7 +23,7 @@ use crate::{
 pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
     let Some(first) = keys.first() else { return Ok(Reply::Records(Vec::new())) };
     let values = if client.together(keys) {
-        match client.call(first, &command::on_all("MGET", keys)).await? {
+        match client.once(first, command::on_all("MGET", keys)).await? {
             Value::Array(values) if values.len() == keys.len() => values,
             other => return Err(super::classify::out_of_step(&other)),
         }
@@ -44,7 +44,7 @@ pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
 pub(super) async fn count(client: &Client, name: &str, keys: &[Key]) -> Result<Reply> {
     let Some(first) = keys.first() else { return Ok(Reply::Integer(0)) };
     if client.together(keys) {
-        let count = client.call(first, &command::on_all(name, keys)).await?;
+        let count = client.once(first, command::on_all(name, keys)).await?;
         return Ok(Reply::Integer(reply::integer(count)?));
     }
     let calls = keys
@@ -69,12 +69,12 @@ pub(super) async fn set(
         (false, true, _) => set_each_absent(client, entries, expiry_of_new).await,
         (false, false, _) => set_each(client, entries, expiry).await,
         (true, true, _) if expiry_of_new.is_none() => {
-            let reply = client.call(first, &command::assign_all("MSETNX", pairs(entries))).await?;
+            let reply = client.once(first, command::assign_all("MSETNX", pairs(entries))).await?;
             Ok(reply::written(reply::integer(reply)? == 1))
         }
         (true, true, _) => set_all_absent(client, first, entries, expiry_of_new).await,
         (true, false, None) => {
-            client.call(first, &command::assign_all("MSET", pairs(entries))).await?;
+            client.once(first, command::assign_all("MSET", pairs(entries))).await?;
             Ok(reply::written(true))
         }
         (true, false, Some(_)) => {
