@@ -158,9 +158,7 @@ async fn a_page_that_knows_nothing_new_says_since_when() {
 #[tokio::test]
 async fn a_token_is_asked_for_and_kept_in_the_tab() {
     let mainstay = Mainstay::start(&[("MAINSTAY__HTTP__TOKEN", "correct-horse")]).await;
-    let mut page = Page::open(mainstay.http_address()).await;
-    // A refusal is an error to the browser's console.
-    page.forgive();
+    let mut page = Page::open_refused(mainstay.http_address()).await;
     page.until_says("#login h2", "Token").await;
     page.until_says("#live", "token required").await;
     assert_eq!(page.text("#state").await, "");

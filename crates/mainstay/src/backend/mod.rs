@@ -83,7 +83,7 @@ pub struct ProbeReport {
     pub reconnected: bool,
 }
 
-/// Not more than this is worth no word.
+/// So much or less is not worth a word.
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 const SKEW_MIN_MS: i64 = 500;
 

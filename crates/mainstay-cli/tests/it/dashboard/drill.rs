@@ -9,8 +9,6 @@ const CONFIG: &str = "[backends.redis]\nurl = '${REDIS_URL}'\nhealth = { interva
                       [backends.db]\nurl = 'sqlite:db.sqlite'\n";
 
 async fn sign_in(page: &mut Page) {
-    // The first question is refused: the browser's console says so.
-    page.forgive();
     page.until_says("#login h2", "Token").await;
     page.type_into("#login [name=token]", "correct-horse").await;
     page.press("#login .primary").await;
@@ -31,7 +29,7 @@ async fn a_drill_is_begun_watched_and_aborted() {
     let url = redis.url();
     let variables = [("REDIS_URL", url.as_str()), ("MAINSTAY__HTTP__TOKEN", "correct-horse")];
     let mainstay = Mainstay::start_with(CONFIG, &variables).await;
-    let mut page = Page::open(mainstay.http_address()).await;
+    let mut page = Page::open_refused(mainstay.http_address()).await;
     page.prefer("light").await;
     sign_in(&mut page).await;
     page.until_says("#sentence", "Every backend is up.").await;

@@ -37,8 +37,22 @@ impl Page {
         Self::open_after("", address).await
     }
 
+    /// The same of a server that refuses the first questions, which are errors to the browser's console.
+    pub(super) async fn open_refused(address: impl std::fmt::Display) -> Self {
+        let mut page = Self::blank("", address).await;
+        page.forgive();
+        page.load().await;
+        page
+    }
+
     /// The same, after a script of the test's own.
     pub(super) async fn open_after(script: &str, address: impl std::fmt::Display) -> Self {
+        let mut page = Self::blank(script, address).await;
+        page.load().await;
+        page
+    }
+
+    async fn blank(script: &str, address: impl std::fmt::Display) -> Self {
         let mut browser = Browser::start().await;
         for domain in ["Page", "Runtime", "Log", "Network", "Performance"] {
             browser.call(&format!("{domain}.enable"), json!({})).await;
@@ -49,7 +63,6 @@ impl Page {
         let (problems, foreign) = (Vec::new(), Vec::new());
         let mut page = Self { browser, origin, problems, foreign, forgiving: false };
         page.wide().await;
-        page.load().await;
         page
     }
 

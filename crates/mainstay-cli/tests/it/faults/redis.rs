@@ -75,8 +75,17 @@ async fn a_replica_is_not_used_until_it_is_promoted() {
     .await;
     primary.redis_cli(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
     let_it_run(&load, "steady still").await;
+    // Until it is known to be a replica its copies are believed: they are replaced by the old ones only then.
+    let delay = ["CONFIG", "SET", "repl-diskless-sync-delay"];
+    primary.redis_cli(&[&delay[..], &["3600"]].concat()).await.unwrap();
     world.tell_redis(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()]).await;
     until_ill(&world.mainstay, "redis", "down", "wrong_node", "replica").await;
+    primary.redis_cli(&[&delay[..], &["0"]].concat()).await.unwrap();
+    until("the old copies to be there", async || {
+        let info = world.redis.redis_cli(&["INFO", "replication"]).await.unwrap();
+        info.contains("master_link_status:up")
+    })
+    .await;
     let_it_run(&load, "a replica").await;
     world.tell_redis(&["REPLICAOF", "NO", "ONE"]).await;
     world.mainstay.wait_for("redis", "up").await;

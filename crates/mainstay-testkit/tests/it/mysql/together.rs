@@ -7,8 +7,14 @@ use crate::together::{
     a_lock_keeps_only_its_key, activated, deletes_tell_what_they_found, nothing_is_lost,
     one_bad_row_fails_alone, overtaken_alone, until_killed, versions_rise,
 };
+use mainstay::{
+    Config, Storage,
+    config::BackendConfig,
+    status::{BreakerState, Health},
+};
 use mainstay_testkit::servers::{MariaDb, MariaDbOptions};
 use mysql_async::prelude::Queryable;
+use std::time::Duration;
 
 /// Statements that committed by themselves, and commits of many.
 async fn commits(mariadb: &MariaDb) -> usize {
@@ -61,6 +67,41 @@ async fn a_row_that_is_locked_keeps_no_other_write_from_being_performed() {
     let lock = "SELECT 1 FROM mainstay_kv WHERE `key` = 'held' FOR UPDATE";
     holder.query_drop(lock).await.unwrap();
     a_lock_keeps_only_its_key(&record, async || holder.query_drop("COMMIT").await.unwrap()).await;
+    holder.disconnect().await.unwrap();
+}
+
+/// Calls that many have waited for one row's lock are no sign of a database that is slow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_locked_opens_no_breaker() {
+    let mariadb = MariaDb::start().await.unwrap();
+    let mut config = Config::default();
+    let patient = Some(Duration::from_secs(20));
+    let db = BackendConfig { timeout: patient, ..BackendConfig::at(mariadb.url()) };
+    config.backends.insert("db".to_owned(), db);
+    let storage = Storage::open(config).await.unwrap();
+    storage.set("held", "before").await.unwrap();
+    let holder = mysql_async::Opts::from_url(&mariadb.url()).unwrap();
+    let mut holder = mysql_async::Conn::new(holder).await.unwrap();
+    holder.query_drop("START TRANSACTION").await.unwrap();
+    let lock = "SELECT 1 FROM mainstay_kv WHERE `key` = 'held' FOR UPDATE";
+    holder.query_drop(lock).await.unwrap();
+    // Begun after the first of the others, so that it goes with the rest of them.
+    let held = storage.set("held", "after");
+    let others = async {
+        for round in 0..50 {
+            let sets = (0..16).map(|n| storage.set(format!("k{n}"), format!("{round}")));
+            for set in futures_util::future::join_all(sets).await {
+                set.unwrap();
+            }
+        }
+        let status = storage.status();
+        let db = status.backends.iter().find(|backend| &*backend.name == "db").unwrap();
+        assert_eq!((db.breaker.state, db.health), (BreakerState::Closed, Health::Up), "{db:?}");
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    let ((), held) = tokio::join!(others, held);
+    held.unwrap();
+    assert_eq!(&*storage.get("held").await.unwrap().unwrap().value, b"after");
     holder.disconnect().await.unwrap();
 }
 

@@ -74,7 +74,8 @@ impl Batches {
         self.ask(Asked::Get(key))
     }
 
-    /// Sets a key for good, whatever is there, perhaps in one command with others. An error reply is a value.
+    /// Sets a key for good, whatever is there, perhaps in one command with others. An error reply is a value, unless it is to all
+    /// of them and some may be set.
     pub(super) fn set(
         &self,
         key: Key,

@@ -41,14 +41,20 @@ pub(super) fn text_of(error: &ServerError) -> String {
 
 /// Whether a server answers so to a command before it does anything of it.
 pub(super) fn is_refused_at_once(error: &ServerError) -> bool {
-    use ErrorKind::{
-        Forbidden, Misconfigured, NotReady, Overloaded, StorageFull, Unsupported, WrongNode,
-    };
-    let kind = server_error(error).kind();
-    matches!(
-        kind,
-        Forbidden | Misconfigured | NotReady | Overloaded | StorageFull | Unsupported | WrongNode
-    )
+    use ErrorKind::{Forbidden, Misconfigured, NotReady, Overloaded, StorageFull, WrongNode};
+    // The first word is Redis's own; further on it may be what one of several servers said.
+    match kind_of_code(error.code()) {
+        Some(kind) => matches!(
+            kind,
+            Forbidden | Misconfigured | NotReady | Overloaded | StorageFull | WrongNode
+        ),
+        None => error.details().is_some_and(|text| text.starts_with("unknown command")),
+    }
+}
+
+/// The error of a write to several keys of which some may have been written: each may be tried again where its caller's may.
+pub(super) fn in_part(error: &ServerError) -> Error {
+    Error::new(ErrorKind::Conflict, one_line(&text_of(error))).with_effect(Effect::Unknown)
 }
 
 /// Whether the server does not know the script: it was not executed.

@@ -156,15 +156,16 @@ impl Tracking {
     async fn told(&mut self) -> Result<Told> {
         loop {
             self.attend_to_ping();
+            if let Some(told) = self.inbox.pop() {
+                return told;
+            }
             if self.is_overdue() {
                 // A stall of this process is not the server's silence: what has come meanwhile is heard first.
                 match tokio::time::timeout(GRACE, answered(&mut self.ping)).await {
                     Ok(answer) => self.note(answer),
                     Err(_) => self.inbox.end(ErrorKind::Timeout, "no answer to the feed's PING"),
                 }
-            }
-            if let Some(told) = self.inbox.pop() {
-                return told;
+                continue;
             }
             let wake = match &self.ping {
                 Some((sent, _)) => *sent + self.patience,

@@ -48,6 +48,12 @@ impl Places {
         Self { free, total, clock: Clock::system(), scarce: Mutex::default() }
     }
 
+    /// By the clock of this process.
+    #[cfg(feature = "mysql")]
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Waits for a place until the deadline.
     ///
     /// # Errors

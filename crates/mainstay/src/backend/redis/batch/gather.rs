@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::super::{classify, command};
 use crate::{
     entry::Key,
-    error::{Effect, Error, Result},
+    error::{Error, Result},
 };
 
 #[cfg(test)]
@@ -279,7 +279,7 @@ fn tell(
                 }));
                 return;
             }
-            Err(classify::server_error(&error).with_effect(Effect::Unknown))
+            Err(classify::in_part(&error))
         }
         other => Ok(other),
     };

@@ -81,10 +81,14 @@ impl Mysql {
     async fn open(&self, deadline: Deadline) -> Result<()> {
         let connections =
             Connections::new(&self.options, self.connect_timeout.get(), self.config.timeout());
-        schema::role(&connections, connections.lease(deadline).await?, deadline).await?;
+        let lease = connections.lease(deadline).await?;
+        let (version, _) = schema::role(&connections, lease, deadline).await?;
         schema::migrate(&connections, deadline).await?;
         let connections = Arc::new(connections);
-        connections.send_together();
+        // MySQL bounds no write but its wait for a row, and that by whole seconds: one row would keep all others that long.
+        if version.contains("MariaDB") {
+            connections.send_together();
+        }
         if let Some(old) = self.current.swap(Some(connections)) {
             old.retire();
         }

@@ -22,7 +22,6 @@ use super::{
     },
     classify,
     guard::Guard,
-    url,
 };
 use crate::{
     clock::Deadline,
@@ -78,14 +77,14 @@ impl Connections {
         self.together.get()
     }
 
-    /// How long a session waits for a lock, whole seconds.
-    pub(super) fn lock_wait(&self) -> u128 {
-        url::lock_wait(self.statement_timeout)
+    /// The longest that one statement takes.
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
     }
 
-    /// The longest that one statement takes, microseconds.
-    pub(super) fn statement_us(&self) -> u128 {
-        self.statement_timeout.as_micros()
+    /// How much time is left until then.
+    pub(super) fn left(&self, deadline: Deadline) -> Duration {
+        deadline.left(self.places.now())
     }
 
     pub(super) fn epoch(&self) -> u32 {

@@ -12,15 +12,12 @@ use super::{
     },
     guarded,
     pool::{Connections, Failure, Lease, bounded},
-    statement::{
-        record,
-        together::{self as statement, Refusals},
-    },
+    statement::together::{self as statement, Refusals},
     write,
 };
 use crate::{
     backend::semantics::Bounds,
-    clock::{Clock, Deadline},
+    clock::Deadline,
     error::{Effect, Error, ErrorKind, Result},
     op::Op,
 };
@@ -31,8 +28,11 @@ const TEXT_MAX: usize = 256 << 10;
 /// A longer value costs so much by itself that a commit of its own is no matter, and others need not wait for it.
 const VALUE_MAX: usize = 64 << 10;
 
-/// Who has less time goes alone: a lock that one of many waits for is given up after a second, and the others are told by then.
-const TIME_MIN: Duration = Duration::from_millis(1_500);
+/// Many together wait for a lock, or are slow, no longer than this: a call of one second counts as slow, and they are many.
+const STATEMENT_MAX: Duration = Duration::from_millis(200);
+
+/// Who has less time goes alone, for the others are not to be told after theirs is over.
+const TIME_MIN: Duration = Duration::from_millis(500);
 
 impl Connections {
     /// Performs a write by `alone`, or, if it sets one key and others are under way, together with others.
@@ -48,7 +48,7 @@ impl Connections {
         deadline: Deadline,
     ) -> Result<Outcome> {
         match (self.together(), Write::of(op, mark, bounds)?) {
-            (Some(together), Some(write)) if goes_with_others(&write, deadline) => {
+            (Some(together), Some(write)) if goes_with_others(&write, self.left(deadline)) => {
                 together.perform(write, alone, deadline).await
             }
             _ => alone.await,
@@ -57,11 +57,9 @@ impl Connections {
 }
 
 /// Deletes go alone: MySQL does not say which rows a statement found.
-fn goes_with_others(write: &Write, deadline: Deadline) -> bool {
+fn goes_with_others(write: &Write, left: Duration) -> bool {
     match &write.change {
-        Change::Set { value, .. } => {
-            value.len() <= VALUE_MAX && deadline.left(Clock::system().now()) >= TIME_MIN
-        }
+        Change::Set { value, .. } => value.len() <= VALUE_MAX && left >= TIME_MIN,
         Change::Delete => false,
     }
 }
@@ -128,7 +126,7 @@ impl Engine for Connections {
 impl Connections {
     /// Undoes what was sent together, the session's limit included; closes the connection when that fails.
     async fn forget(&self, mut lease: Lease, deadline: Deadline) {
-        let sql = format!("ROLLBACK; {}", record::lock_wait(self.lock_wait()));
+        let sql = format!("ROLLBACK; {}", statement::within(self.statement_timeout()));
         if bounded(deadline, lease.conn().query_drop(sql)).await.is_ok() {
             lease.give_back();
         }
@@ -155,15 +153,15 @@ impl Packet {
     /// does not hold, each goes alone. And it was begun no longer before than one statement may take.
     fn of(all: &Connections, writes: &[Write]) -> Self {
         let epoch = all.epoch();
-        let mut refusals = Refusals::late(all.statement_us()).or_moved(epoch);
+        let mut refusals = Refusals::late(all.statement_timeout().as_micros()).or_moved(epoch);
         let marks = writes.iter().filter_map(|write| write.mark.as_ref());
         if let Some(first) = marks.min_by_key(|mark| mark.deadline_us) {
             refusals = refusals.or_overtaken(first);
         }
-        let mut sql = format!("{}; ", statement::BEGIN);
+        let mut sql = format!("{}; ", statement::begin(STATEMENT_MAX));
         statement::set(&mut sql, writes, epoch);
         sql.push_str("; ");
-        sql.push_str(&refusals.commit(all.lock_wait()));
+        sql.push_str(&refusals.commit(all.statement_timeout()));
         Self { sql, epoch }
     }
 
@@ -200,5 +198,28 @@ impl Packet {
             version(i64::from(self.epoch), counter).map(|version| Ok(Some(written(Some(version)))))
         });
         told.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Key, backend::sql::common::Expiry};
+
+    #[test]
+    fn what_costs_much_by_itself_or_has_little_time_goes_alone() {
+        let key = Key::from("k");
+        let of = |change| Write { key: key.clone(), change, mark: None };
+        let set = |bytes| {
+            let value = Bytes::from(vec![0; bytes]);
+            of(Change::Set { value, expiry: Expiry::default() })
+        };
+        assert!(goes_with_others(&set(VALUE_MAX), TIME_MIN));
+        assert!(!goes_with_others(&set(VALUE_MAX + 1), TIME_MIN));
+        assert!(!goes_with_others(&set(1), TIME_MIN - Duration::from_millis(1)));
+        assert!(!goes_with_others(&of(Change::Delete), TIME_MIN));
+        assert!(STATEMENT_MAX < TIME_MIN);
     }
 }

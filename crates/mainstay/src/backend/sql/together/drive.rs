@@ -1,25 +1,20 @@
 //! Sends what waits: as one statement, or, where that came to nothing, one by one.
 //! It must not know what a write means, nor which waiting writes go together.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use futures_util::{
     StreamExt,
     stream::{self, FuturesUnordered},
 };
-use tokio::time::timeout;
 
 use super::{
-    Engine, Outcome, PATIENCE, Shared, Turn, Waiting, Write,
+    Engine, Outcome, Shared, State, Turn, Waiting, Write,
     form::{self, Limits},
     no_place,
 };
 use crate::{
     clock::Clock,
-    entry::Key,
     error::{Effect, Error, ErrorKind, Result},
 };
 
@@ -36,9 +31,9 @@ pub(super) async fn drive<E: Engine>(engine: Weak<E>, shared: Arc<Shared>) {
     // Each statement that is not yet answered holds the engine: at the end there is none.
     while !shared.lock().closed {
         if let Some(engine) = engine.upgrade()
-            && let Some((turn, rows)) = next(&*engine, &shared)
+            && let Some(next) = next(&*engine, &shared)
         {
-            underway.push(send(engine, clock.clone(), rows, turn));
+            underway.push(send(engine, clock.clone(), Arc::clone(&shared), next));
             continue;
         }
         tokio::select! {
@@ -69,59 +64,55 @@ impl Drop for End {
     }
 }
 
-fn next<E: Engine>(engine: &E, shared: &Arc<Shared>) -> Option<(Turn, Vec<Waiting>)> {
+/// What is sent next.
+enum Next {
+    Together(Turn, Vec<Waiting>),
+    /// To a row that may still be held. It takes no turn: nobody else has to wait for it.
+    Lone(Waiting),
+}
+
+fn next<E: Engine>(engine: &E, shared: &Arc<Shared>) -> Option<Next> {
     let mut state = shared.lock();
+    let State { waiting, held, .. } = &mut *state;
+    let doubtful = held.next(waiting.iter().map(|row| &row.write.key));
+    if let Some(row) = doubtful.and_then(|at| waiting.remove(at)) {
+        return Some(Next::Lone(row));
+    }
     if state.underway >= engine.underway_max().max(1) {
         return None;
     }
     let limits = Limits { rows: ROWS_MAX, bytes: BYTES_MAX.min(engine.bytes_max()) };
-    let rows = form::take(&mut state.waiting, limits);
+    let State { waiting, held, .. } = &mut *state;
+    let rows = form::take(waiting, limits, |write| held.has(&write.key));
     if rows.is_empty() {
         return None;
     }
     state.underway += 1;
     state.crowd = rows.len() > 1;
-    Some((Turn(Arc::clone(shared)), rows))
+    Some(Next::Together(Turn(Arc::clone(shared)), rows))
 }
 
-async fn send<E: Engine>(engine: Arc<E>, clock: Clock, rows: Vec<Waiting>, turn: Turn) {
-    let shared = Arc::clone(&turn.0);
-    let left = turn.hold(together(&*engine, &clock, rows)).await;
-    let alone = |row: Waiting| async {
-        if let Some(row) = begun(row, &clock) {
-            let outcome =
-                noting(&shared, &row.write.key, engine.alone(&row.write, row.deadline)).await;
-            row.answer(outcome);
+async fn send<E: Engine>(engine: Arc<E>, clock: Clock, shared: Arc<Shared>, next: Next) {
+    let alone = async |row: Waiting, doubted: bool| {
+        let key = row.write.key.clone();
+        match begun(row, &clock) {
+            Some(row) => {
+                let write = engine.alone(&row.write, row.deadline);
+                let outcome = shared.lone(&key, doubted, write).await;
+                row.answer(outcome);
+            }
+            // Nobody has found out anything.
+            None if doubted => shared.found_out(&key, false),
+            None => {}
         }
     };
-    // As many at once as there are: the pool bounds them, as it does without company.
-    stream::iter(left).for_each_concurrent(None, alone).await;
-}
-
-/// Awaits a write that goes alone, since all together came to nothing. While it waits for longer than they may, its key's
-/// row is held.
-async fn noting<T>(shared: &Shared, key: &Key, write: impl Future<Output = T>) -> T {
-    let mut write = pin!(write);
-    if let Ok(outcome) = timeout(PATIENCE, &mut write).await {
-        return outcome;
-    }
-    let _held = Held::of(shared, key);
-    write.await
-}
-
-/// A key whose row is held, until this is dropped.
-struct Held<'a>(&'a Shared, &'a Key);
-
-impl<'a> Held<'a> {
-    fn of(shared: &'a Shared, key: &'a Key) -> Self {
-        shared.lock().held.insert(key.clone());
-        Self(shared, key)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.lock().held.remove(self.1);
+    match next {
+        Next::Lone(row) => alone(row, true).await,
+        Next::Together(turn, rows) => {
+            let left = turn.hold(together(&*engine, &clock, rows)).await;
+            // As many at once as there are: the pool bounds them, as it does without company.
+            stream::iter(left).for_each_concurrent(None, |row| alone(row, false)).await;
+        }
     }
 }
 

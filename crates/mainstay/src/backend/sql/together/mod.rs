@@ -2,7 +2,7 @@
 //! It must not know any dialect or driver, nor what a statement looks like.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -23,8 +23,11 @@ use crate::{
 
 mod drive;
 mod form;
+mod held;
 #[cfg(test)]
 mod tests;
+
+use held::Held;
 
 pub(super) use form::{Change, Mark, Write, in_order};
 
@@ -102,9 +105,7 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// At this length those are taken out whose callers have gone.
     prune_at: usize,
-    /// Keys whose rows somebody holds, as far as is known: a write that went alone waits there for longer than all others
-    /// together may. Who comes to them goes alone as well.
-    held: BTreeSet<Key>,
+    held: Held,
     underway: usize,
     /// The last statement of the driver was of several: who comes now is seldom alone, and goes by the driver, which lets
     /// those come first that are ready to.
@@ -125,6 +126,50 @@ impl State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Awaits a write that goes alone; while it waits for longer than all together may, its row is held. `doubted`: it is known
+    /// to have been.
+    async fn lone<T>(&self, key: &Key, doubted: bool, write: impl Future<Output = T>) -> T {
+        let mut lone = Lone { shared: self, key, waits: doubted, was_quick: false };
+        let mut write = pin!(write);
+        if let Ok(outcome) = timeout(PATIENCE, &mut write).await {
+            lone.was_quick = true;
+            return outcome;
+        }
+        lone.waits = true;
+        self.lock().held.waited(key);
+        write.await
+    }
+
+    /// The write that waited for this row has ended.
+    fn found_out(&self, key: &Key, is_free: bool) {
+        let mut state = self.lock();
+        if !is_free && state.waiting.iter().any(|row| row.write.key == *key) {
+            state.held.doubted(key);
+        } else {
+            state.held.free(key);
+        }
+        self.news.notify_one();
+    }
+}
+
+/// A write that goes alone.
+struct Lone<'a> {
+    shared: &'a Shared,
+    key: &'a Key,
+    /// Whether it counts as the one that waits for its row.
+    waits: bool,
+    was_quick: bool,
+}
+
+impl Drop for Lone<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.shared.found_out(self.key, self.was_quick);
+        }
     }
 }
 
@@ -149,25 +194,21 @@ impl Together {
         deadline: Deadline,
     ) -> Result<Outcome> {
         match self.turn(&write.key) {
-            Way::Alone(Some(turn)) => turn.hold(alone).await,
-            Way::Alone(None) => alone.await,
-            Way::Together => self.join(write, deadline).await,
+            Some(turn) => turn.hold(self.shared.lone(&write.key, false, alone)).await,
+            None => self.join(write, deadline).await,
         }
     }
 
-    /// Together with others where enough are under way, or others came before, or the last came as a crowd; unless nobody
-    /// drives any more, or the key's row is held.
-    fn turn(&self, key: &Key) -> Way {
+    /// `None`: enough are under way, or others came before, or the last came as a crowd, or the key's row is held. Where
+    /// nobody drives any more each goes alone.
+    fn turn(&self, key: &Key) -> Option<Turn> {
         let mut state = self.shared.lock();
-        if state.held.contains(key) {
-            return Way::Alone(None);
-        }
         let free = state.underway < self.underway_max && state.waiting.is_empty() && !state.crowd;
-        if !free && !state.closed {
-            return Way::Together;
-        }
-        state.underway += 1;
-        Way::Alone(Some(Turn(Arc::clone(&self.shared))))
+        let free = free && !state.held.has(key) || state.closed;
+        free.then(|| {
+            state.underway += 1;
+            Turn(Arc::clone(&self.shared))
+        })
     }
 
     async fn join(&self, write: Write, deadline: Deadline) -> Result<Outcome> {
@@ -193,7 +234,7 @@ impl Together {
 fn no_place() -> Error {
     Error::new(
         ErrorKind::Overloaded,
-        "the writes under way left no connection for this one in time",
+        "the writes that are under way, to this key or to others, left no turn for this one in time",
     )
 }
 
@@ -202,13 +243,6 @@ impl Drop for Together {
         self.shared.lock().closed = true;
         self.shared.news.notify_one();
     }
-}
-
-/// How a write goes.
-enum Way {
-    /// At once; without a turn where it waits for somebody's lock, which is nothing to be waited for by others.
-    Alone(Option<Turn>),
-    Together,
 }
 
 /// The right to have a statement under way.

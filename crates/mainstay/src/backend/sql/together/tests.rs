@@ -201,7 +201,7 @@ async fn what_came_to_nothing_is_tried_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_to_a_row_that_is_held_goes_alone_and_the_others_together() {
+async fn one_at_a_time_finds_out_whether_a_row_is_still_held_and_the_others_go_together() {
     let engine = engine();
     let mut calls = busy(&engine).await;
     calls.extend(["a", "held"].map(|key| call(&engine, key, 10_000)));
@@ -212,15 +212,38 @@ async fn who_comes_to_a_row_that_is_held_goes_alone_and_the_others_together() {
     open(&engine).await;
     assert_eq!(*engine.alone.lock().unwrap(), ["1", "2", "a", "held"]);
     tokio::time::sleep(PATIENCE * 2).await;
-    calls.extend(["a", "held", "b"].map(|key| call(&engine, key, 10_000)));
+    let in_vain = call(&engine, "held", 200);
+    calls.extend(["a", "held", "held", "b"].map(|key| call(&engine, key, 10_000)));
     settle().await;
-    assert_eq!(engine.alone.lock().unwrap()[4..], ["held"]);
     assert_eq!(engine.sent.lock().unwrap()[1..], [["a", "b"]]);
+    let error = in_vain.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
+    assert_eq!(engine.alone.lock().unwrap().len(), 4, "one waits for the row");
     engine.lock.0.send_replace(true);
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap(), done());
     }
-    assert!(engine.together.get().unwrap().shared.lock().held.is_empty());
+    // The second finds that it is free, and the third goes as ever.
+    assert_eq!(engine.alone.lock().unwrap()[4..], ["held"]);
+    assert_eq!(engine.sent.lock().unwrap()[2..], [["held"]]);
+    assert!(!engine.together.get().unwrap().shared.lock().held.has(&Key::from("held")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_a_lone_write_waits_for_keeps_no_other_key_from_being_written() {
+    let engine = engine();
+    engine.lock.0.send_replace(false);
+    let mut calls = vec![call(&engine, "held", 10_000)];
+    tokio::time::sleep(PATIENCE * 2).await;
+    calls.push(call(&engine, "held", 10_000));
+    for key in ["a", "b"] {
+        assert_eq!(call(&engine, key, 1_000).await.unwrap().unwrap(), done());
+    }
+    engine.lock.0.send_replace(true);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), done());
+    }
+    assert!(!engine.together.get().unwrap().shared.lock().held.has(&Key::from("held")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@ use redis::Value;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::error::{Effect, ErrorKind};
 
 const ALL: Both<bool> = Both { gets: true, sets: true };
 
@@ -126,7 +127,8 @@ fn sets_of_which_some_may_be_set_are_not_sent_again() {
     let (tally, alone) = form(batch, ALL).1.hand_out(vec![in_part]);
     assert!(alone.is_empty() && tally.sets.refused);
     for answer in &mut answers {
-        assert_eq!(answer.try_recv().unwrap().unwrap_err().effect(), Effect::Unknown);
+        let error = answer.try_recv().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::Unknown));
     }
 }
 

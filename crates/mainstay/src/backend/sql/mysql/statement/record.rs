@@ -156,11 +156,6 @@ pub(in super::super) const DELETE_MARKED: &str = concat!(
     " < ?"
 );
 
-/// How long locks are waited for.
-pub(in super::super) fn lock_wait(seconds: u128) -> String {
-    format!("SET SESSION innodb_lock_wait_timeout = {seconds}")
-}
-
 /// Seq, journal.
 pub(in super::super) const JOURNAL_SEQ: &str =
     "UPDATE mainstay_journal SET seq = ? WHERE journal = ?";

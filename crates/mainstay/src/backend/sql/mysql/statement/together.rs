@@ -1,18 +1,23 @@
 //! The text of a transaction with the writes of many callers, which goes to the server in one packet.
 //! It must not know which writes go together, nor who waits for them.
 
+use std::time::Duration;
+
 use super::{
     INSERT, SET_END,
-    record::{hex, hex_into, lock_wait},
+    record::{hex, hex_into},
 };
 use crate::backend::sql::together::{Change, Mark, Write};
 
-/// Begins: no lock is waited for longer than a second, which is the least that there is.
-pub(in super::super) const BEGIN: &str = concat!(
-    "SET SESSION innodb_lock_wait_timeout = 1, @mainstay_begun = ",
-    clock_us!(),
-    "; START TRANSACTION"
-);
+/// The longest that a statement of this session takes from now on, its waits for locks included. MariaDB alone has such a limit.
+pub(in super::super) fn within(limit: Duration) -> String {
+    format!("SET SESSION max_statement_time = {}", limit.as_secs_f64())
+}
+
+/// Begins; each statement is bounded.
+pub(in super::super) fn begin(limit: Duration) -> String {
+    format!(concat!("{}, @mainstay_begun = ", clock_us!(), "; START TRANSACTION"), within(limit))
+}
 
 /// Sets all of them in one statement, then gives the counter of each key. There are no deletes among them.
 pub(in super::super) fn set(text: &mut String, writes: &[Write], epoch: u32) {
@@ -72,9 +77,9 @@ impl Refusals {
         ))
     }
 
-    /// Looks, by error 1690, and commits; locks are waited for as long as before.
-    pub(in super::super) fn commit(&self, lock_wait_s: u128) -> String {
-        format!(concat!("{}; SELECT ", most!(), " + ({}); COMMIT"), lock_wait(lock_wait_s), self.0)
+    /// Looks, by error 1690, and commits; statements are bounded as before.
+    pub(in super::super) fn commit(&self, limit: Duration) -> String {
+        format!(concat!("{}; SELECT ", most!(), " + ({}); COMMIT"), within(limit), self.0)
     }
 }
 
@@ -111,9 +116,10 @@ mod tests {
     #[test]
     fn what_refuses_it_stands_before_the_commit() {
         let mark = Mark { cache: Arc::from("r"), epoch: 4, deadline_us: 9 };
-        let end = Refusals::late(1_000).or_moved(2).or_overtaken(&mark).commit(10);
+        let end =
+            Refusals::late(1_000).or_moved(2).or_overtaken(&mark).commit(Duration::from_secs(10));
         let found: Vec<usize> = [
-            "innodb_lock_wait_timeout = 10; ",
+            "max_statement_time = 10; ",
             "> @mainstay_begun + 1000 OR",
             "mainstay_meta WHERE epoch = 2)",
             "`cache` = x'72' AND epoch = 4) OR",
