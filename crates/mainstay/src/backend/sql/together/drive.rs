@@ -7,9 +7,10 @@ use futures_util::{
     StreamExt,
     stream::{self, FuturesUnordered},
 };
+use tokio::time::sleep_until;
 
 use super::{
-    Engine, Outcome, Shared, State, Turn, Waiting, Write,
+    Engine, Outcome, Shared, Turn, Waiting, Write,
     form::{self, Limits},
     no_place,
 };
@@ -26,16 +27,17 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// Serves until nobody can send any more.
 pub(super) async fn drive<E: Engine>(engine: Weak<E>, shared: Arc<Shared>) {
-    let (clock, _end) = (Clock::system(), End(Arc::clone(&shared)));
+    let (clock, _end) = (shared.clock.clone(), End(Arc::clone(&shared)));
     let mut underway = FuturesUnordered::new();
     // Each statement that is not yet answered holds the engine: at the end there is none.
     while !shared.lock().closed {
         if let Some(engine) = engine.upgrade()
-            && let Some(next) = next(&*engine, &shared)
+            && let Some((turn, rows)) = next(&*engine, &shared)
         {
-            underway.push(send(engine, clock.clone(), Arc::clone(&shared), next));
+            underway.push(send(engine, clock.clone(), rows, turn));
             continue;
         }
+        let next_end = shared.lock().next_end();
         tokio::select! {
             biased;
             Some(()) = underway.next(), if !underway.is_empty() => {}
@@ -45,6 +47,7 @@ pub(super) async fn drive<E: Engine>(engine: Weak<E>, shared: Arc<Shared>) {
                     tokio::task::yield_now().await;
                 }
             }
+            () = sleep_until(next_end.unwrap_or_else(|| clock.now())), if next_end.is_some() => {}
         }
     }
 }
@@ -64,56 +67,32 @@ impl Drop for End {
     }
 }
 
-/// What is sent next.
-enum Next {
-    Together(Turn, Vec<Waiting>),
-    /// To a row that may still be held. It takes no turn: nobody else has to wait for it.
-    Lone(Waiting),
-}
-
-fn next<E: Engine>(engine: &E, shared: &Arc<Shared>) -> Option<Next> {
+fn next<E: Engine>(engine: &E, shared: &Arc<Shared>) -> Option<(Turn, Vec<Waiting>)> {
     let mut state = shared.lock();
-    let State { waiting, held, .. } = &mut *state;
-    let doubtful = held.next(waiting.iter().map(|row| &row.write.key));
-    if let Some(row) = doubtful.and_then(|at| waiting.remove(at)) {
-        return Some(Next::Lone(row));
-    }
-    if state.underway >= engine.underway_max().max(1) {
+    let now = shared.clock.now();
+    if state.waiting.is_empty() || !state.has_turn(engine.underway_max().max(1), now) {
         return None;
     }
     let limits = Limits { rows: ROWS_MAX, bytes: BYTES_MAX.min(engine.bytes_max()) };
-    let State { waiting, held, .. } = &mut *state;
-    let rows = form::take(waiting, limits, |write| held.has(&write.key));
+    let rows = form::take(&mut state.waiting, limits);
     if rows.is_empty() {
         return None;
     }
-    state.underway += 1;
     state.crowd = rows.len() > 1;
-    Some(Next::Together(Turn(Arc::clone(shared)), rows))
+    Some((Turn(Arc::clone(shared), state.begin(now)), rows))
 }
 
-async fn send<E: Engine>(engine: Arc<E>, clock: Clock, shared: Arc<Shared>, next: Next) {
-    let alone = async |row: Waiting, doubted: bool| {
-        let key = row.write.key.clone();
-        match begun(row, &clock) {
-            Some(row) => {
-                let write = engine.alone(&row.write, row.deadline);
-                let outcome = shared.lone(&key, doubted, write).await;
-                row.answer(outcome);
-            }
-            // Nobody has found out anything.
-            None if doubted => shared.found_out(&key, false),
-            None => {}
+async fn send<E: Engine>(engine: Arc<E>, clock: Clock, rows: Vec<Waiting>, turn: Turn) {
+    let left = together(&*engine, &clock, rows).await;
+    drop(turn);
+    let alone = |row: Waiting| async {
+        if let Some(row) = begun(row, &clock) {
+            let outcome = engine.alone(&row.write, row.deadline).await;
+            row.answer(outcome);
         }
     };
-    match next {
-        Next::Lone(row) => alone(row, true).await,
-        Next::Together(turn, rows) => {
-            let left = turn.hold(together(&*engine, &clock, rows)).await;
-            // As many at once as there are: the pool bounds them, as it does without company.
-            stream::iter(left).for_each_concurrent(None, |row| alone(row, false)).await;
-        }
-    }
+    // As many at once as there are: the pool bounds them, as it does without company.
+    stream::iter(left).for_each_concurrent(None, alone).await;
 }
 
 /// Sends all as one statement, and answers. What comes back was certainly not applied, and is to be tried alone.

@@ -99,22 +99,14 @@ pub(in super::super) struct Limits {
 
 /// Takes writes out of those that wait, those that came first before others: all of one kind, one for each key, in
 /// ascending order of their keys, so that two such statements never wait for each other's rows. Two writes to a key
-/// keep their order: the second never goes before the first. Of some that wait, at least one is taken; none that `stays`.
-pub(super) fn take<T: AsRef<Write>>(
-    waiting: &mut VecDeque<T>,
-    limits: Limits,
-    stays: impl Fn(&Write) -> bool,
-) -> Vec<T> {
+/// keep their order: the second never goes before the first. Of some that wait, at least one is taken.
+pub(super) fn take<T: AsRef<Write>>(waiting: &mut VecDeque<T>, limits: Limits) -> Vec<T> {
     let (mut taken, mut left): (Vec<T>, VecDeque<T>) = (Vec::new(), VecDeque::new());
     let (mut keys, mut bytes) = (BTreeSet::new(), 0_usize);
     while taken.len() < limits.rows.max(1)
         && let Some(next) = waiting.pop_front()
     {
         let write = next.as_ref();
-        if stays(write) {
-            left.push_back(next);
-            continue;
-        }
         let first_of_key = keys.insert(write.key.clone());
         let fits = taken.first().is_none_or(|first: &T| {
             first_of_key

@@ -2,32 +2,27 @@
 //! It must not know any dialect or driver, nor what a statement looks like.
 
 use std::{
-    collections::VecDeque,
-    pin::pin,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     sync::{Notify, oneshot},
-    time::{timeout, timeout_at},
+    time::timeout_at,
 };
 
 use super::{common::timed_out, stage::Stage};
 use crate::{
-    clock::Deadline,
-    entry::Key,
+    clock::{Clock, Deadline, Instant},
     error::{Effect, Error, ErrorKind, Result},
     reply::Reply,
 };
 
 mod drive;
 mod form;
-mod held;
 #[cfg(test)]
 mod tests;
-
-use held::Held;
 
 pub(super) use form::{Change, Mark, Write, in_order};
 
@@ -92,9 +87,10 @@ pub(super) struct Together {
 }
 
 /// What the callers and the driver share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    clock: Clock,
     /// The driver may have something to do.
     news: Notify,
 }
@@ -105,8 +101,10 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// At this length those are taken out whose callers have gone.
     prune_at: usize,
-    held: Held,
-    underway: usize,
+    /// The statements under way, by number, and since when. One that takes too long is not among them any more.
+    underway: BTreeMap<u64, Instant>,
+    /// The number of the next.
+    number: u64,
     /// The last statement of the driver was of several: who comes now is seldom alone, and goes by the driver, which lets
     /// those come first that are ready to.
     crowd: bool,
@@ -114,6 +112,27 @@ struct State {
 }
 
 impl State {
+    /// Whether one more statement may be under way. Whoever is over his time does not keep others from it, even if nobody
+    /// awaits his future any more.
+    fn has_turn(&mut self, max: usize, now: Instant) -> bool {
+        if self.underway.len() >= max {
+            self.underway.retain(|_, begun| now < *begun + PATIENCE);
+        }
+        self.underway.len() < max
+    }
+
+    /// When the next of those that are under way is over its time, if anybody waits for that.
+    fn next_end(&self) -> Option<Instant> {
+        let oldest = self.underway.values().min().filter(|_| !self.waiting.is_empty());
+        oldest.map(|begun| *begun + PATIENCE)
+    }
+
+    fn begin(&mut self, now: Instant) -> u64 {
+        self.number += 1;
+        self.underway.insert(self.number, now);
+        self.number
+    }
+
     fn push(&mut self, waiting: Waiting) {
         if self.waiting.len() >= self.prune_at {
             self.waiting.retain(|row| !row.answer.is_closed());
@@ -129,55 +148,13 @@ impl Shared {
     }
 }
 
-impl Shared {
-    /// Awaits a write that goes alone; while it waits for longer than all together may, its row is held. `doubted`: it is known
-    /// to have been.
-    async fn lone<T>(&self, key: &Key, doubted: bool, write: impl Future<Output = T>) -> T {
-        let mut lone = Lone { shared: self, key, waits: doubted, was_quick: false };
-        let mut write = pin!(write);
-        if let Ok(outcome) = timeout(PATIENCE, &mut write).await {
-            lone.was_quick = true;
-            return outcome;
-        }
-        lone.waits = true;
-        self.lock().held.waited(key);
-        write.await
-    }
-
-    /// The write that waited for this row has ended.
-    fn found_out(&self, key: &Key, is_free: bool) {
-        let mut state = self.lock();
-        if !is_free && state.waiting.iter().any(|row| row.write.key == *key) {
-            state.held.doubted(key);
-        } else {
-            state.held.free(key);
-        }
-        self.news.notify_one();
-    }
-}
-
-/// A write that goes alone.
-struct Lone<'a> {
-    shared: &'a Shared,
-    key: &'a Key,
-    /// Whether it counts as the one that waits for its row.
-    waits: bool,
-    was_quick: bool,
-}
-
-impl Drop for Lone<'_> {
-    fn drop(&mut self) {
-        if self.waits {
-            self.shared.found_out(self.key, self.was_quick);
-        }
-    }
-}
-
 impl Together {
     /// Begins to drive. The engine holds what this returns, so it is not held by it.
     #[expect(clippy::disallowed_methods, reason = "it ends with its connections, which hold it")]
     pub(super) fn start<E: Engine>(engine: &Arc<E>) -> Self {
-        let (shared, underway_max) = (Arc::new(Shared::default()), engine.underway_max().max(1));
+        let (state, news) = (Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { state, clock: Clock::system(), news });
+        let underway_max = engine.underway_max().max(1);
         drop(tokio::spawn(drive::drive(Arc::downgrade(engine), Arc::clone(&shared))));
         Self { shared, underway_max }
     }
@@ -193,22 +170,20 @@ impl Together {
         alone: impl Future<Output = Result<Outcome>>,
         deadline: Deadline,
     ) -> Result<Outcome> {
-        match self.turn(&write.key) {
-            Some(turn) => turn.hold(self.shared.lone(&write.key, false, alone)).await,
+        match self.turn() {
+            Some(_turn) => alone.await,
             None => self.join(write, deadline).await,
         }
     }
 
-    /// `None`: enough are under way, or others came before, or the last came as a crowd, or the key's row is held. Where
-    /// nobody drives any more each goes alone.
-    fn turn(&self, key: &Key) -> Option<Turn> {
+    /// `None`: enough are under way, or others came before, or the last came as a crowd. Where nobody drives any more each goes
+    /// alone.
+    fn turn(&self) -> Option<Turn> {
         let mut state = self.shared.lock();
-        let free = state.underway < self.underway_max && state.waiting.is_empty() && !state.crowd;
-        let free = free && !state.held.has(key) || state.closed;
-        free.then(|| {
-            state.underway += 1;
-            Turn(Arc::clone(&self.shared))
-        })
+        let now = self.shared.clock.now();
+        let free =
+            state.waiting.is_empty() && !state.crowd && state.has_turn(self.underway_max, now);
+        (free || state.closed).then(|| Turn(Arc::clone(&self.shared), state.begin(now)))
     }
 
     async fn join(&self, write: Write, deadline: Deadline) -> Result<Outcome> {
@@ -234,7 +209,7 @@ impl Together {
 fn no_place() -> Error {
     Error::new(
         ErrorKind::Overloaded,
-        "the writes that are under way, to this key or to others, left no turn for this one in time",
+        "the writes under way left no connection for this one in time",
     )
 }
 
@@ -245,28 +220,14 @@ impl Drop for Together {
     }
 }
 
-/// The right to have a statement under way.
+/// The right to have a statement under way, until it is over its time.
 #[derive(Debug)]
-struct Turn(Arc<Shared>);
-
-impl Turn {
-    /// Awaits a statement; one that takes too long goes on without the turn.
-    async fn hold<T>(self, statement: impl Future<Output = T>) -> T {
-        let mut statement = pin!(statement);
-        match timeout(PATIENCE, &mut statement).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => {
-                drop(self);
-                statement.await
-            }
-        }
-    }
-}
+struct Turn(Arc<Shared>, u64);
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.underway -= 1;
+        state.underway.remove(&self.1);
         if !state.waiting.is_empty() {
             self.0.news.notify_one();
         }

@@ -20,8 +20,6 @@ struct Scripted {
     ends: Mutex<VecDeque<Error>>,
     /// Statements wait while this is closed.
     gate: Gate,
-    /// The row of the key "held" is held while this is closed.
-    lock: Gate,
     sent: Mutex<Vec<Vec<String>>>,
     alone: Mutex<Vec<String>>,
     given_back: AtomicUsize,
@@ -84,10 +82,6 @@ impl Engine for Scripted {
         match name(write).as_str() {
             "bad" => Err(Error::new(ErrorKind::InvalidArgument, "refused")),
             "late" => Ok(None),
-            "held" => {
-                self.lock.pass().await;
-                Ok(done())
-            }
             _ => Ok(done()),
         }
     }
@@ -201,49 +195,28 @@ async fn what_came_to_nothing_is_tried_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_at_a_time_finds_out_whether_a_row_is_still_held_and_the_others_go_together() {
+async fn a_caller_that_is_not_polled_any_more_keeps_others_only_for_its_time() {
     let engine = engine();
-    let mut calls = busy(&engine).await;
-    calls.extend(["a", "held"].map(|key| call(&engine, key, 10_000)));
-    settle().await;
-    engine.lock.0.send_replace(false);
-    let refused = Error::new(ErrorKind::Overloaded, "a lock was waited for in vain");
-    engine.ends.lock().unwrap().push_back(refused);
-    open(&engine).await;
-    assert_eq!(*engine.alone.lock().unwrap(), ["1", "2", "a", "held"]);
-    tokio::time::sleep(PATIENCE * 2).await;
-    let in_vain = call(&engine, "held", 200);
-    calls.extend(["a", "held", "held", "b"].map(|key| call(&engine, key, 10_000)));
-    settle().await;
-    assert_eq!(engine.sent.lock().unwrap()[1..], [["a", "b"]]);
-    let error = in_vain.await.unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::None));
-    assert_eq!(engine.alone.lock().unwrap().len(), 4, "one waits for the row");
-    engine.lock.0.send_replace(true);
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap(), done());
+    engine.gate.0.send_replace(false);
+    let deadline = Clock::system().deadline_in(Duration::from_secs(60));
+    let together = engine.together.get().unwrap();
+    let mut left = Vec::new();
+    for key in ["1", "2"] {
+        let alone = engine.alone(Box::leak(Box::new(write(key))), deadline);
+        let mut call = Box::pin(together.perform(write(key), alone, deadline));
+        assert!(futures_util::poll!(&mut call).is_pending());
+        left.push(call);
     }
-    // The second finds that it is free, and the third goes as ever.
-    assert_eq!(engine.alone.lock().unwrap()[4..], ["held"]);
-    assert_eq!(engine.sent.lock().unwrap()[2..], [["held"]]);
-    assert!(!engine.together.get().unwrap().shared.lock().held.has(&Key::from("held")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_row_that_a_lone_write_waits_for_keeps_no_other_key_from_being_written() {
-    let engine = engine();
-    engine.lock.0.send_replace(false);
-    let mut calls = vec![call(&engine, "held", 10_000)];
-    tokio::time::sleep(PATIENCE * 2).await;
-    calls.push(call(&engine, "held", 10_000));
+    engine.gate.0.send_replace(true);
+    let begun = Clock::system().now();
     for key in ["a", "b"] {
-        assert_eq!(call(&engine, key, 1_000).await.unwrap().unwrap(), done());
+        assert_eq!(call(&engine, key, 10_000).await.unwrap().unwrap(), done());
     }
-    engine.lock.0.send_replace(true);
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap(), done());
+    assert!(Clock::system().now() - begun <= PATIENCE);
+    for call in left {
+        assert_eq!(call.await.unwrap(), done());
     }
-    assert!(!engine.together.get().unwrap().shared.lock().held.has(&Key::from("held")));
+    assert!(together.shared.lock().underway.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

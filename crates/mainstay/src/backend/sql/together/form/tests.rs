@@ -40,21 +40,17 @@ const WIDE: Limits = Limits { rows: 128, bytes: 1 << 20 };
 #[test]
 fn keys_ascend_and_the_second_write_to_a_key_waits() {
     let mut waiting = queue([set("b", 1), set("a", 1), set("b", 2), set("c", 1)]);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [1, 0, 3]);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [2]);
-    assert!(take(&mut waiting, WIDE, |_| false).is_empty());
+    assert_eq!(came(&take(&mut waiting, WIDE)), [1, 0, 3]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [2]);
+    assert!(take(&mut waiting, WIDE).is_empty());
 }
 
 #[test]
 fn a_write_does_not_overtake_another_kind_to_its_key() {
     let mut waiting = queue([set("a", 1), delete("b"), set("b", 1), set("c", 1)]);
-    assert_eq!(
-        came(&take(&mut waiting, WIDE, |_| false)),
-        [0, 3],
-        "the set of b came after its delete"
-    );
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [1]);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [2]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [0, 3], "the set of b came after its delete");
+    assert_eq!(came(&take(&mut waiting, WIDE)), [1]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [2]);
 }
 
 #[test]
@@ -66,18 +62,18 @@ fn each_statement_has_one_guard_and_its_rows_their_own_times() {
         marked(set("d", 1), 1, 9),
     ];
     let mut waiting = queue(writes);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [0, 3]);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [1]);
-    assert_eq!(came(&take(&mut waiting, WIDE, |_| false)), [2]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [0, 3]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [1]);
+    assert_eq!(came(&take(&mut waiting, WIDE)), [2]);
 }
 
 #[test]
 fn what_is_too_large_for_company_goes_alone() {
     let narrow = Limits { rows: 128, bytes: 10 };
     let mut waiting = queue([set("a", 100), set("b", 4), set("c", 4), set("d", 4)]);
-    assert_eq!(came(&take(&mut waiting, narrow, |_| false)), [0]);
-    assert_eq!(came(&take(&mut waiting, narrow, |_| false)), [1, 2]);
-    assert_eq!(came(&take(&mut waiting, narrow, |_| false)), [3]);
+    assert_eq!(came(&take(&mut waiting, narrow)), [0]);
+    assert_eq!(came(&take(&mut waiting, narrow)), [1, 2]);
+    assert_eq!(came(&take(&mut waiting, narrow)), [3]);
 }
 
 #[test]
@@ -110,7 +106,7 @@ proptest! {
         let mut gone: Vec<Waits> = Vec::new();
         while !waiting.is_empty() {
             let before = waiting.len();
-            let taken = take(&mut waiting, limits, |_| false);
+            let taken = take(&mut waiting, limits);
             prop_assert!(!taken.is_empty());
             prop_assert_eq!(before, taken.len() + waiting.len());
             prop_assert!(taken.len() <= rows.max(1));
