@@ -20,6 +20,10 @@ use crate::history::{Freshness, Micros, Op, OpId, Promise, Report, Trace};
 /// Events carry a wall clock's milliseconds: so much may be between it and the clock of the run, in microseconds.
 const WALL_CLOCK: Micros = 20_000;
 
+/// That the beacon was evicted is noticed by each process when it looks at it next, well within a lease of the suite; meanwhile
+/// all seems to have recovered.
+const NOTICED: Micros = 2_000_000;
+
 /// What the harness saw besides the calls.
 #[derive(Debug, Default)]
 pub(super) struct Happened {
@@ -200,8 +204,10 @@ fn judge(report: &Report, stale_after_recovery: u64) -> Vec<String> {
 fn unprovoked(windows: &[Window], happened: &Happened) -> Vec<String> {
     let provoked = |heard: &Heard| {
         windows.iter().any(|window| {
+            let evicted = window.faults.contains(&Fault::Eviction);
+            let noticed = if evicted { NOTICED } else { 0 };
             let meets = window.from <= heard.at + WALL_CLOCK
-                && window.recovered.is_none_or(|end| heard.at <= end);
+                && window.recovered.is_none_or(|end| heard.at <= end + noticed);
             meets && window.faults.iter().any(|fault| fault.may_degrade())
         })
     };
