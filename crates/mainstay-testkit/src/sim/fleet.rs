@@ -1,32 +1,59 @@
-//! All processes of a run and their clients: started, crashed, started anew.
-//! It must not know why.
+//! All processes of a run and those who use them: started, crashed, started anew.
+//! It must not know why, nor what a process is made of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
-use super::{client::Client, process::Process, world::World};
+use super::freeze::Freeze;
+
+/// One running process.
+pub(super) trait Member: Clone + Sized {
+    /// What it runs in.
+    type World;
+
+    /// Starts one; `boot`: how often that has been done at this place.
+    ///
+    /// # Errors
+    /// The library's, for a plan that it does not take.
+    fn start(
+        world: &Arc<Self::World>,
+        index: usize,
+        boot: u64,
+    ) -> impl Future<Output = mainstay::Result<Self>> + Send;
+
+    /// What those who use it do, from now on.
+    fn users(&self, world: &Arc<Self::World>) -> Vec<BoxFuture<'static, ()>>;
+
+    /// What stops it.
+    fn freeze(&self) -> &Freeze;
+
+    /// It ends: what it has sent goes its way, nothing comes back.
+    fn crash(&self, world: &Self::World) -> impl Future<Output = ()> + Send;
+}
 
 /// All processes.
 #[derive(Debug)]
-pub(super) struct Fleet(Mutex<Vec<Seat>>);
+pub(super) struct Fleet<M>(Mutex<Vec<Seat<M>>>);
 
 /// The place of one process.
-#[derive(Debug, Default)]
-struct Seat {
-    process: Option<Process>,
-    clients: JoinSet<()>,
+#[derive(Debug)]
+struct Seat<M> {
+    process: Option<M>,
+    users: JoinSet<()>,
     boots: u64,
 }
 
-impl Fleet {
+impl<M: Member> Fleet<M> {
     /// Nobody has been started yet.
     pub(super) fn new(processes: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new((0..processes).map(|_| Seat::default()).collect())))
+        let seat = |_| Seat { process: None, users: JoinSet::new(), boots: 0 };
+        Arc::new(Self(Mutex::new((0..processes).map(seat).collect())))
     }
 
-    /// Starts a process and its clients, unless it runs.
-    pub(super) async fn restart(&self, world: &Arc<World>, index: usize) {
+    /// Starts a process and its users, unless it runs.
+    pub(super) async fn restart(&self, world: &Arc<M::World>, index: usize) {
         let boot = {
             let mut seats = self.lock();
             let seat = &mut seats[index];
@@ -36,12 +63,11 @@ impl Fleet {
             seat.boots += 1;
             seat.boots
         };
-        let Ok(process) = Process::start(world, index, boot).await else { return };
+        let Ok(process) = M::start(world, index, boot).await else { return };
         let mut seats = self.lock();
         let seat = &mut seats[index];
-        for slot in 0..world.plan.clients as u64 {
-            let client = Client::new(world, &process, slot);
-            seat.clients.spawn(process.freeze.around(client.work()));
+        for work in process.users(world) {
+            seat.users.spawn(process.freeze().around(work));
         }
         seat.process = Some(process);
     }
@@ -50,39 +76,39 @@ impl Fleet {
     pub(super) fn freeze(&self, index: usize, on: bool) {
         let process = self.lock()[index].process.clone();
         match process {
-            Some(process) if on => process.freeze.hold(),
-            Some(process) => process.freeze.release(),
+            Some(process) if on => process.freeze().hold(),
+            Some(process) => process.freeze().release(),
             None => {}
         }
     }
 
     /// Ends one without notice.
-    pub(super) async fn crash(&self, index: usize) {
-        let (process, mut clients) = {
+    pub(super) async fn crash(&self, world: &M::World, index: usize) {
+        let (process, mut users) = {
             let mut seats = self.lock();
-            (seats[index].process.take(), std::mem::take(&mut seats[index].clients))
+            (seats[index].process.take(), std::mem::take(&mut seats[index].users))
         };
-        clients.abort_all();
+        users.abort_all();
         if let Some(process) = process {
-            process.crash().await;
+            process.crash(world).await;
         }
     }
 
-    /// Waits until the clients of all have ended.
+    /// Waits until the users of all have ended.
     pub(super) async fn finished(&self) {
         let sets: Vec<JoinSet<()>> =
-            self.lock().iter_mut().map(|seat| std::mem::take(&mut seat.clients)).collect();
-        for mut clients in sets {
-            while clients.join_next().await.is_some() {}
+            self.lock().iter_mut().map(|seat| std::mem::take(&mut seat.users)).collect();
+        for mut users in sets {
+            while users.join_next().await.is_some() {}
         }
     }
 
     /// Those that run.
-    pub(super) fn processes(&self) -> Vec<Process> {
+    pub(super) fn processes(&self) -> Vec<M> {
         self.lock().iter().filter_map(|seat| seat.process.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Seat>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Seat<M>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -95,7 +95,7 @@ fn on_virtual_time<T>(history: impl Future<Output = T>) -> T {
 
 async fn live(plan: &Plan, weakness: Option<Weakness>) -> Outcome {
     let world = world::World::new(plan, weakness);
-    let fleet = fleet::Fleet::new(plan.processes);
+    let fleet = process::Fleet::new(plan.processes);
     let faults = mainstay::Tasks::new();
     for fault in &plan.faults {
         faults.spawn(nemesis::carry_out(world.clone(), fleet.clone(), *fault));

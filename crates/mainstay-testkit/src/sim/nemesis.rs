@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use mainstay::{Key, backend::memory::MemorySnapshot};
 
 use super::{
-    fleet::Fleet,
     plan::{Fault, FaultKind},
+    process::Fleet,
     servers::beacon_of,
     world::{World, place},
 };
@@ -68,7 +68,7 @@ async fn begin(world: &World, fleet: &Fleet, kind: FaultKind, dump: &Dump) -> bo
         FaultKind::Errors(site) => world.state().errors[place(site)] += 1,
         FaultKind::Away(site) => world.state().role(site).away += 1,
         FaultKind::LostReplies => world.state().lost_replies += 1,
-        FaultKind::Crash { process } => fleet.crash(process).await,
+        FaultKind::Crash { process } => fleet.crash(world, process).await,
         FaultKind::Freeze { process } => fleet.freeze(process, true),
         FaultKind::Empty { proxied } => {
             forget(world, proxied, None);

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use mainstay::{
     Clock, Config, Entropy, Storage, Tasks,
     backend::Backend,
@@ -13,7 +14,9 @@ use mainstay::{
 };
 
 use super::{
+    client::Client,
     dice::Dice,
+    fleet::Member,
     freeze::Freeze,
     link::Link,
     plan::{Plan, Site},
@@ -37,16 +40,13 @@ pub(super) struct Process {
     pub(super) freeze: Freeze,
 }
 
-impl Process {
-    /// Opens the library.
-    ///
-    /// # Errors
-    /// The library's, for a plan that it does not take.
-    pub(super) async fn start(
-        world: &Arc<World>,
-        index: usize,
-        boot: u64,
-    ) -> mainstay::Result<Self> {
+/// All processes.
+pub(super) type Fleet = super::fleet::Fleet<Process>;
+
+impl Member for Process {
+    type World = World;
+
+    async fn start(world: &Arc<World>, index: usize, boot: u64) -> mainstay::Result<Self> {
         let stream = 100 + index as u64 * 1_000 + boot;
         let mut dice = Dice::new(world.plan.seed, stream);
         let mut link = |site| {
@@ -71,15 +71,25 @@ impl Process {
         Ok(Self { index, boot, storage, redis, record, freeze })
     }
 
-    /// It ends: what it has sent goes its way, nothing comes back.
-    pub(super) async fn crash(&self) {
+    fn users(&self, world: &Arc<World>) -> Vec<BoxFuture<'static, ()>> {
+        let slots = 0..world.plan.clients as u64;
+        slots.map(|slot| Client::new(world, self, slot).work().boxed()).collect()
+    }
+
+    fn freeze(&self) -> &Freeze {
+        &self.freeze
+    }
+
+    async fn crash(&self, _: &World) {
         self.redis.end();
         self.record.end();
         self.freeze.thaw();
         // Ends the loops; what they would still send goes nowhere.
         self.storage.close(Duration::ZERO).await;
     }
+}
 
+impl Process {
     /// Whether it may read copies, by what it knows, and no key is dirty.
     pub(super) fn is_ready(&self) -> bool {
         let status = self.storage.status();

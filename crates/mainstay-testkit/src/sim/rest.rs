@@ -7,8 +7,8 @@ use mainstay::{Op, Reply, backend::semantics::copies};
 
 use super::{
     client::{Client, keys, value_of, version},
-    fleet::Fleet,
     nemesis::copy_of,
+    process::Fleet,
     process::Process,
     servers::perform,
     world::World,

@@ -10,8 +10,8 @@ use mainstay::{
 };
 
 use super::{
-    fleet::Process,
     judge::{Belief, Held, Hold},
+    process::Process,
     world::{World, name_of},
 };
 use crate::sim::dice::Dice;

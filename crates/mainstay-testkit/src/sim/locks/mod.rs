@@ -12,11 +12,11 @@
 
 mod aim;
 mod contender;
-mod fleet;
 mod judge;
 mod link;
 mod nemesis;
 mod plan;
+mod process;
 mod rest;
 mod shrink;
 mod weakness;
@@ -62,7 +62,7 @@ pub fn run(plan: &Plan, weakness: Option<Weakness>) -> Outcome {
 
 async fn live(plan: &Plan, weakness: Option<Weakness>) -> Outcome {
     let world = world::World::new(plan, weakness);
-    let fleet = fleet::Fleet::new(plan.processes);
+    let fleet = process::Fleet::new(plan.processes);
     let faults = mainstay::Tasks::new();
     for fault in &plan.faults {
         faults.spawn(nemesis::carry_out(world.clone(), fleet.clone(), *fault));

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use mainstay::{Op, Reply, backend::memory::MemorySnapshot, op::LockOp};
 
 use super::{
-    fleet::Fleet,
     plan::{Fault, Mode, Trouble},
+    process::Fleet,
     world::World,
 };
 use crate::sim::{plan::Way, servers::perform};

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use mainstay::{LockOptions, Op, Reply, op::LockOp};
 
 use super::{
-    fleet::{Fleet, Process},
     judge::{Belief, Broken, Held},
+    process::{Fleet, Process},
     world::{World, name_of},
 };
 use crate::sim::servers::perform;

@@ -200,10 +200,10 @@ async fn a_caller_that_is_not_polled_any_more_keeps_others_only_for_its_time() {
     engine.gate.0.send_replace(false);
     let deadline = Clock::system().deadline_in(Duration::from_secs(60));
     let together = engine.together.get().unwrap();
-    let mut left = Vec::new();
-    for key in ["1", "2"] {
-        let alone = engine.alone(Box::leak(Box::new(write(key))), deadline);
-        let mut call = Box::pin(together.perform(write(key), alone, deadline));
+    let (writes, mut left) = (["1", "2"].map(write), Vec::new());
+    for write in &writes {
+        let alone = engine.alone(write, deadline);
+        let mut call = Box::pin(together.perform(write.clone(), alone, deadline));
         assert!(futures_util::poll!(&mut call).is_pending());
         left.push(call);
     }
