@@ -1,11 +1,14 @@
 //! The record of a run: an engine that can be killed and paused, and read directly at the end.
 //! It must not know what the processes do with it.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use mainstay::{CallOptions, Config, Key, Op, Storage};
+use rusqlite::{Connection, OpenFlags};
 
-use super::{label, options::RecordKind, workload};
+use super::{label, options::RecordKind};
 use crate::{
     history::Version,
     servers::{MariaDb, Postgres, ServerError, workdir::WorkDir},
@@ -31,7 +34,11 @@ const POSTGRES: &str = "select convert_from(key, 'UTF8') || ' ' || epoch || '-' 
     case when deleted then '' else convert_from(value, 'UTF8') end from mainstay_kv";
 const MARIADB: &str = "select concat(convert(`key` using utf8mb4), ' ', epoch, '-', counter, ' ', \
     if(deleted, '', convert(value using utf8mb4))) from mainstay_kv";
+const SQLITE: &str = "select cast(key as text) || ' ' || epoch || '-' || counter || ' ' || \
+    case when deleted then '' else cast(value as text) end from mainstay_kv";
 
+const DIRTY_KEYS: &str = "select count(*) from mainstay_dirty";
+const DIRTY_KEYS_OF_FILE: &str = "select cast(count(*) as text) from mainstay_dirty";
 const DIRTY: &str = "select * from mainstay_dirty limit 10";
 const BUSY: &str = "select pid, state, wait_event, xact_start, now(), left(query, 100) \
     from pg_stat_activity where state <> 'idle'";
@@ -59,7 +66,7 @@ impl Record {
         let (url, port) = match self {
             Self::Postgres(server) => (server.url(), server.port()),
             Self::MariaDb(server) => (server.url(), server.port()),
-            Self::Sqlite(dir) => return sqlite_url(dir.path()),
+            Self::Sqlite(dir) => return format!("sqlite:{}", file(dir.path()).display()),
         };
         let Some(proxy) = through else { return url };
         url.replacen(&format!(":{port}"), &format!(":{}", proxy.port()), 1)
@@ -109,20 +116,33 @@ impl Record {
         answers.map(|answer| answer.unwrap_or_else(|error| error.to_string())).join("\n")
     }
 
-    /// Every row, from the engine itself: past Mainstay where the engine has a client of its own.
+    /// How many keys are dirty now; a process says only what it saw when it looked last.
+    pub(super) async fn dirty(&self) -> Result<u64, String> {
+        let text = self.query(DIRTY_KEYS, DIRTY_KEYS, DIRTY_KEYS_OF_FILE).await?;
+        text.trim().parse().map_err(|_| format!("not a count: {text}"))
+    }
+
+    /// Every row, from the engine itself: past Mainstay.
     pub(super) async fn rows(&self) -> Result<Vec<Row>, String> {
-        let text = match self {
-            Self::Postgres(server) => server.psql(POSTGRES).await,
-            Self::MariaDb(server) => server.sql(MARIADB).await,
-            Self::Sqlite(dir) => return rows_of_file(dir.path()).await,
-        };
-        let text = text.map_err(|error| error.to_string())?;
+        let text = self.query(POSTGRES, MARIADB, SQLITE).await?;
         text.lines().map(|line| row(line).ok_or_else(|| format!("not a row: {line}"))).collect()
+    }
+
+    /// Asks in the engine's own words; one line for each row.
+    async fn query(&self, postgres: &str, mariadb: &str, sqlite: &str) -> Result<String, String> {
+        match self {
+            Self::Postgres(server) => server.psql(postgres).await,
+            Self::MariaDb(server) => server.sql(mariadb).await,
+            Self::Sqlite(dir) => {
+                return ask_file(dir.path(), sqlite).map_err(|error| error.to_string());
+            }
+        }
+        .map_err(|error| error.to_string())
     }
 }
 
-fn sqlite_url(dir: &Path) -> String {
-    format!("sqlite:{}", dir.join("record.db").display())
+fn file(dir: &Path) -> PathBuf {
+    dir.join("record.db")
 }
 
 /// `key epoch-counter value`, without the value where the key was deleted.
@@ -133,25 +153,11 @@ fn row(line: &str) -> Option<Row> {
     Some(Row { key: key.to_owned(), value, version: Some(label::version(version)?) })
 }
 
-async fn rows_of_file(dir: &Path) -> Result<Vec<Row>, String> {
-    let say = |error: mainstay::Error| error.to_string();
-    let mut config = Config::default();
-    let backend = mainstay::config::BackendConfig { url: sqlite_url(dir), ..Default::default() };
-    config.backends.insert("db".to_owned(), backend);
-    let route =
-        mainstay::config::RouteConfig { record: Some("db".to_owned()), ..Default::default() };
-    config.routes = vec![route];
-    let storage = Storage::open(config).await.map_err(say)?;
-    let mut rows = Vec::new();
-    for key in workload::keys() {
-        let op = Op::Get { key: Key::from(key.as_str()), with_ttl: false };
-        let answer = storage.execute(&op, CallOptions::default()).await.map_err(say)?;
-        let Some(found) = answer.reply.into_record().map_err(say)? else { continue };
-        let value = std::str::from_utf8(&found.value).ok().and_then(|text| text.parse().ok());
-        let version = found.version.map(|version| Version::new(version.epoch, version.counter));
-        rows.push(Row { key, value, version });
-    }
-    Ok(rows)
+fn ask_file(dir: &Path, sql: &str) -> rusqlite::Result<String> {
+    let file = Connection::open_with_flags(file(dir), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut statement = file.prepare(sql)?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+    lines.map(|line| line.map(|line| line + "\n")).collect()
 }
 
 #[cfg(test)]

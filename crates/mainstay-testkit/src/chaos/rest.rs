@@ -21,16 +21,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The clients that read every key at the end are numbered from here on, one for each process.
 const READERS_FROM: ClientId = HTTP_FROM + 900;
 
+/// How it was when all had recovered.
+pub(super) struct Recovered {
+    /// What the processes said, before the record was asked for dirty keys: a write around the cache that it did not know
+    /// of yet is counted by none of them.
+    pub(super) states: Vec<Option<CacheState>>,
+    /// Keys that were dirty still, or again.
+    pub(super) dirty: u64,
+}
+
 /// Waits until all caches are readable and no key is dirty; else says what is missing. `dirty_for`: after this long,
-/// readable caches are enough, for a write whose mark is late makes its key dirty also when nothing is broken. How many
-/// keys still were. `older`: the generation that must not be served any more; an old master that came back is served for as
-/// long as nobody has noticed.
+/// readable caches are enough, for a write whose mark is late makes its key dirty also when nothing is broken. `older`: the
+/// generation that must not be served any more; an old master that came back is served for as long as nobody has noticed.
 pub(super) async fn recovered(
     world: &World,
     time: &Time,
     dirty_for: Duration,
     older: Option<u64>,
-) -> Result<u64, String> {
+) -> Result<Recovered, String> {
     let begun = time.now();
     loop {
         let states = states(world).await;
@@ -38,13 +46,16 @@ pub(super) async fn recovered(
             state.readable && older.is_none_or(|older| state.generation > older)
         };
         let readable = states.iter().all(|state| state.as_ref().is_some_and(serves));
-        let dirty = states.iter().flatten().map(|state| state.dirty_keys).max().unwrap_or(0);
+        let dirty = if readable { dirty(world, &states).await } else { Err("unread".to_owned()) };
         let waited = Duration::from_micros(time.now() - begun);
-        if readable && (dirty == 0 || waited > dirty_for) {
-            return Ok(dirty);
+        if let Ok(dirty) = dirty
+            && (dirty == 0 || waited > dirty_for)
+        {
+            return Ok(Recovered { states, dirty });
         }
         if waited > RECOVERY {
-            let mut text = format!("not recovered after {RECOVERY:?}: {states:#?}");
+            let mut text =
+                format!("not recovered after {RECOVERY:?}: dirty {dirty:?}: {states:#?}");
             for (number, process) in world.processes.iter().enumerate() {
                 if !states[number].as_ref().is_some_and(serves) {
                     text += &format!("\nprocess {number}: {}", process.diagnosis().await);
@@ -54,6 +65,12 @@ pub(super) async fn recovered(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// As many as anybody knows of: a process hides what it saw dirty until it looks again.
+async fn dirty(world: &World, states: &[Option<CacheState>]) -> Result<u64, String> {
+    let seen = states.iter().flatten().map(|state| state.dirty_keys).max().unwrap_or(0);
+    Ok(seen.max(world.record.dirty().await?))
 }
 
 /// What each process says of its cache.

@@ -177,17 +177,13 @@ async fn one(
     }
     let healed = time.now();
     history.mark(MarkKind::Healed, healed);
-    let mut dirty = 0;
     let generation = before.iter().flatten().map(|state| state.generation).max();
     let older = generation.filter(|_| faults.iter().any(|fault| fault.has_to_degrade()));
-    let recovered = match rest::recovered(world, time, DIRTY_FOR, older).await {
-        Ok(left) => {
-            dirty = left;
-            Some(time.now())
-        }
+    let (recovered, after, dirty) = match rest::recovered(world, time, DIRTY_FOR, older).await {
+        Ok(rest) => (Some(time.now()), rest.states, rest.dirty),
         Err(problem) => {
             happened.problems.push(format!("{}: {problem}", names(&faults)));
-            None
+            (None, rest::states(world).await, 0)
         }
     };
     if let Some(at) = recovered {
@@ -196,7 +192,6 @@ async fn one(
     if faults.iter().any(|fault| fault.may_degrade()) {
         perform::keep_dump(world.redis()).await;
     }
-    let after = rest::states(world).await;
     Ok(Window { faults, from, healed, recovered, dirty, before, after })
 }
 
