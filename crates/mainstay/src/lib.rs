@@ -55,6 +55,7 @@ pub mod health;
 mod live;
 mod load;
 pub mod lock;
+mod merging;
 pub mod node;
 pub mod observe;
 pub mod op;

@@ -4,7 +4,18 @@ use super::{Finding, Source};
 
 /// The modules of the library from the bottom up; a module may import those of its own layer and of the layers below.
 const LAYERS: &[&[&str]] = &[
-    &["error", "entry", "hash", "clock", "entropy", "codec", "live", "sharded", "__private"],
+    &[
+        "error",
+        "entry",
+        "hash",
+        "clock",
+        "entropy",
+        "codec",
+        "live",
+        "merging",
+        "sharded",
+        "__private",
+    ],
     &["op", "reply", "config", "event", "task", "status", "observe", "trace"],
     &["backend"],
     // One thing in three folders: a node is a backend with its guard and its health; each sees the others.
@@ -21,7 +32,7 @@ const NARROW: &[(&str, &[&str])] = &[
         "backend/",
         &[
             "op", "reply", "error", "entry", "hash", "clock", "config", "entropy", "task", "live",
-            "sharded", "backend",
+            "merging", "sharded", "backend",
         ],
     ),
     ("route", &["op", "reply", "error", "entry", "clock", "config", "status", "live", "route"]),

@@ -44,6 +44,9 @@ use crate::{
 
 mod dispatch;
 mod held;
+mod run;
+
+use run::{Answers, Run};
 
 /// The first read of a connection; the space grows while reads fill it.
 const READ_MIN: usize = 4 << 10;
@@ -70,6 +73,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: Stream) {
     let client = Arc::clone(&entered.client);
     let reads = mainstay::Session::new();
+    let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
     let start = |job| perform(&shared, &reads, job);
     let mut pipeline =
         Pipeline::new(Arc::clone(&client.wake), shared.config().pipeline_max, Done::bytes);
@@ -84,6 +88,8 @@ pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: Stream)
         read_size: READ_MIN,
         args: Vec::new(),
         touch: Touch::default(),
+        options,
+        run: Run::default(),
         waiting: None,
         output: Output::new(),
         unflushed: false,
@@ -124,6 +130,8 @@ pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: Stream)
 /// The answer to a job.
 enum Done {
     Answer(Result<Answer>, Encode),
+    /// To reads that were made as one, each written when there is room for it.
+    Run(Answers),
     Outcome(Result<sequence::Outcome>),
     Script(Value),
     Part(Result<Option<Record>>, Part),
@@ -149,6 +157,7 @@ async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
             let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
             Done::Answer(storage.execute(&op, options).await, encode)
         }
+        Job::Run(gets) => Box::pin(gets_at_once(storage, reads, gets)).await,
         Job::Part(key, part) => {
             let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
             let get = Op::Get { key: key.clone(), with_ttl: false };
@@ -194,6 +203,17 @@ async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
             )
         }
     }
+}
+
+async fn gets_at_once(
+    storage: &Storage,
+    reads: &mainstay::Session,
+    gets: Vec<(Key, Encode)>,
+) -> Done {
+    let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+    let (keys, encodes): (Vec<Key>, Vec<Encode>) = gets.into_iter().unzip();
+    let answers = storage.get_each(keys, &options).await;
+    Done::Run(Answers::new(answers, encodes))
 }
 
 /// What goes to Redis as it is.
@@ -284,6 +304,10 @@ struct Connection<'a> {
     read_size: usize,
     args: Vec<Bytes>,
     touch: Touch,
+    /// Of its reads.
+    options: CallOptions,
+    /// Reads that have been read, and begin with those behind them.
+    run: Run,
     waiting: Option<Waiting>,
     output: Output,
     /// Whether what was written may wait in the encryption.
@@ -372,6 +396,7 @@ impl Connection<'_> {
             }
             if idle {
                 pipeline.shrink();
+                self.run.shrink();
             }
             // Again: what was sent and let go of since is nobody's share any more.
             return match self.weigh(pipeline.ready()) {

@@ -37,13 +37,7 @@ impl Touch {
         self.writes = op.class() != OpClass::Read;
         (self.every_key, self.tells) = (false, false);
         self.hashes.clear();
-        op.for_each_key(|key| {
-            if self.hashes.len() < KEYS_MAX {
-                self.hashes.push(hash(key.as_bytes()));
-            } else {
-                self.every_key = true;
-            }
-        });
+        op.for_each_key(|key| self.add(key.as_bytes()));
         // A scan or a count names no key and reads them all.
         self.every_key |= self.hashes.is_empty();
     }
@@ -52,13 +46,22 @@ impl Touch {
     pub(super) fn fill_keys<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
         (self.writes, self.every_key, self.tells) = (true, false, false);
         self.hashes.clear();
-        for key in keys {
-            if self.hashes.len() < KEYS_MAX {
-                self.hashes.push(hash(key));
-            } else {
-                self.every_key = true;
-            }
+        keys.for_each(|key| self.add(key));
+    }
+
+    /// Touches this key as well.
+    pub(super) fn add(&mut self, key: &[u8]) {
+        if self.hashes.len() < KEYS_MAX {
+            self.hashes.push(hash(key));
+        } else {
+            self.every_key = true;
         }
+    }
+
+    /// Touches nothing, and changes nothing.
+    pub(super) fn clear(&mut self) {
+        (self.writes, self.every_key, self.tells) = (false, false, false);
+        self.hashes.clear();
     }
 
     /// Touches nothing that another one does not.
@@ -101,6 +104,8 @@ struct Slot<F: Future, T> {
     touch: Touch,
     note: Option<T>,
     done: Option<F::Output>,
+    /// Commands that it stands for.
+    commands: usize,
 }
 
 /// A ring of slots.
@@ -109,6 +114,8 @@ pub(super) struct Pipeline<F: Future, T> {
     slots: Vec<Slot<F, T>>,
     head: usize,
     len: usize,
+    /// Commands in all of them, and at most.
+    commands: usize,
     max: usize,
     /// Bytes of an answer, and of all that wait for those before them.
     weigh: fn(&F::Output) -> usize,
@@ -119,7 +126,7 @@ impl<F: Future, T> Pipeline<F, T> {
     /// Empty; slots are made when they are first needed.
     pub(super) fn new(wake: Arc<Wake>, max: usize, weigh: fn(&F::Output) -> usize) -> Self {
         let max = max.clamp(1, SLOTS_MAX);
-        Self { wake, slots: Vec::new(), head: 0, len: 0, max, weigh, ready: 0 }
+        Self { wake, slots: Vec::new(), head: 0, len: 0, commands: 0, max, weigh, ready: 0 }
     }
 
     /// Bytes of the answers that wait for those before them.
@@ -132,15 +139,26 @@ impl<F: Future, T> Pipeline<F, T> {
         self.len == 0
     }
 
+    /// How many commands more may be in flight.
+    pub(super) fn room(&self) -> usize {
+        self.max.saturating_sub(self.commands)
+    }
+
     /// Whether a command that touches these keys may start now.
     pub(super) fn admits(&self, touch: &Touch) -> bool {
-        self.len < self.max
+        self.room() > 0
             && (0..self.len).all(|nth| !self.slots[self.place(nth)].touch.conflicts(touch))
     }
 
     /// Starts a command behind the others, and runs it as far as it goes. There must be room: see `admits`.
     /// `touch` is exchanged for a used one.
     pub(super) fn start(&mut self, future: F, touch: &mut Touch, note: T) {
+        self.start_all(1, future, touch, note);
+    }
+
+    /// The same for several commands that are one. There must be room for all.
+    pub(super) fn start_all(&mut self, commands: usize, future: F, touch: &mut Touch, note: T) {
+        debug_assert!(commands <= self.room());
         if self.len == 0 {
             // A connection that waits for each answer uses one slot only.
             self.head = 0;
@@ -153,13 +171,15 @@ impl<F: Future, T> Pipeline<F, T> {
                 touch: Touch::default(),
                 note: None,
                 done: None,
+                commands: 0,
             });
         }
         let slot = &mut self.slots[place];
         slot.future.set(Some(future));
-        slot.note = Some(note);
+        (slot.note, slot.commands) = (Some(note), commands);
         std::mem::swap(&mut slot.touch, touch);
         self.len += 1;
+        self.commands += commands;
         self.ready += slot.poll(self.weigh);
     }
 
@@ -176,6 +196,15 @@ impl<F: Future, T> Pipeline<F, T> {
         });
     }
 
+    /// Hands over part of the answer to the oldest command, when it is there. `take` says how many bytes it has taken.
+    pub(super) fn take_part(&mut self, take: impl FnOnce(&mut F::Output) -> usize) {
+        if self.len > 0
+            && let Some(done) = &mut self.slots[self.head].done
+        {
+            self.ready -= take(done);
+        }
+    }
+
     /// The answer to the oldest command, when it is there.
     pub(super) fn take_front(&mut self) -> Option<(T, F::Output)> {
         if self.len == 0 {
@@ -185,6 +214,7 @@ impl<F: Future, T> Pipeline<F, T> {
         let done = slot.done.take()?;
         let note = slot.note.take()?;
         self.ready -= (self.weigh)(&done);
+        self.commands -= slot.commands;
         self.head = (self.head + 1) % self.max;
         self.len -= 1;
         Some((note, done))

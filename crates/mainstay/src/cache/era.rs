@@ -19,8 +19,8 @@ use crate::{clock::Instant, entry::Key, sync::view::View};
 /// From the moment that a feed began until it breaks.
 #[derive(Debug)]
 pub(crate) struct Era {
-    /// Never the same again in this process.
-    pub(super) number: u64,
+    /// Another than that of each before it in the same memory.
+    pub(super) number: u32,
     /// The generation of the copies that are followed; `None`: nothing is followed, a value counts for its route's time.
     generation: Option<u64>,
     proof: ArcSwapOption<Proof>,
@@ -48,9 +48,9 @@ pub(crate) struct Grounds {
 
 impl Era {
     /// The number of the only one where nothing is followed.
-    pub(super) const ALONE: u64 = 0;
+    pub(super) const ALONE: u32 = 0;
 
-    pub(super) fn new(number: u64, generation: Option<u64>) -> Self {
+    pub(super) fn new(number: u32, generation: Option<u64>) -> Self {
         Self { number, generation, proof: ArcSwapOption::empty(), next: Mutex::new(None) }
     }
 

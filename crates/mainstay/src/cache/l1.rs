@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use quick_cache::{OptionsBuilder, sync::Cache};
 
 pub(crate) use self::shape::Kept;
-use self::shape::{Evicted, Seed, Weight};
+use self::shape::{Evicted, Name, Seed, Weight};
 use super::{era::Era, hot};
 use crate::{
     clock::Instant,
@@ -47,9 +47,10 @@ const USUAL: u64 = 512;
 
 /// What this process keeps.
 pub(crate) struct L1 {
-    kept: Cache<Key, Arc<Kept>, Weight, Seed, Evicted>,
+    kept: Cache<Name, Arc<Kept>, Weight, Seed, Evicted>,
     seats: Vec<Mutex<BTreeMap<Key, Taken>>>,
     era: ArcSwapOption<Era>,
+    eras: AtomicU32,
     numbers: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -107,6 +108,7 @@ impl L1 {
             kept,
             seats: (0..SHARDS).map(|_| Mutex::default()).collect(),
             era: ArcSwapOption::new(alone),
+            eras: AtomicU32::new(Era::ALONE),
             numbers: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -138,7 +140,8 @@ impl L1 {
 
     /// A feed has begun: from now on copies of this generation may be kept.
     pub(super) fn open(&self, generation: u64) -> Arc<Era> {
-        let era = Arc::new(Era::new(self.number(), Some(generation)));
+        let number = self.eras.fetch_add(1, Relaxed).wrapping_add(1);
+        let era = Arc::new(Era::new(number, Some(generation)));
         self.era.store(Some(Arc::clone(&era)));
         self.set_reason(String::new());
         era
@@ -151,15 +154,15 @@ impl L1 {
         if !open {
             return;
         }
-        let heard = self.kept.iter().map(|(key, kept)| (kept.hits(), key));
-        let heard = heard.filter(|(hits, _)| *hits > 0).collect();
-        {
-            let mut hot = lock(&self.hot);
-            let before = std::mem::take(&mut *hot);
-            *hot = hot::merged(heard, before);
-        }
+        // First, so that nobody keeps what it had begun to read.
         self.seats.iter().for_each(|seats| lock(seats).clear());
+        let kept = self.kept.drain().map(|(name, kept)| (kept.hits(), name));
+        let heard = kept.filter(|(hits, _)| *hits > 0).map(|(hits, name)| (hits, name.into_key()));
+        let heard = heard.collect();
         self.kept.clear();
+        let mut hot = lock(&self.hot);
+        let before = std::mem::take(&mut *hot);
+        *hot = hot::merged(heard, before);
     }
 
     /// The hottest keys of late, once.
@@ -177,9 +180,9 @@ impl L1 {
         self.get_of(key, Era::ALONE, now)
     }
 
-    fn get_of(&self, key: &Key, era: u64, now: Instant) -> Option<Arc<Kept>> {
+    fn get_of(&self, key: &Key, era: u32, now: Instant) -> Option<Arc<Kept>> {
         let kept = self.kept.get(key)?;
-        if kept.era != era || now >= kept.ends {
+        if !kept.counts(era, now) {
             self.kept.remove_if(key, |found| Arc::ptr_eq(found, &kept));
             return None;
         }
@@ -220,11 +223,9 @@ impl L1 {
     }
 
     /// Forgets those of which this is true, and whatever is being read: that could be one of them.
-    pub(crate) fn forget_where(&self, these: impl Fn(&Key, &Bytes) -> bool) {
+    pub(crate) fn forget_where(&self, these: impl Fn(&[u8], &Bytes) -> bool) {
         self.seats.iter().for_each(|seats| lock(seats).clear());
-        let found = self.kept.iter().filter(|(key, kept)| these(key, kept.value()));
-        let found: Vec<Key> = found.map(|(key, _)| key).collect();
-        found.iter().for_each(|key| drop(self.kept.remove(key)));
+        self.kept.retain(|name, kept| !these(name.as_bytes(), kept.value()));
     }
 
     /// This process has read this version elsewhere: nothing older is served from here afterwards.
@@ -233,7 +234,7 @@ impl L1 {
         if let Some(taken) = seats.get_mut(key) {
             taken.floor = taken.floor.max(Some(version));
         }
-        if self.kept.peek(key).is_some_and(|kept| kept.version < Some(version)) {
+        if self.kept.peek(key).is_some_and(|kept| kept.version() < Some(version)) {
             self.kept.remove(key);
         }
     }
@@ -278,23 +279,23 @@ impl L1 {
 impl Seat {
     /// Keeps what was read, if nothing has been told of the key since the seat was taken. `life`: counted from now;
     /// `max`: from the moment the read was begun.
-    pub(crate) fn keep(self, mut kept: Kept, life: Duration, max: Option<Duration>, now: Instant) {
+    pub(crate) fn keep(self, kept: Kept, life: Duration, max: Option<Duration>, now: Instant) {
         let l1 = &self.l1;
-        let weight = shape::weight(&self.key, &kept);
+        let weight = shape::weight(self.key.as_bytes().len(), &kept);
         let ends = now + life.min(l1.ttl_max.get());
         let ends = max.map_or(ends, |max| ends.min(self.begun + max));
         if weight > l1.max.load(Relaxed) / VALUE_SHARE || ends <= now {
             return;
         }
-        (kept.ends, kept.era) = (ends, self.era.number);
         let mut seats = l1.seats_of(&self.key);
         let mine = seats.get(&self.key).is_some_and(|taken| {
-            taken.by == self.number && taken.floor.is_none_or(|floor| kept.version >= Some(floor))
+            taken.by == self.number && taken.floor.is_none_or(|floor| kept.version() >= Some(floor))
         });
         let current = l1.era.load().as_ref().is_some_and(|era| era.number == self.era.number);
         if mine && current {
             // Copied: a slice would keep a long buffer of the connection.
-            l1.kept.insert(self.key.kept(), Arc::new(kept.copied()));
+            let kept = kept.until(ends, self.era.number);
+            l1.kept.insert(Name::of(&self.key), Arc::new(kept));
             seats.remove(&self.key);
         }
     }

@@ -26,6 +26,7 @@ mod attempt;
 mod batch;
 mod climb;
 pub(crate) mod count;
+pub(crate) mod each;
 mod fenced;
 pub(crate) mod fill;
 mod guarded;
@@ -54,7 +55,7 @@ mod write;
 pub(crate) mod tests;
 
 use count::Counts;
-pub(crate) use near::Near;
+pub(crate) use near::{Near, get_local};
 pub(crate) use read::Found;
 pub(crate) use reader::Reader;
 
@@ -73,6 +74,8 @@ pub(crate) struct Road {
     pub(crate) l1: cache::Layout,
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
+    /// Per route: whether reads of several keys are made as one.
+    pub(crate) together: Vec<each::Together>,
     /// Per node: the rows of what it took, where it keeps any.
     pub(crate) rows: Vec<Option<Rows>>,
     /// Writes that wait for a record, where a route has a journal.

@@ -1,5 +1,6 @@
 //! The road on the paused clock: a record and a cache whose cables can be pulled.
 
+mod each;
 mod journal;
 mod overflow;
 mod sizes;
@@ -33,6 +34,8 @@ const REFUSES_WRITES: u8 = 7;
 /// Performs everything but the end of a move.
 const REFUSES_DRAINS: u8 = 8;
 const HANGS: u8 = 2;
+/// Performs everything but reads of many keys, which it forbids.
+const FORBIDS_MANY: u8 = 9;
 /// Performs the operation, then loses the reply.
 const SWALLOWS: u8 = 3;
 
@@ -48,12 +51,15 @@ pub(crate) struct Remote {
     durability: Durability,
     state: AtomicU8,
     calls: AtomicU64,
+    /// Of them, reads of values.
+    reads: AtomicU64,
 }
 
 impl Remote {
     pub(crate) fn new(durability: Durability) -> Arc<Self> {
         let memory = Memory::new(&Config::default().memory, 1 << 20, Clock::system());
-        Arc::new(Self { memory, durability, state: AtomicU8::new(WELL), calls: AtomicU64::new(0) })
+        let [calls, reads] = [0, 0].map(AtomicU64::new);
+        Arc::new(Self { memory, durability, state: AtomicU8::new(WELL), calls, reads })
     }
 
     pub(crate) fn is(&self, state: u8) {
@@ -66,6 +72,21 @@ impl Remote {
             HANGS => std::future::pending().await,
             _ => Ok(()),
         }
+    }
+
+    /// Puts a value under a key, past every guard.
+    async fn put(&self, key: &str, value: &str) {
+        let op = Op::Set {
+            key: key.into(),
+            value: value.to_owned().into(),
+            ttl: TtlChange::Clear,
+            condition: crate::Condition::Always,
+            want_previous: false,
+        };
+        self.memory
+            .execute(&op, Clock::system().deadline_in(Duration::from_secs(1)))
+            .await
+            .unwrap();
     }
 
     /// What stands under a key, past every guard.
@@ -101,9 +122,15 @@ impl Backend for Remote {
     fn execute<'a>(&'a self, op: &'a Op, deadline: Deadline) -> BoxFuture<'a, Result<Reply>> {
         Box::pin(async move {
             self.calls.fetch_add(1, Relaxed);
+            if matches!(op, Op::Get { .. } | Op::GetMany { .. }) {
+                self.reads.fetch_add(1, Relaxed);
+            }
             self.cable().await?;
             if self.state.load(Relaxed) == REFUSES_WRITES && op.class() != crate::OpClass::Read {
                 return Err(Error::new(ErrorKind::Overloaded, "OOM command not allowed"));
+            }
+            if self.state.load(Relaxed) == FORBIDS_MANY && matches!(op, Op::GetMany { .. }) {
+                return Err(Error::new(ErrorKind::Forbidden, "NOPERM"));
             }
             let drains = matches!(op, Op::Record(crate::op::RecordOp::Drained { .. }));
             if drains && self.state.load(Relaxed) == REFUSES_DRAINS {

@@ -183,7 +183,7 @@ fn remember(road: &Road, route: &Route, id: NodeId, key: &Key) {
 }
 
 /// A read does not wait for a backend longer than its patience when there is another to ask.
-async fn ask_now(
+pub(super) async fn ask_now(
     road: &Arc<Road>,
     route: &Arc<Route>,
     id: NodeId,

@@ -335,9 +335,9 @@ fn shared(route: &Route, nodes: &[Arc<Node>]) -> Option<NodeId> {
 
 /// Forgets those of the values in this process of which this is true; also what is being loaded is not kept.
 pub(super) fn forget_own(road: &Road, these: impl Fn(&[u8], &Envelope) -> bool) {
-    road.l1.loaded().forget_where(|key, value| {
-        Envelope::decode(value).is_some_and(|value| these(key.as_bytes(), &value))
-    });
+    road.l1
+        .loaded()
+        .forget_where(|key, value| Envelope::decode(value).is_some_and(|value| these(key, &value)));
 }
 
 /// A key of our own for a user's key: what is loaded never meets what is stored.

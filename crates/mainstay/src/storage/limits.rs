@@ -32,6 +32,11 @@ impl Limits {
         }
     }
 
+    /// Keys of one call at most.
+    pub(super) fn keys_max(&self) -> usize {
+        self.keys_max.get()
+    }
+
     pub(super) fn set(&self, config: &LimitsConfig) {
         self.key_max.set(config.key_max);
         self.value_max.set_bytes(config.value_max);
@@ -124,6 +129,11 @@ pub(super) fn check(op: &Op, limits: &Limits, counts: &Counts) -> Result<()> {
     }
     not_reserved(reserved)?;
     check_value(op, limits.value_max.get(), counts)
+}
+
+/// Whether `check` has nothing against a read of this key.
+pub(super) fn fits(key: &Key, limits: &Limits) -> bool {
+    key.as_bytes().len() <= limits.key_max.get() && !key.is_reserved()
 }
 
 fn check_value(op: &Op, value_max: usize, counts: &Counts) -> Result<()> {

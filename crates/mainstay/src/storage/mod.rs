@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod builder;
+mod each;
 mod inject;
 mod journal;
 mod limits;
@@ -159,11 +160,15 @@ impl Storage {
             return Err(Error::new(ErrorKind::Closed, "the storage is closed"));
         }
         limits::check(op, &self.0.settings.limits, &self.0.refused)?;
-        let deadline = options
-            .deadline
-            .unwrap_or_else(|| road.clock.deadline_in(self.0.settings.limits.deadline.get()));
+        let deadline = self.due(&options);
         let served = exec::run(road, op, deadline, options.session.as_ref()).await?;
         Ok(self.answer(served))
+    }
+
+    /// By when an answer is due.
+    fn due(&self, options: &CallOptions) -> Deadline {
+        let usual = || self.0.road.clock.deadline_in(self.0.settings.limits.deadline.get());
+        options.deadline.unwrap_or_else(usual)
     }
 
     /// What was served, and the word for who served it.

@@ -56,6 +56,8 @@ pub(super) type Encode = fn(Answer, &Clock, &mut Output) -> mainstay::Result<()>
 pub(super) enum Job {
     /// One operation; runs beside others.
     Op(Op, Encode),
+    /// Reads of one key each that were sent one behind the other; run beside others.
+    Run(Vec<(Key, Encode)>),
     /// More than one; runs alone.
     Sequence(Box<Sequence>),
     /// A script; runs beside what touches other keys.

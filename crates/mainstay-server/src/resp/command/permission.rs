@@ -154,7 +154,8 @@ fn least(job: &Job) -> Option<Role> {
         Job::Op(op, _) if op.class() == OpClass::Read => Some(Role::Read),
         Job::Op(..) => Some(Role::Write),
         Job::Script(script) => script.needs(),
-        Job::Part(..) | Job::Watch(_) | Job::PassWatch(_) | Job::Subscribe(..) => Some(Role::Read),
+        Job::Run(_) | Job::Part(..) | Job::Watch(_) => Some(Role::Read),
+        Job::PassWatch(_) | Job::Subscribe(..) => Some(Role::Read),
         Job::Hash(call) => Some(match call.ask {
             Ask::Read(_) => Role::Read,
             Ask::Write(_) => Role::Write,
@@ -206,6 +207,7 @@ fn reach_of_channels(ask: &channels::Ask) -> Reach<'_> {
 fn reach(job: &Job) -> Reach<'_> {
     match job {
         Job::Op(op, _) => reach_of_op(op),
+        Job::Run(reads) => Reach::Keys(reads.iter().map(|(key, _)| key.as_bytes()).collect()),
         Job::Part(key, _) => Reach::Keys(vec![key.as_bytes()]),
         Job::Hash(call) => Reach::Keys(vec![call.key.as_bytes()]),
         Job::Watch(keys) => Reach::Keys(keys.iter().map(Key::as_bytes).collect()),

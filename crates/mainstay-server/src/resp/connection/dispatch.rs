@@ -4,21 +4,21 @@
 use std::future::Future;
 
 use bytes::{Buf, BytesMut};
-use mainstay::{Op, RawOp};
+use mainstay::{Answer, Clock, Op, RawOp};
 
 use super::{Connection, Done, End, Note, READ_MAX, UNSENT_MAX, Waiting};
 use crate::{
     limits::Limit,
     resp::{
         command::{
-            self, Handler, Job, Request, channels, hash::Ask, multi, permission,
+            self, Encode, Handler, Job, Request, channels, hash::Ask, multi, permission,
             script::encode_script,
         },
         error::Failure,
         parse::Limits,
         passing::{Blocking, Nulls, Side, encode},
         pipeline::{Pipeline, Touch},
-        reply::Protocol,
+        reply::{Output, Protocol},
     },
 };
 
@@ -36,11 +36,13 @@ impl Connection<'_> {
         pipeline.poll_woken();
         loop {
             // The rest when these have been taken: a client is not given more at once than it reads.
+            pipeline.take_part(|done| self.write_part(done));
             while self.output.remaining() <= UNSENT_MAX
                 && let Some((note, done)) = pipeline.take_front()
             {
                 self.in_flight -= note.bytes;
                 self.finish(note.muted, done);
+                pipeline.take_part(|done| self.write_part(done));
             }
             self.deliver();
             if self.output.remaining() as u64 > self.settings.load().output_max {
@@ -61,7 +63,12 @@ impl Connection<'_> {
         F: Future<Output = Done>,
         S: Fn(Job) -> F,
     {
-        if self.waiting.is_none() && !self.read_command()? {
+        let read = self.waiting.is_some() || self.read_command()?;
+        let gathers = self.run.is_empty() || (read && self.goes_with_run(pipeline));
+        if !gathers {
+            return Ok(self.begin_run(pipeline, start));
+        }
+        if !read {
             return Ok(false);
         }
         if let Some(Waiting::Job(job)) = &self.waiting {
@@ -78,14 +85,16 @@ impl Connection<'_> {
         }
         match self.waiting.take() {
             Some(Waiting::Job(job)) => {
-                self.blocked = matches!(job, Job::Block(_));
-                self.blocked_for = match &job {
-                    Job::Block(asked) => asked.wait,
-                    _ => None,
-                };
-                let muted = self.session.begin_command();
-                let note = self.note(muted);
-                pipeline.start(start(job), &mut self.touch, note);
+                if let Some(job) = self.take_read(job, pipeline) {
+                    self.blocked = matches!(job, Job::Block(_));
+                    self.blocked_for = match &job {
+                        Job::Block(asked) => asked.wait,
+                        _ => None,
+                    };
+                    let muted = self.session.begin_command();
+                    let note = self.note(muted);
+                    pipeline.start(start(job), &mut self.touch, note);
+                }
             }
             Some(Waiting::Local(handler)) => {
                 if let Some((job, muted)) = self.answer(handler) {
@@ -322,12 +331,18 @@ impl Connection<'_> {
     }
 
     /// Writes the answer to a job.
-    fn finish(&mut self, muted: bool, done: Done) {
+    pub(super) fn finish(&mut self, muted: bool, done: Done) {
         self.output.set_muted(muted);
         let (shared, out) = (self.shared, &mut self.output);
         let written = match done {
-            Done::Answer(answer, encode) => {
-                answer.and_then(|answer| encode(answer, shared.clock(), out)).map_err(Failure::from)
+            Done::Answer(answer, encode) => write(answer, encode, shared.clock(), out),
+            Done::Run(answers) => {
+                for (answer, encode) in answers {
+                    if let Err(failure) = write(answer, encode, shared.clock(), out) {
+                        out.error(failure.text());
+                    }
+                }
+                Ok(())
             }
             Done::Part(record, part) => {
                 record.and_then(|record| part.encode(record, out)).map_err(Failure::from)
@@ -384,10 +399,21 @@ impl Connection<'_> {
     }
 }
 
+fn write(
+    answer: mainstay::Result<Answer>,
+    encode: Encode,
+    clock: &Clock,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    answer.and_then(|answer| encode(answer, clock, out)).map_err(Failure::from)
+}
+
 /// Which keys a job touches.
 fn touch(job: &Job, touch: &mut Touch) {
     match job {
         Job::Op(op, _) => touch.fill(op),
+        // Made of reads whose keys are known already.
+        Job::Run(_) => {}
         Job::Part(key, _) => touch.fill(&Op::Get { key: key.clone(), with_ttl: false }),
         Job::Hash(call) => match &call.ask {
             Ask::Read(_) => touch.fill(&Op::Get { key: call.key.clone(), with_ttl: false }),

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Connection, Done, End, READ_MIN, UNSENT_MAX, UNSENT_UNAUTHENTICATED};
+use super::{Connection, Done, End, READ_MIN, UNSENT_MAX, UNSENT_UNAUTHENTICATED, run::Run};
 use crate::{
     limits::{Limit, Share},
     resp::{RespConfig, command::sequence::Outcome, parse::Parser, reply::Output},
@@ -24,13 +24,8 @@ impl Done {
     /// Bytes of the values in it.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Answer(Ok(answer), _) => match &answer.reply {
-                Reply::Record(record) => of_record(record.as_ref()),
-                Reply::Records(all) => all.iter().map(|record| of_record(record.as_ref())).sum(),
-                Reply::Bytes(bytes) => bytes.len(),
-                Reply::Written(written) => of_record(written.previous.as_ref()),
-                _ => 0,
-            },
+            Self::Answer(Ok(answer), _) => of_reply(&answer.reply),
+            Self::Run(answers) => answers.bytes(),
             Self::Part(Ok(record), _) => of_record(record.as_ref()),
             Self::Hash(Ok(answer)) => answer.bytes(),
             Self::Script(value) => value.bytes(),
@@ -46,6 +41,17 @@ impl Done {
             Self::Transaction(Err(_)) | Self::Together(Err(_)) => 0,
             Self::Passed(Err(_), ..) | Self::PassWatched(Err(_), _) => 0,
         }
+    }
+}
+
+/// Bytes of the values in it.
+pub(super) fn of_reply(reply: &Reply) -> usize {
+    match reply {
+        Reply::Record(record) => of_record(record.as_ref()),
+        Reply::Records(all) => all.iter().map(|record| of_record(record.as_ref())).sum(),
+        Reply::Bytes(bytes) => bytes.len(),
+        Reply::Written(written) => of_record(written.previous.as_ref()),
+        _ => 0,
     }
 }
 
@@ -167,7 +173,7 @@ impl Connection<'_> {
         let says = !words.is_empty() && answered && !self.output.has_remaining();
         // What it held is free before the end is said, which may take a moment.
         (self.buffer, self.output) = (BytesMut::new(), Output::new());
-        (self.waiting, self.args) = (None, Vec::new());
+        (self.waiting, self.args, self.run) = (None, Vec::new(), Run::default());
         self.parser = Parser::new();
         drop(std::mem::take(&mut self.session.multi));
         self.share.set(0);

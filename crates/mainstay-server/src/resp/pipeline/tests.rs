@@ -127,3 +127,34 @@ fn a_message_waits_for_what_was_written_before_it() {
         assert_eq!(earlier.conflicts(&later), waits, "{earlier:?} {later:?}");
     }
 }
+
+#[test]
+fn several_commands_that_are_one_count_as_many_and_are_answered_in_parts() {
+    let weigh = |answers: &Vec<u32>| answers.len();
+    let mut pipeline = Pipeline::new(Arc::new(Wake::default()), 3, weigh);
+    let mut touched = touch(&get("a"));
+    touched.add(b"b");
+    assert!(touched.conflicts(&touch(&set("b"))) && !touched.conflicts(&touch(&get("b"))));
+    pipeline.start_all(2, std::future::ready(vec![1, 2]), &mut touched, 'x');
+    assert_eq!((pipeline.room(), pipeline.ready()), (1, 2));
+    touched.clear();
+    assert!(pipeline.admits(&touched));
+    touched.add(b"c");
+    pipeline.start(std::future::ready(vec![3]), &mut touched, 'y');
+    assert!(!pipeline.admits(&touch(&get("a"))), "three are in flight");
+    let mut parts = Vec::new();
+    let mut part = |answers: &mut Vec<u32>| {
+        let taken = if answers.len() > 1 { 1 } else { 0 };
+        parts.extend(answers.drain(..taken));
+        taken
+    };
+    pipeline.take_part(&mut part);
+    assert_eq!((pipeline.ready(), pipeline.room()), (2, 0));
+    pipeline.take_part(&mut part);
+    assert_eq!(pipeline.take_front(), Some(('x', vec![2])));
+    pipeline.take_part(&mut part);
+    assert_eq!((pipeline.ready(), pipeline.room()), (1, 2));
+    assert_eq!(pipeline.take_front(), Some(('y', vec![3])));
+    pipeline.take_part(&mut part);
+    assert_eq!((pipeline.ready(), pipeline.room(), parts), (0, 3, vec![1]));
+}

@@ -2,11 +2,11 @@
 //! Knows nothing of how batches are formed.
 
 use futures_util::future::join_all;
-use mainstay::backend::redis::Redis;
-use mainstay::{Effect, Error, ErrorKind, Reply};
+use mainstay::backend::{Backend, redis::Redis};
+use mainstay::{Effect, Error, ErrorKind, Key, Op, Reply};
 use mainstay_testkit::servers::Redis as Server;
 
-use super::{connected, get, set};
+use super::{FOREVER, connected, get, set, within};
 
 const CALLERS: usize = 200;
 
@@ -78,6 +78,28 @@ async fn who_may_set_one_key_but_not_many_at_once_sets_all_of_them() {
         assert_all_hold(&backend, value).await;
     }
     assert_eq!(performed(&server, "mset").await, 0);
+}
+
+#[tokio::test]
+async fn who_may_not_read_many_at_once_reads_each_and_asks_again_only_later() {
+    let server = Server::start().await.unwrap();
+    let rule = ["ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-mget"];
+    server.redis_cli(&rule).await.unwrap();
+    server.redis_cli(&["SET", "a", "1"]).await.unwrap();
+    server.redis_cli(&["LPUSH", "list", "x"]).await.unwrap();
+    let backend = connected(server.url().replace("redis://", "redis://app:secret@")).await;
+    let keys = ["a", "none", "list", "a"].map(Key::from).to_vec();
+    for _ in 0..10 {
+        let op = Op::GetMany { keys: keys.clone() };
+        let reply = backend.execute(&op, within(FOREVER)).await.unwrap();
+        let records = reply.into_records().unwrap();
+        let values: Vec<_> = records.into_iter().map(|found| found.map(|one| one.value)).collect();
+        assert_eq!(values, [Some("1".into()), None, None, Some("1".into())]);
+    }
+    assert_eq!((performed(&server, "mget").await, performed(&server, "get").await), (0, 40));
+    let info = server.redis_cli(&["INFO", "commandstats"]).await.unwrap();
+    let refused = info.lines().find(|line| line.starts_with("cmdstat_mget:")).unwrap();
+    assert!(refused.contains("rejected_calls=1,"), "{refused}");
 }
 
 #[tokio::test]

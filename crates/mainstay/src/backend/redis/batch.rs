@@ -8,11 +8,12 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use self::gather::{Asked, Both, Merging, Tally, Waiting};
+use self::gather::{Asked, Both, Waiting};
 use super::classify;
 use crate::{
     entry::Key,
     error::{Effect, Error, ErrorKind, Result},
+    merging::{Merging, Tally},
     sharded::Apart,
 };
 

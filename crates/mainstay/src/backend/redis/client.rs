@@ -20,6 +20,7 @@ use super::{
     classify,
     cluster::{Redirect, SlotMap, slot_of},
     command,
+    many::Many,
     script::Lua,
     url::Host,
 };
@@ -201,6 +202,7 @@ pub(super) struct Client {
     nodes: Vec<Node>,
     slots: Option<SlotMap>,
     is_7: bool,
+    pub(super) many: Many,
     /// A connection in RESP2, once a client that speaks it needs one.
     second: OnceCell<MultiplexedConnection>,
 }
@@ -218,7 +220,7 @@ impl Client {
 
     fn new(nodes: Vec<Node>, slots: Option<SlotMap>) -> Self {
         let is_7 = nodes.iter().all(|node| node.facts.version >= (7, 0));
-        Self { nodes, slots, is_7, second: OnceCell::new() }
+        Self { nodes, slots, is_7, many: Many::default(), second: OnceCell::new() }
     }
 
     pub(super) fn nodes(&self) -> &[Node] {

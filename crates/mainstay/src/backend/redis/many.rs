@@ -1,7 +1,10 @@
 //! Operations on many keys: one command where the keys live together, one each where a cluster spreads them.
 //! It must not know deadlines, nor when connections are made and given up.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -14,30 +17,60 @@ use super::{
 };
 use crate::{
     entry::{Key, Record},
-    error::{Effect, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
+    merging::{Merging, Tally},
     op::{Condition, TtlChange},
     reply::Reply,
 };
 
-/// MGET; a key that holds something else than a string counts as missing, as in Redis.
+/// MGET; a key that holds something else than a string counts as missing, as in Redis. Where the server refuses MGET to us,
+/// a GET for each.
 pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
     let Some(first) = keys.first() else { return Ok(Reply::Records(Vec::new())) };
-    let values = if client.together(keys) {
-        match client.once(first, command::on_all("MGET", keys)).await? {
-            Value::Array(values) if values.len() == keys.len() => values,
-            other => return Err(super::classify::out_of_step(&other)),
-        }
-    } else {
-        let calls =
-            keys.iter().map(async |key| match client.call(key, &command::on("GET", key)).await {
-                Err(error) if error.kind() == ErrorKind::WrongType => Ok(Value::Nil),
-                result => result,
-            });
-        join_all(calls).await.into_iter().collect::<Result<_>>()?
+    let together = client.together(keys) && client.many.pays();
+    let values = match together {
+        true => match client.once(first, command::on_all("MGET", keys)).await {
+            Ok(Value::Array(values)) if values.len() == keys.len() => values,
+            Ok(other) => return Err(super::classify::out_of_step(&other)),
+            Err(error) if is_refused(&error) => {
+                client.many.refused(keys.len());
+                get_each(client, keys).await?
+            }
+            Err(error) => return Err(error),
+        },
+        false => get_each(client, keys).await?,
     };
     let record = |value| Ok(reply::optional_bytes(value)?.map(reply::record));
     let records: Result<Vec<Option<Record>>> = values.into_iter().map(record).collect();
     Ok(Reply::Records(records?))
+}
+
+async fn get_each(client: &Client, keys: &[Key]) -> Result<Vec<Value>> {
+    let calls = keys.iter().map(async |key| match client.get(key).await {
+        Err(error) if error.kind() == ErrorKind::WrongType => Ok(Value::Nil),
+        result => result,
+    });
+    join_all(calls).await.into_iter().collect()
+}
+
+/// By an ACL, or by what stands between us and the server.
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::Misconfigured)
+}
+
+/// Whether MGET is asked for: not for a while after it was refused.
+#[derive(Debug, Default)]
+pub(super) struct Many(Mutex<Merging>);
+
+impl Many {
+    fn pays(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pays()
+    }
+
+    fn refused(&self, asked: usize) {
+        let tally = Tally { asked, missed: asked, bytes: 0, refused: true };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(tally);
+    }
 }
 
 /// EXISTS or UNLINK: commands that answer with how many keys.

@@ -23,6 +23,38 @@ async fn a_write_through_one_process_is_told_to_the_memory_of_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_near_is_had_without_asking_anybody_and_only_while_it_counts() {
+    let (a, b) = servers().two().await;
+    let (key, options) = (Key::from("k"), CallOptions::default());
+    let local = |session: Option<Session>| {
+        let options = CallOptions { session, ..options.clone() };
+        b.storage.get_local(&key, &options)
+    };
+    a.set("k", "1").await;
+    assert_eq!(local(None), None);
+    b.until_near("k").await;
+    let (before, answer) = (b.l1(), local(None).unwrap());
+    assert_eq!((&*answer.source, answer.worth.freshness()), ("memory", Freshness::Bounded(LEASE)));
+    let record = answer.reply.into_record().unwrap().unwrap();
+    assert_eq!(&*record.value, b"1");
+    assert_eq!(b.storage.get_local(&"other".into(), &options), None);
+    assert_eq!(b.storage.get_local(&"\0mainstay:k".into(), &options), None);
+    let after = b.l1();
+    assert_eq!((after.hits, after.misses), (before.hits + 1, before.misses), "who looks on counts");
+    let (session, version) = (Session::new(), record.version.unwrap());
+    session.saw(&key, version, LEASE, b.now());
+    assert!(local(Some(session.clone())).is_some());
+    session.saw(&key, version.next(), LEASE, b.now());
+    assert_eq!(local(Some(session)), None, "it has seen something newer");
+    b.set("k", "2").await;
+    assert_eq!(local(None), None, "the old value counts no more");
+    b.until_near("k").await;
+    assert!(local(None).is_some());
+    b.storage.close(Duration::from_secs(1)).await;
+    assert_eq!(local(None), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_reads_ones_own_writes() {
     let (a, _) = servers().two().await;
     for round in 0..200 {

@@ -242,7 +242,8 @@ impl World {
             }
             Job::Hash(call) => self.hash(*call)?.encode(out),
             Job::Sequence(steps) => self.sequence(*steps)?.encode(&self.cursors, out),
-            Job::Script(_)
+            Job::Run(_)
+            | Job::Script(_)
             | Job::Transaction(_)
             | Job::Watch(_)
             | Job::Pass(_)

@@ -9,6 +9,7 @@ use super::super::{classify, command};
 use crate::{
     entry::Key,
     error::{Error, Result},
+    merging::{BYTES_MEAN_MAX, Merging, Tally},
 };
 
 #[cfg(test)]
@@ -16,18 +17,6 @@ mod tests;
 
 /// GETs sent as one MGET, and SETs as one MSET, at most: a server does nothing else meanwhile.
 const RUN_MAX: usize = 64;
-
-/// Values above this many bytes cost more to copy than their commands do: in the mean, where that is not known before.
-const BYTES_MEAN_MAX: usize = 4096;
-
-/// One of so many that is missing has to be asked for again too often.
-const MISSES: usize = 4;
-
-/// Batches that are sent as they are after one that did not pay.
-const REST: u32 = 16;
-
-/// The same after many that a server refused.
-const REST_MAX: u32 = 4096;
 
 /// What a caller asks for.
 #[derive(Debug)]
@@ -80,43 +69,6 @@ impl Both<Merging> {
     pub(super) fn note(&mut self, tally: Both<Tally>) {
         self.gets.note(tally.gets);
         self.sets.note(tally.sets);
-    }
-}
-
-/// What became of those that were sent as one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    asked: usize,
-    missed: usize,
-    bytes: usize,
-    /// The server did not perform one of the commands.
-    refused: bool,
-}
-
-/// Whether it pays to send several as one.
-#[derive(Debug, Default)]
-pub(super) struct Merging {
-    rests: u32,
-    /// How long it rests after a refusal: longer each time, for one that has no end.
-    refused: u32,
-}
-
-impl Merging {
-    fn pays(&mut self) -> bool {
-        let pays = self.rests == 0;
-        self.rests = self.rests.saturating_sub(1);
-        pays
-    }
-
-    fn note(&mut self, tally: Tally) {
-        let Tally { asked, missed, bytes, refused } = tally;
-        if asked == 0 {
-            return;
-        }
-        self.refused = if refused { (self.refused * 2).clamp(REST, REST_MAX) } else { 0 };
-        if missed * MISSES > asked || bytes > asked * BYTES_MEAN_MAX {
-            self.rests = self.refused.max(REST);
-        }
     }
 }
 

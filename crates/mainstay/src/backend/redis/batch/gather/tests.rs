@@ -179,29 +179,3 @@ fn what_is_no_reply_to_it_is_told_to_all_and_what_is_missing_ends_the_channel() 
     assert_eq!(heard(&mut answers[1]), Some(Value::Int(7)));
     assert!(answers[2].try_recv().is_err());
 }
-
-const EIGHT: Tally = Tally { asked: 8, missed: 0, bytes: 0, refused: false };
-
-#[test]
-fn it_rests_after_a_batch_that_did_not_pay() {
-    let mut merging = Merging::default();
-    assert!(merging.pays());
-    merging.note(Tally { bytes: 8 * BYTES_MEAN_MAX, missed: 2, ..EIGHT });
-    assert!(merging.pays());
-    let dear = Tally { bytes: 8 * BYTES_MEAN_MAX + 1, ..EIGHT };
-    let rare = Tally { missed: 3, ..EIGHT };
-    let refused = Tally { missed: 8, refused: true, ..EIGHT };
-    let mut rested = |tally| {
-        merging.note(tally);
-        std::iter::repeat_with(|| merging.pays()).take_while(|pays| !pays).count()
-    };
-    assert_eq!(
-        [dear, rare, refused, refused, refused, rare].map(&mut rested),
-        [16, 16, 16, 32, 64, 16]
-    );
-    let longest = [refused; 20].map(rested);
-    assert_eq!(longest.last(), Some(&4096));
-    let mut merging = Merging::default();
-    merging.note(Tally::default());
-    assert!(merging.pays(), "a batch without any says nothing");
-}
