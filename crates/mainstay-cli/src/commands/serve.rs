@@ -59,6 +59,7 @@ impl Serve {
         let lines = log::start(&loaded.settings.log, layer)?;
         core::leave_none();
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(loaded.settings.runtime.threads())
             .enable_all()
             .build()
             .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;

@@ -39,6 +39,7 @@ const CERTIFICATES: Rule =
 const PASSING: Rule = restart(
     "to which Redis commands are passed, and which, was decided when the socket was opened",
 );
+const THREADS: Rule = restart("the threads were started with it");
 const TRACES: Rule = restart("the sending of traces has begun");
 
 /// The key, `*` for a name of the user's choice, and what a change of it leads to. `.*` at the end stands for every key
@@ -90,6 +91,7 @@ const RULES: &[(&str, Rule)] = &[
     ("route.*.source.empty_ttl", LIVE),
     ("route.*.source.default", LIVE),
     ("route.*.source.inflight_max", LIVE),
+    ("runtime.*", THREADS),
     ("log.*", LIVE),
     ("traces.*", TRACES),
     ("traces.sample", LIVE),

@@ -12,6 +12,7 @@ mod live;
 mod load;
 mod model;
 mod origin;
+mod runtime;
 mod secret;
 mod shape;
 mod suggest;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{TracesConfig, secret};
+use super::{TracesConfig, runtime::RuntimeConfig, secret};
 
 /// The configuration of Mainstay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) locks: LocksConfig,
     /// What is kept and judged for people: the connection history, key figures, flapping.
     pub(crate) observe: ObserveConfig,
+    /// The threads that serve.
+    pub(crate) runtime: RuntimeConfig,
     /// What is written to stderr.
     pub(crate) log: LogConfig,
     /// Where traces of operations go. Without an endpoint there are none.

@@ -49,10 +49,11 @@ pub(crate) fn one_route<'a, 'k>(
     keys: impl IntoIterator<Item = &'k Key>,
 ) -> Option<&'a Arc<Route>> {
     let mut keys = keys.into_iter();
-    let route = road.table.of(keys.next()?);
+    let (one, another) = (keys.next()?, keys.next()?);
+    let route = road.table.of(one);
     first_of(road, route)?;
-    let mut others = keys.map(|key| road.table.of(key).id).peekable();
-    (others.peek().is_some() && others.all(|other| other == route.id)).then_some(route)
+    let mut others = std::iter::once(another).chain(keys);
+    others.all(|key| road.table.of(key).id == route.id).then_some(route)
 }
 
 /// The backend that answers every read of this route, and whether it is the only one.

@@ -171,6 +171,7 @@ fn other(path: &str, shape: &Shape) -> Option<String> {
         "resp.password" | "http.token" => Some("\"correct-horse\""),
         "http.allowed_hosts" => Some("[\"a.example\"]"),
         "log.level" => Some("\"debug\""),
+        "runtime.threads" => Some("3"),
         "traces.endpoint" => Some("\"http://127.0.0.1:4318\""),
         "resp.bulk_max" | "resp.output_max" => Some("\"100MiB\""),
         "resp.frame_max" => Some("\"200MiB\""),
@@ -245,7 +246,7 @@ fn the_storage_takes_over_exactly_what_the_table_calls_live() {
         assert_eq!(changes.len(), 1, "{path}: {changes:?}");
         let fixed = old.settings.storage().needs_reopening(&new.settings.storage());
         // What stands before the storage is not its to refuse.
-        let mine = !["resp", "http", "users", "tls", "log", "traces"]
+        let mine = !["resp", "http", "users", "tls", "runtime", "log", "traces"]
             .contains(&path.split('.').next().unwrap());
         if mine {
             assert_eq!(changes[0].effect == Effect::Live, fixed.is_none(), "{path}: {fixed:?}");
