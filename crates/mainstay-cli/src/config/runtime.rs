@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RuntimeConfig {
-    /// How many. Default: half of the processors, at least one. The others are for Redis, the database and the clients: each
-    /// request that one thread hands to another costs more than it gains while those wait for a processor.
+    /// How many. Default: half of the processors, at least two. The others are for Redis, the database and the clients. With
+    /// one, nobody looks at the clock while it is busy with a long request: calls that were answered meanwhile seem late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<NonZeroU16>,
 }
+
+/// One looks at the clock and at the sockets while another is busy.
+const LEAST: usize = 2;
 
 impl RuntimeConfig {
     /// How many serve on this machine.
@@ -25,7 +28,7 @@ impl RuntimeConfig {
 }
 
 fn of_processors(processors: usize) -> usize {
-    (processors / 2).max(1)
+    (processors / 2).max(LEAST)
 }
 
 #[cfg(test)]
@@ -34,9 +37,9 @@ mod tests {
 
     #[test]
     fn half_of_the_processors_serve_unless_a_number_is_given() {
-        let defaults = [0, 1, 2, 3, 4, 64].map(of_processors);
-        assert_eq!(defaults, [1, 1, 1, 1, 2, 32]);
-        assert!(RuntimeConfig::default().threads() >= 1);
+        let defaults = [0, 1, 2, 4, 6, 64].map(of_processors);
+        assert_eq!(defaults, [2, 2, 2, 2, 3, 32]);
+        assert!(RuntimeConfig::default().threads() >= LEAST);
         assert_eq!(RuntimeConfig { threads: NonZeroU16::new(7) }.threads(), 7);
     }
 }

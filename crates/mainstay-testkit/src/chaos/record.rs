@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -13,6 +14,9 @@ use crate::{
     history::Version,
     servers::{MariaDb, Postgres, ServerError, workdir::WorkDir},
 };
+
+/// The record says how many keys are dirty by then, or it has to be asked again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The record.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ const SQLITE: &str = "select cast(key as text) || ' ' || epoch || '-' || counter
 const DIRTY_KEYS: &str = "select count(*) from mainstay_dirty";
 const DIRTY_KEYS_OF_FILE: &str = "select cast(count(*) as text) from mainstay_dirty";
 const DIRTY: &str = "select * from mainstay_dirty limit 10";
+const DIRTY_OF_FILE: &str = "select cast(key as text) || ' ' || number || ' ' || open_until_us from mainstay_dirty limit 10";
 const BUSY: &str = "select pid, state, wait_event, xact_start, now(), left(query, 100) \
     from pg_stat_activity where state <> 'idle'";
 
@@ -106,19 +111,16 @@ impl Record {
 
     /// What keeps keys dirty, for people: the dirty rows, and who works on what.
     pub(super) async fn diagnosis(&self) -> String {
-        let answers = match self {
-            Self::Postgres(server) => [server.psql(DIRTY).await, server.psql(BUSY).await],
-            Self::MariaDb(server) => {
-                [server.sql(DIRTY).await, server.sql("show processlist").await]
-            }
-            Self::Sqlite(_) => return String::new(),
-        };
-        answers.map(|answer| answer.unwrap_or_else(|error| error.to_string())).join("\n")
+        let dirty = self.query(DIRTY, DIRTY, DIRTY_OF_FILE).await;
+        let busy = self.query(BUSY, "show processlist", "select ''").await;
+        [dirty, busy].map(|answer| answer.unwrap_or_else(|problem| problem)).join("\n")
     }
 
     /// How many keys are dirty now; a process says only what it saw when it looked last.
     pub(super) async fn dirty(&self) -> Result<u64, String> {
-        let text = self.query(DIRTY_KEYS, DIRTY_KEYS, DIRTY_KEYS_OF_FILE).await?;
+        let asked = self.query(DIRTY_KEYS, DIRTY_KEYS, DIRTY_KEYS_OF_FILE);
+        let text =
+            tokio::time::timeout(PATIENCE, asked).await.map_err(|late| late.to_string())??;
         text.trim().parse().map_err(|_| format!("not a count: {text}"))
     }
 

@@ -117,12 +117,8 @@ async fn together(
     let (served, records) = match found {
         Ok(found) => found,
         Err(error) => {
-            // What is down says nothing of what pays.
-            if error.kind().is_callers() || error.kind() == ErrorKind::Forbidden {
-                let asked = keys.len();
-                let refused = Tally { asked, missed: asked, bytes: 0, refused: true };
-                road.together[route.id].note(refused);
-            }
+            let asked = keys.len();
+            road.together[route.id].note(failed(asked, error.kind()));
             return Vec::new();
         }
     };
@@ -135,6 +131,13 @@ async fn together(
         Some(answer)
     };
     records.into_iter().map(answer).collect()
+}
+
+/// What failed for a while is tried again soon: it may have been too long an answer, or nobody there.
+fn failed(asked: usize, kind: ErrorKind) -> Tally {
+    let refused =
+        kind.is_callers() || matches!(kind, ErrorKind::Forbidden | ErrorKind::Misconfigured);
+    Tally { asked, missed: asked, bytes: 0, refused }
 }
 
 fn tally(records: &[Option<Record>]) -> Tally {

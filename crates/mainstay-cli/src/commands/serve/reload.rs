@@ -69,6 +69,7 @@ pub(super) fn sections(settings: &Settings) -> Sections {
         ("resp".to_owned(), json!(settings.resp)),
         ("users".to_owned(), json!(settings.users)),
         ("tls".to_owned(), json!(settings.tls)),
+        ("runtime".to_owned(), json!(settings.runtime)),
         ("log".to_owned(), json!(settings.log)),
         ("traces".to_owned(), json!(settings.traces)),
     ])
@@ -188,5 +189,25 @@ impl Reload for Reloader {
 impl std::fmt::Debug for Reloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_has_every_section_of_the_file() {
+        let settings = Settings::default();
+        let keys = |json: &Json| -> BTreeSet<String> {
+            json.as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default()
+        };
+        let mut shown = keys(&json!(settings.storage()));
+        // The door that shows it adds its own.
+        shown.insert("http".to_owned());
+        shown.extend(sections(&settings).into_iter().map(|(key, _)| key));
+        assert_eq!(shown, keys(&json!(settings)));
     }
 }

@@ -30,10 +30,14 @@ pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
     let together = client.together(keys) && client.many.pays();
     let values = match together {
         true => match client.once(first, command::on_all("MGET", keys)).await {
-            Ok(Value::Array(values)) if values.len() == keys.len() => values,
+            Ok(Value::Array(values)) if values.len() == keys.len() => {
+                client.many.note(Tally { asked: keys.len(), ..Tally::default() });
+                values
+            }
             Ok(other) => return Err(super::classify::out_of_step(&other)),
             Err(error) if is_refused(&error) => {
-                client.many.refused(keys.len());
+                let asked = keys.len();
+                client.many.note(Tally { asked, missed: asked, bytes: 0, refused: true });
                 get_each(client, keys).await?
             }
             Err(error) => return Err(error),
@@ -55,7 +59,8 @@ async fn get_each(client: &Client, keys: &[Key]) -> Result<Vec<Value>> {
 
 /// By an ACL, or by what stands between us and the server.
 fn is_refused(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::Misconfigured)
+    let kind = error.kind();
+    matches!(kind, ErrorKind::Forbidden | ErrorKind::Misconfigured | ErrorKind::Unsupported)
 }
 
 /// Whether MGET is asked for: not for a while after it was refused.
@@ -67,8 +72,7 @@ impl Many {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pays()
     }
 
-    fn refused(&self, asked: usize) {
-        let tally = Tally { asked, missed: asked, bytes: 0, refused: true };
+    fn note(&self, tally: Tally) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).note(tally);
     }
 }

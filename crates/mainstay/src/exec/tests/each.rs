@@ -194,6 +194,30 @@ async fn routes_on_which_a_key_may_be_found_elsewhere_read_each_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_keys_than_one_call_takes_are_read_alone_some_at_a_time() {
+    let config = crate::config::LimitsConfig { keys_max: 100, ..Config::default().limits };
+    let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
+    let config = Config { routes: vec![failover_route()], limits: config, ..Config::default() };
+    let storage = Storage::builder(config)
+        .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, BackendConfig::default())
+        .backend("db", Arc::clone(&record) as Arc<dyn Backend>, BackendConfig::default())
+        .open()
+        .await
+        .unwrap();
+    let world = World { storage, cache, record };
+    world.storage.set("k1", "1").await.unwrap();
+    for (count, calls) in [(100, 1 + 99), (101, 101), (500, 500)] {
+        let names: Vec<String> = (0..count).map(|number| format!("k{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(world.storage.reads_as_one(keys(&names).iter()), count <= 100);
+        world.calls();
+        let found = read(&world.storage, &names).await;
+        assert_eq!((found.len(), &found[1]), (count, &Ok("1".to_owned())));
+        assert_eq!(world.calls(), [calls, 0], "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_key_pays_for_one_that_is_refused() {
     let world = world(record_route()).await;
     world.storage.set("a", "1").await.unwrap();
