@@ -1,6 +1,8 @@
 //! Whether it pays to ask for several as one, by what became of those before. Pure.
 //! It must not know what is asked for.
 
+use std::sync::{Mutex, PoisonError};
+
 /// Values above this many bytes cost more to copy than their commands do: in the mean, where that is not known before.
 pub(crate) const BYTES_MEAN_MAX: usize = 4096;
 
@@ -23,6 +25,13 @@ pub(crate) struct Tally {
     pub(crate) bytes: usize,
     /// Not to be tried again soon: the server did not perform one of the commands, or it came to too much.
     pub(crate) refused: bool,
+}
+
+impl Tally {
+    /// All of them failed together.
+    pub(crate) fn failed(asked: usize, refused: bool) -> Self {
+        Self { asked, missed: asked, bytes: 0, refused }
+    }
 }
 
 /// Whether it pays to send several as one.
@@ -51,6 +60,22 @@ impl Merging {
         if missed * MISSES > asked || bytes > asked * BYTES_MEAN_MAX {
             self.rests = self.refused.max(REST);
         }
+    }
+}
+
+/// The same for callers side by side.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(Mutex<Merging>);
+
+impl Shared {
+    /// Asked before each batch.
+    pub(crate) fn pays(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pays()
+    }
+
+    /// Notes what became of a batch.
+    pub(crate) fn note(&self, tally: Tally) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(tally);
     }
 }
 

@@ -73,7 +73,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, stream: Stream) {
     let client = Arc::clone(&entered.client);
     let reads = mainstay::Session::new();
-    let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(&reads);
     let start = |job| perform(&shared, &reads, job);
     let mut pipeline =
         Pipeline::new(Arc::clone(&client.wake), shared.config().pipeline_max, Done::bytes);
@@ -154,12 +154,12 @@ async fn perform(shared: &Shared, reads: &mainstay::Session, job: Job) -> Done {
     let storage = &shared.storage;
     match job {
         Job::Op(op, encode) => {
-            let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+            let options = CallOptions::of(reads);
             Done::Answer(storage.execute(&op, options).await, encode)
         }
         Job::Run(gets) => Box::pin(gets_at_once(storage, reads, gets)).await,
         Job::Part(key, part) => {
-            let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+            let options = CallOptions::of(reads);
             let get = Op::Get { key: key.clone(), with_ttl: false };
             let answer = storage.execute(&get, options).await;
             let record = answer.and_then(|answer| answer.reply.into_record());
@@ -210,7 +210,7 @@ async fn gets_at_once(
     reads: &mainstay::Session,
     gets: Vec<(Key, Encode)>,
 ) -> Done {
-    let options = CallOptions { session: Some(reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(reads);
     let (keys, encodes): (Vec<Key>, Vec<Encode>) = gets.into_iter().unzip();
     let answers = storage.get_each(keys, &options).await;
     Done::Run(Answers::new(answers, encodes))

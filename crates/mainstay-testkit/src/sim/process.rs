@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use mainstay::{
-    Clock, Config, Entropy, Storage, Tasks,
+    Builder, Clock, Config, Entropy, Storage, Tasks,
     backend::Backend,
     config::{
         BackendConfig, BreakerConfig, Consistency, ConsistencyConfig, HealthConfig,
@@ -55,17 +55,13 @@ impl Member for Process {
         };
         let (redis, record) = (link(Site::Redis), link(Site::Record));
         let freeze = Freeze::default();
-        let tasks = freeze.clone();
-        let storage = Storage::builder(config(&world.plan))
+        let storage = library(config(&world.plan), &mut dice, &freeze)
             .backend(CACHE, Arc::clone(&redis) as Arc<dyn Backend>, backend(300))
             .backend(
                 RECORD,
                 Arc::clone(&record) as Arc<dyn Backend>,
                 backend(u64::try_from(world.plan.statement.as_millis()).unwrap_or(500)),
             )
-            .clock(Clock::starting_at(skewed(&mut dice)))
-            .entropy(Entropy::seeded(dice.next()))
-            .tasks(Tasks::within(move |task| tasks.around(task)))
             .open()
             .await?;
         Ok(Self { index, boot, storage, redis, record, freeze })
@@ -87,6 +83,15 @@ impl Member for Process {
         // Ends the loops; what they would still send goes nowhere.
         self.storage.close(Duration::ZERO).await;
     }
+}
+
+/// The library as every process opens it: with a clock and a seed of its own, and stopped by its `freeze`.
+pub(super) fn library(config: Config, dice: &mut Dice, freeze: &Freeze) -> Builder {
+    let tasks = freeze.clone();
+    Storage::builder(config)
+        .clock(Clock::starting_at(skewed(dice)))
+        .entropy(Entropy::seeded(dice.next()))
+        .tasks(Tasks::within(move |task| tasks.around(task)))
 }
 
 impl Process {

@@ -1,7 +1,7 @@
 //! Reads of several keys with an answer for each, in one operation where that says all that a read of each would.
 //! It must not know how a key is read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
@@ -11,7 +11,7 @@ use crate::{
     config::Select,
     entry::{Key, Record},
     error::{ErrorKind, Result},
-    merging::{BYTES_MEAN_MAX, Merging, Tally},
+    merging::{BYTES_MEAN_MAX, Tally},
     op::{Op, OpClass},
     reply::Reply,
     route::{NodeId, Route, Shape},
@@ -24,23 +24,6 @@ pub(crate) const ALONE_MAX: usize = 64;
 
 /// Fewer keys say nothing of what pays.
 const TOLD_MIN: usize = 4;
-
-/// Per route: whether it pays to ask for several keys as one.
-#[derive(Debug, Default)]
-pub(crate) struct Together(Mutex<Merging>);
-
-impl Together {
-    /// Asked by who chooses between reads as one and reads of their own.
-    pub(crate) fn pays(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pays()
-    }
-
-    fn note(&self, tally: Tally) {
-        if tally.asked >= TOLD_MIN || tally.refused {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).note(tally);
-        }
-    }
-}
 
 /// The route that all these keys take, where its first backend has them all: it is well, takes many keys in one step, and
 /// nothing has to be moved to it. What it says of several is then what it would say of each.
@@ -117,12 +100,11 @@ async fn together(
     let (served, records) = match found {
         Ok(found) => found,
         Err(error) => {
-            let asked = keys.len();
-            road.together[route.id].note(failed(asked, error.kind()));
+            note(road, route, failed(keys.len(), error.kind()));
             return Vec::new();
         }
     };
-    road.together[route.id].note(tally(&records));
+    note(road, route, tally(&records));
     let answer = |record: Option<Record>| {
         // Nothing is said of a value of another type either.
         let record = Record { ttl: None, ..record? };
@@ -137,7 +119,13 @@ async fn together(
 fn failed(asked: usize, kind: ErrorKind) -> Tally {
     let refused =
         kind.is_callers() || matches!(kind, ErrorKind::Forbidden | ErrorKind::Misconfigured);
-    Tally { asked, missed: asked, bytes: 0, refused }
+    Tally::failed(asked, refused)
+}
+
+fn note(road: &Road, route: &Route, tally: Tally) {
+    if tally.asked >= TOLD_MIN || tally.refused {
+        road.together[route.id].note(tally);
+    }
 }
 
 fn tally(records: &[Option<Record>]) -> Tally {

@@ -13,6 +13,7 @@ use crate::{
     entry::{Freshness, Worth},
     error::{Error, ErrorKind, Result},
     load::Loads,
+    merging,
     node::Node,
     op::{Op, OpClass},
     reply::{Reply, Written},
@@ -75,7 +76,7 @@ pub(crate) struct Road {
     /// Per route: what a lower backend took for a higher one.
     pub(crate) overflow: Vec<crate::sync::overflow::Overflow>,
     /// Per route: whether reads of several keys are made as one.
-    pub(crate) together: Vec<each::Together>,
+    pub(crate) together: Vec<merging::Shared>,
     /// Per node: the rows of what it took, where it keeps any.
     pub(crate) rows: Vec<Option<Rows>>,
     /// Writes that wait for a record, where a route has a journal.

@@ -186,16 +186,20 @@ async fn world(route: RouteConfig) -> World {
 }
 
 async fn world_of(cache: Arc<Remote>, record: Arc<Remote>, route: RouteConfig) -> World {
+    let consistency = ConsistencyConfig { dirty_max: DIRTY_MAX, ..ConsistencyConfig::default() };
+    let config = Config { routes: vec![route], consistency, ..Config::default() };
+    configured(cache, record, config).await
+}
+
+async fn configured(cache: Arc<Remote>, record: Arc<Remote>, config: Config) -> World {
     let timeouts =
         BackendConfig { timeout: Some(Duration::from_millis(500)), ..BackendConfig::default() };
-    let consistency = ConsistencyConfig { dirty_max: DIRTY_MAX, ..ConsistencyConfig::default() };
-    let storage =
-        Storage::builder(Config { routes: vec![route], consistency, ..Config::default() })
-            .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, timeouts.clone())
-            .backend("db", Arc::clone(&record) as Arc<dyn Backend>, timeouts)
-            .open()
-            .await
-            .unwrap();
+    let storage = Storage::builder(config)
+        .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, timeouts.clone())
+        .backend("db", Arc::clone(&record) as Arc<dyn Backend>, timeouts)
+        .open()
+        .await
+        .unwrap();
     World { storage, cache, record }
 }
 

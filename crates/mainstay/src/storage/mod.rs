@@ -86,6 +86,13 @@ pub struct CallOptions {
     pub session: Option<Session>,
 }
 
+impl CallOptions {
+    /// Reads of this session, and nothing else asked for.
+    pub fn of(session: &Session) -> Self {
+        Self { session: Some(session.clone()), ..Self::default() }
+    }
+}
+
 /// A reply, and where it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {

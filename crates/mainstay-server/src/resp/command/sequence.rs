@@ -170,7 +170,7 @@ async fn invalidate(caller: Caller<'_>, ends: Vec<Invalidation>) -> Result<Outco
 }
 
 async fn execute(caller: Caller<'_>, op: Op) -> Result<Answer> {
-    let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(caller.reads);
     caller.storage.execute(&op, options).await
 }
 

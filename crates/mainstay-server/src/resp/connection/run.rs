@@ -49,18 +49,14 @@ impl Run {
     }
 }
 
-/// Whether it is the read of one key.
-fn is_read(job: &Job) -> bool {
-    matches!(job, Job::Op(Op::Get { with_ttl: false, .. }, _))
-}
-
 impl Connection<'_> {
     /// Whether what waits is one more read that may go with those gathered.
     pub(super) fn goes_with_run<F: Future<Output = Done>>(
         &self,
         pipeline: &Pipeline<F, Note>,
     ) -> bool {
-        let read = matches!(&self.waiting, Some(Waiting::Job(job)) if is_read(job));
+        let read =
+            matches!(self.waiting, Some(Waiting::Job(Job::Op(Op::Get { with_ttl: false, .. }, _))));
         read && !self.run.apart
             && self.run.reads.len() < RUN_MAX.min(pipeline.room())
             && self.session.replies == Replies::On
@@ -74,10 +70,14 @@ impl Connection<'_> {
         job: Job,
         pipeline: &Pipeline<F, Note>,
     ) -> Option<Job> {
-        if self.session.replies != Replies::On || !is_read(&job) {
-            return Some(job);
-        }
-        let Job::Op(Op::Get { key, .. }, encode) = job else { return Some(job) };
+        let (key, encode) = match job {
+            Job::Op(Op::Get { key, with_ttl: false }, encode)
+                if self.session.replies == Replies::On =>
+            {
+                (key, encode)
+            }
+            other => return Some(other),
+        };
         if self.run.is_empty() && pipeline.is_empty() {
             let kept = self.shared.storage.get_local(&key, &self.options);
             if let Some(answer) = kept {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use mainstay::{
-    Clock, Config, Entropy, Storage, Tasks,
+    Config, Storage,
     backend::Backend,
     config::{LockModeConfig, LocksConfig, RouteConfig},
 };
@@ -16,7 +16,12 @@ use super::{
     plan::{Mode, Plan},
     world::World,
 };
-use crate::sim::{dice::Dice, fleet::Member, freeze::Freeze, process::backend, world::skewed};
+use crate::sim::{
+    dice::Dice,
+    fleet::Member,
+    freeze::Freeze,
+    process::{backend, library},
+};
 
 /// What the servers are called; the first one is the database.
 const NAMES: [&str; 3] = ["db", "redis", "other"];
@@ -49,11 +54,7 @@ impl Member for Process {
             .map(|server| Link::new(world, index, server, Dice::new(dice.next(), 0)))
             .collect();
         let freeze = Freeze::default();
-        let tasks = freeze.clone();
-        let mut builder = Storage::builder(config(&world.plan))
-            .clock(Clock::starting_at(skewed(&mut dice)))
-            .entropy(Entropy::seeded(dice.next()))
-            .tasks(Tasks::within(move |task| tasks.around(task)));
+        let mut builder = library(config(&world.plan), &mut dice, &freeze);
         for (name, link) in NAMES.into_iter().zip(&links) {
             builder = builder.backend(name, Arc::clone(link) as Arc<dyn Backend>, backend(300));
         }

@@ -20,7 +20,6 @@ use super::{
     classify,
     cluster::{Redirect, SlotMap, slot_of},
     command,
-    many::Many,
     script::Lua,
     url::Host,
 };
@@ -28,6 +27,7 @@ use crate::{
     clock::Instant,
     entry::Key,
     error::{Effect, Error, ErrorKind, Result},
+    merging,
 };
 
 /// How often one command is sent on to another node, or repeated after its script was loaded.
@@ -202,7 +202,8 @@ pub(super) struct Client {
     nodes: Vec<Node>,
     slots: Option<SlotMap>,
     is_7: bool,
-    pub(super) many: Many,
+    /// Whether MGET is asked for: not for a while after it was refused.
+    pub(super) many: merging::Shared,
     /// A connection in RESP2, once a client that speaks it needs one.
     second: OnceCell<MultiplexedConnection>,
 }
@@ -220,7 +221,7 @@ impl Client {
 
     fn new(nodes: Vec<Node>, slots: Option<SlotMap>) -> Self {
         let is_7 = nodes.iter().all(|node| node.facts.version >= (7, 0));
-        Self { nodes, slots, is_7, many: Many::default(), second: OnceCell::new() }
+        Self { nodes, slots, is_7, many: merging::Shared::default(), second: OnceCell::new() }
     }
 
     pub(super) fn nodes(&self) -> &[Node] {

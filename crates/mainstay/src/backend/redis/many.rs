@@ -1,10 +1,7 @@
 //! Operations on many keys: one command where the keys live together, one each where a cluster spreads them.
 //! It must not know deadlines, nor when connections are made and given up.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -18,7 +15,7 @@ use super::{
 use crate::{
     entry::{Key, Record},
     error::{Effect, Error, ErrorKind, Result},
-    merging::{Merging, Tally},
+    merging::Tally,
     op::{Condition, TtlChange},
     reply::Reply,
 };
@@ -36,8 +33,7 @@ pub(super) async fn get(client: &Client, keys: &[Key]) -> Result<Reply> {
             }
             Ok(other) => return Err(super::classify::out_of_step(&other)),
             Err(error) if is_refused(&error) => {
-                let asked = keys.len();
-                client.many.note(Tally { asked, missed: asked, bytes: 0, refused: true });
+                client.many.note(Tally::failed(keys.len(), true));
                 get_each(client, keys).await?
             }
             Err(error) => return Err(error),
@@ -61,20 +57,6 @@ async fn get_each(client: &Client, keys: &[Key]) -> Result<Vec<Value>> {
 fn is_refused(error: &Error) -> bool {
     let kind = error.kind();
     matches!(kind, ErrorKind::Forbidden | ErrorKind::Misconfigured | ErrorKind::Unsupported)
-}
-
-/// Whether MGET is asked for: not for a while after it was refused.
-#[derive(Debug, Default)]
-pub(super) struct Many(Mutex<Merging>);
-
-impl Many {
-    fn pays(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pays()
-    }
-
-    fn note(&self, tally: Tally) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(tally);
-    }
 }
 
 /// EXISTS or UNLINK: commands that answer with how many keys.

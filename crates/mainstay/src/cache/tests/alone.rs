@@ -33,9 +33,8 @@ async fn many_keys_are_kept_too() {
     assert_eq!(b.storage.get_many(keys()).await.unwrap(), expected);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_does_not_go_back() {
-    let servers = servers();
+/// A process that keeps the first value of `k`, and a session that has seen the second.
+async fn behind_its_session(servers: &Servers) -> (Process, CallOptions) {
     let (a, b) =
         (servers.process(route(&["memory"])).await, servers.process(route(&["memory"])).await);
     a.set("k", "1").await;
@@ -44,10 +43,27 @@ async fn a_session_does_not_go_back() {
     let version = a.storage.get("k").await.unwrap().unwrap().version.unwrap();
     let session = Session::new();
     session.saw(&"k".into(), version, L1_TTL, b.now());
+    (b, CallOptions::of(&session))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_go_back() {
+    let (b, options) = behind_its_session(&servers()).await;
     let op = Op::Get { key: "k".into(), with_ttl: false };
-    let options = CallOptions { session: Some(session), ..CallOptions::default() };
     let answer = b.storage.execute(&op, options).await.unwrap();
     assert_eq!(&*answer.reply.into_record().unwrap().unwrap().value, b"2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_it_by_reading_several() {
+    let (b, options) = behind_its_session(&servers()).await;
+    let keys = || ["k", "none"].map(Key::from).to_vec();
+    let first = async |options: &CallOptions| {
+        let answer = b.storage.get_each(keys(), options).await.swap_remove(0).unwrap();
+        answer.reply.into_record().unwrap().unwrap().value
+    };
+    assert_eq!(&*first(&CallOptions::default()).await, b"1", "nobody has seen anything newer");
+    assert_eq!(&*first(&options).await, b"2");
 }
 
 #[test]

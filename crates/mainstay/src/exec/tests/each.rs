@@ -153,18 +153,9 @@ async fn each_answer_is_what_a_read_of_its_key_alone_would_say() {
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_found_in_different_places_go_alone() {
     let prefixed = |prefix: &str| RouteConfig { prefix: prefix.into(), ..failover_route() };
-    let memory = |name: &str| {
-        Remote::new(if name == "db" { Durability::Crash } else { Durability::Volatile })
-    };
     let config = Config { routes: vec![prefixed("x:"), prefixed("")], ..Config::default() };
-    let (cache, record) = (memory("cache"), memory("db"));
-    let storage = Storage::builder(config)
-        .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, BackendConfig::default())
-        .backend("db", Arc::clone(&record) as Arc<dyn Backend>, BackendConfig::default())
-        .open()
-        .await
-        .unwrap();
-    let world = World { storage, cache, record };
+    let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
+    let world = configured(cache, record, config).await;
     for key in ["x:a", "a"] {
         world.storage.set(key, key).await.unwrap();
     }
@@ -198,13 +189,7 @@ async fn more_keys_than_one_call_takes_are_read_alone_some_at_a_time() {
     let config = crate::config::LimitsConfig { keys_max: 100, ..Config::default().limits };
     let (cache, record) = (Remote::new(Durability::Volatile), Remote::new(Durability::Crash));
     let config = Config { routes: vec![failover_route()], limits: config, ..Config::default() };
-    let storage = Storage::builder(config)
-        .backend("cache", Arc::clone(&cache) as Arc<dyn Backend>, BackendConfig::default())
-        .backend("db", Arc::clone(&record) as Arc<dyn Backend>, BackendConfig::default())
-        .open()
-        .await
-        .unwrap();
-    let world = World { storage, cache, record };
+    let world = configured(cache, record, config).await;
     world.storage.set("k1", "1").await.unwrap();
     for (count, calls) in [(100, 1 + 99), (101, 101), (500, 500)] {
         let names: Vec<String> = (0..count).map(|number| format!("k{number}")).collect();

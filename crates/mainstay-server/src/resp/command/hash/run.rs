@@ -41,7 +41,7 @@ pub(in crate::resp) async fn run(
     call: Call,
 ) -> std::result::Result<Answer, Failure> {
     let Call { key, ask } = call;
-    let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(caller.reads);
     match ask {
         Ask::Read(asked) => {
             let answer = caller.storage.execute(&Op::Get { key, with_ttl: false }, options).await?;

@@ -151,7 +151,7 @@ fn keys_of(asked: &Transaction) -> Vec<Key> {
 /// # Errors
 /// Those of the storage.
 pub(in crate::resp) async fn look(caller: Caller<'_>, keys: Vec<Key>) -> Result<Marks> {
-    let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(caller.reads);
     let noted = |read| ready(Ok(Decision { changes: Vec::new(), output: marks(read) }));
     caller.storage.transact_with(keys, options, noted).await
 }

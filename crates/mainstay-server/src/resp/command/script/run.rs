@@ -129,7 +129,7 @@ async fn evaluate(
     eval: Eval,
 ) -> std::result::Result<Value, Value> {
     let program = known(desk, &eval)?;
-    let options = CallOptions { session: Some(caller.reads.clone()), ..CallOptions::default() };
+    let options = CallOptions::of(caller.reads);
     let native = program.native.filter(|_| !eval.read_only && !program.no_writes);
     if let Some((op, count)) = native.and_then(|native| native.op(&eval.keys, &eval.argv)) {
         let answer = caller.storage.execute(&op, options).await.map_err(|error| failed(&error))?;
